@@ -1,0 +1,1 @@
+"""Knows the trade: pictures, datasets, models and graphs; pure, and imports core only."""

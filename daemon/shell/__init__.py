@@ -1,0 +1,1 @@
+"""Conducts: turns decisions into port calls; runs unchanged inside the simulator."""

@@ -1,0 +1,1 @@
+"""Spells: bytes and documents to values and back, without ever doing I/O itself."""
