@@ -1,0 +1,1 @@
+"""The laws of nightpress, each as a test; the folders mirror the package."""

@@ -1,0 +1,37 @@
+"""What a test needs from the machine beyond Python: there, or skipped aloud, or in CI a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def program(*names: str) -> str:
+    """The path of the first of these programs that is on PATH (``needs.program("node")``)."""
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    return found or _missing(f"not on PATH: {' or '.join(names)}")
+
+
+def browser() -> str:
+    """The path of a Chromium that can run headless."""
+    return program("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def node() -> str:
+    return program("node", "nodejs")
+
+
+def file(path: Path) -> Path:
+    """A recording or other material that may not have been handed out with the source."""
+    return path if path.exists() else _missing(f"{path.name} is not there")
+
+
+def _missing(what: str) -> NoReturn:
+    """A skip is honest, but in CI, which installs everything, it would hide a dead check."""
+    if os.environ.get("NIGHTPRESS_CI") == "1":
+        pytest.fail(f"{what}, and in CI nothing may be missing", pytrace=False)
+    pytest.skip(what)
