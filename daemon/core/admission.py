@@ -1,0 +1,123 @@
+"""Who gets the GPU lease next, or the reason why nobody does.
+
+Law: whenever nothing runs and the queue is not empty, the job at its head has a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.core.events import AttemptStarted, Event, JobHeld
+from daemon.core.ids import is_rehearsal
+from daemon.core.jobs import JobId, Phase
+from daemon.core.policy import Policy
+from daemon.core.state import Job, State
+from daemon.core.world import World
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a job does not run: a code, a sentence, the earliest start in ms since 1970 (0 =
+    unknown).
+    """
+
+    code: str
+    text: str
+    not_before: int = 0
+
+
+def line(state: State) -> Sequence[Job]:
+    """The jobs that wait for the GPU, first come first: higher priority, then the order of
+    acceptance.
+    """
+    waiting = [
+        job
+        for job in map(state.jobs.__getitem__, state.queue)
+        if job.phase in (Phase.WAITING, Phase.HELD)
+    ]
+    return sorted(waiting, key=lambda job: (-job.priority, job.accepted_seq))
+
+
+def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
+    """The start of the next attempt, or why the head of the line is held (said once a reason)."""
+    if state.lease is not None:
+        return []
+    waiting = line(state)
+    if not waiting:
+        return []
+    reason = nobody(state, world, policy)
+    if reason is None:
+        for job in waiting:
+            if unfit(job, world) is None:
+                return [AttemptStarted(job.id, job.attempt + 1, world.engine, "default")]
+    head = waiting[0]
+    reason = reason or unfit(head, world)
+    assert reason is not None
+    if head.phase is Phase.HELD and head.code == reason.code:
+        return []
+    return [JobHeld(head.id, reason.code, reason.text, reason.not_before)]
+
+
+def nobody(state: State, world: World, policy: Policy) -> Reason | None:
+    """Why no job at all may start just now; None when one may."""
+    if state.paused:
+        return Reason("PAUSED", "The press is paused. `nightpress resume` lets it go on.")
+    if world.engine_code:
+        return Reason(world.engine_code, world.engine_text)
+    floor = policy.min_free_gb * GIB
+    if world.free_bytes is not None and world.free_bytes < floor:
+        return Reason(
+            "DISK_LOW",
+            f"{world.free_bytes / GIB:.1f} GB are free on the studio's disk; nothing starts below "
+            f"{policy.min_free_gb:g} GB. Free some space, or lower [disk] min_free_gb.",
+        )
+    if not world.gpu_free:
+        return Reason(
+            "GPU_BUSY",
+            "Another studio of yours is using the GPU; two jobs at once would make the Mac swap. "
+            "This one starts when that one has ended.",
+        )
+    return None
+
+
+def unfit(job: Job, world: World) -> Reason | None:
+    """Why this job cannot be run by the engine that is there; None when it can."""
+    if is_rehearsal(job.id) == (world.engine == "rehearsal"):
+        return None
+    if is_rehearsal(job.id):
+        text = (
+            "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
+            "drop its "
+            "file again to have it printed."
+        )
+    else:
+        text = (
+            "It was accepted for ComfyUI and the studio now only rehearses. Set "
+            "COMFYUI_BASE_PATH or "
+            "[comfyui] url and start the daemon again."
+        )
+    return Reason("ENGINE_MISSING", text)
+
+
+def why(state: State, world: World, policy: Policy) -> dict[JobId, Reason]:
+    """A reason for every job that waits, the held one's included."""
+    waiting = line(state)
+    blocked = nobody(state, world, policy)
+    reasons: dict[JobId, Reason] = {}
+    for place, job in enumerate(waiting):
+        reason = unfit(job, world) or blocked
+        if reason is None or place > 0:
+            reason = unfit(job, world) or _behind(state, waiting, place)
+        reasons[job.id] = reason
+    return reasons
+
+
+def _behind(state: State, waiting: Sequence[Job], place: int) -> Reason:
+    if place > 0:
+        return Reason("IN_LINE", f"{place} ahead of it; next before it is {waiting[place - 1].id}.")
+    if state.lease is not None:
+        return Reason("GPU_LEASED", f"{state.lease} has the GPU; one job at a time. It is next.")
+    return Reason("STARTING", "It is about to start.")

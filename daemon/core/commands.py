@@ -1,0 +1,140 @@
+"""What is asked or reported, imperative: everything that can reach the one writer.
+
+Commands carry no time; the loop stamps it once a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon.core.jobs import Asked, Complaint, Control, FileFacts, JobId, ModelFacts, Outcome
+from daemon.core.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The daemon is up; ``torn_bytes`` and ``torn_kept`` tell of a last line that was set aside."""
+
+    version: str
+    engine: str
+    torn_bytes: int = 0
+    torn_kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A settled job file that could be read. ``request`` is its text, ``hint_sha256`` that of its
+    hint image or ''.
+    """
+
+    file: FileFacts
+    request: str
+    asked: Asked
+    hint_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A settled file that asks for nothing that can be done. ``request`` is None when it was too
+    large to be read.
+    """
+
+    file: FileFacts
+    request: bytes | None
+    ref: str
+    errors: tuple[Complaint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeControl:
+    file: FileFacts
+    control: Control
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPrompt:
+    """Answered when it is durable; only then may the prompt be sent."""
+
+    job: JobId
+    attempt: int
+    image: int
+    prompt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordModels:
+    """Models about to be used; only those that are new or have changed become events."""
+
+    models: tuple[ModelFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportImage:
+    job: JobId
+    attempt: int
+    image: int
+    sha256: str
+    verdict: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEnded:
+    """``evidence`` is a sentence: what was seen; ``peak_bytes`` 0 = not measured."""
+
+    job: JobId
+    attempt: int
+    outcome: Outcome
+    code: str = ""
+    evidence: str = ""
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPublished:
+    job: JobId
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUnpublishable:
+    """The drawn pictures are no longer there: they have to be drawn again."""
+
+    job: JobId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportIncident:
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """The world as it is seen now; nothing is recorded of it but what it changes for the queue."""
+
+    world: World
+
+
+Command = (
+    Start
+    | Stop
+    | Submit
+    | Reject
+    | TakeControl
+    | RecordPrompt
+    | RecordModels
+    | ReportImage
+    | ReportEnded
+    | ConfirmPublished
+    | ReportUnpublishable
+    | ReportIncident
+    | Observe
+)

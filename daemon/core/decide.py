@@ -1,0 +1,296 @@
+"""What follows from a command: state and command in, events out.
+
+Law: ``decide`` is total. A command that comes too late, twice, or for something unknown is
+answered with no
+event (or with a sentence in one), never with an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from daemon.core.commands import (
+    Command,
+    ConfirmPublished,
+    Observe,
+    RecordModels,
+    RecordPrompt,
+    Reject,
+    ReportEnded,
+    ReportImage,
+    ReportIncident,
+    ReportUnpublishable,
+    Start,
+    Stop,
+    Submit,
+    TakeControl,
+)
+from daemon.core.events import (
+    AttemptEnded,
+    ControlTaken,
+    DaemonStarted,
+    DaemonStopped,
+    Event,
+    ImageJudged,
+    Incident,
+    JobAccepted,
+    JobDuplicate,
+    JobEnded,
+    JobHeld,
+    JobRejected,
+    LedgerTorn,
+    ModelRecorded,
+    PromptSent,
+    ResultPublished,
+)
+from daemon.core.ids import derived_seed, job_id
+from daemon.core.jobs import Complaint, Control, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
+from daemon.core.state import Job, State, drop_of
+
+_RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
+_WAITING = frozenset({Phase.WAITING, Phase.HELD})
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What a decision needs to know of where it is taken: the studio's id, and whether its engine
+    only rehearses.
+    """
+
+    id: str
+    rehearsal: bool
+
+
+def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
+    """The events that follow, in order; none when there is nothing to say."""
+    match command:
+        case Submit():
+            return _submit(state, command, studio)
+        case Reject(file=file):
+            known = drop_of(file) in state.answered
+            return [] if known else [_rejected(command, command.errors)]
+        case TakeControl():
+            return _control(state, command)
+        case Start():
+            return _start(command)
+        case Stop(reason=reason):
+            return [DaemonStopped(reason)]
+        case RecordPrompt(job, attempt, image, prompt):
+            current = _current(state, job, attempt)
+            drawn = current.images.get(image) if current else None
+            if current is None or (drawn is not None and drawn.prompt_id == prompt):
+                return []
+            return [PromptSent(job, attempt, image, prompt)]
+        case RecordModels(models=models):
+            return [
+                ModelRecorded(m.role, m.name, m.sha256, m.bytes, m.dtype)
+                for m in models
+                if state.models.get((m.role, m.name)) != m
+            ]
+        case ReportImage():
+            return _image(state, command)
+        case ReportEnded():
+            return _ended(state, command)
+        case ConfirmPublished(job=job, files=files):
+            publishing = _in_phase(state, job, Phase.PUBLISHING)
+            return [ResultPublished(job, dict(files))] if publishing else []
+        case ReportUnpublishable(job=job, text=text):
+            publishing = _in_phase(state, job, Phase.PUBLISHING)
+            return [JobHeld(job, "RESULT_GONE", text, 0)] if publishing else []
+        case ReportIncident(code=code, text=text):
+            return [Incident(code, text)]
+        case Observe():
+            return []
+        case _:
+            assert_never(command)
+
+
+def settle(state: State, job: JobId) -> Sequence[Event]:
+    """The end of a job that has reached a final phase but has no end in the ledger yet.
+
+    Asked after every event of a job and of every queued job at start, so that a power cut between
+    an
+    attempt's end and the job's end needs no other cure.
+    """
+    found = state.jobs.get(job)
+    if found is None or found.open or job not in state.queue:
+        return []
+    return [JobEnded(job, found.phase, found.code)]
+
+
+def _start(command: Start) -> Sequence[Event]:
+    started = DaemonStarted(command.version, command.engine)
+    if not command.torn_kept:
+        return [started]
+    return [LedgerTorn(command.torn_bytes, command.torn_kept), started]
+
+
+def _current(state: State, job: JobId, attempt: int) -> Job | None:
+    found = _in_phase(state, job, Phase.RUNNING)
+    return found if found is not None and found.attempt == attempt else None
+
+
+def _in_phase(state: State, job: JobId, phase: Phase) -> Job | None:
+    found = state.jobs.get(job)
+    return found if found is not None and found.phase is phase else None
+
+
+def _image(state: State, command: ReportImage) -> Sequence[Event]:
+    if _current(state, command.job, command.attempt) is None:
+        return []
+    return [
+        ImageJudged(
+            command.job,
+            command.attempt,
+            command.image,
+            command.sha256,
+            command.verdict,
+            dict(command.scores),
+        )
+    ]
+
+
+def _ended(state: State, command: ReportEnded) -> Sequence[Event]:
+    if _current(state, command.job, command.attempt) is None:
+        return []
+    return [
+        AttemptEnded(
+            command.job,
+            command.attempt,
+            command.outcome,
+            command.code,
+            command.evidence,
+            command.peak_bytes,
+        )
+    ]
+
+
+def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
+    file, asked = command.file, command.asked
+    if drop_of(file) in state.answered:
+        return []
+    twin = state.jobs.get(state.requests.get(file.sha256, JobId("")))
+    if twin is not None and not asked.rerun and twin.phase not in _RETRIABLE:
+        return [JobDuplicate(twin.id, file)]
+    complaints = _complaints(state, command)
+    if complaints:
+        return [_rejected(Reject(file, command.request.encode(), asked.ref, ()), complaints)]
+    letter = "r" if studio.rehearsal else "v"
+    number = state.numbers.get((asked.name, letter), 0) + 1
+    job = job_id(asked.name, number, rehearsal=studio.rehearsal)
+    return [
+        JobAccepted(
+            job=job,
+            kind=asked.kind,
+            ref=asked.ref,
+            priority=asked.priority,
+            file=file,
+            request=command.request,
+            spec=_resolved(asked.spec, job, studio, command.hint_sha256),
+            warnings=asked.warnings,
+        )
+    ]
+
+
+def _complaints(state: State, command: Submit) -> tuple[Complaint, ...]:
+    asked = command.asked
+    found = []
+    other = state.kinds.get(asked.name, asked.kind)
+    if other != asked.kind:
+        found.append(
+            Complaint(
+                0,
+                "panel" if asked.kind == "panel" else "lora",
+                f'The name "{asked.name}" already belongs to a {other} job, and results are '
+                f"filed by "
+                f"name. Choose another name for this {asked.kind}.",
+            )
+        )
+    match asked.spec:
+        case TrainSpec():
+            found.append(
+                Complaint(
+                    0,
+                    "kind",
+                    "Training is not in this version yet; panels are. Nothing was started. Keep "
+                    "the file "
+                    'and drop it again after an update (the README\'s "Not yet" list says what '
+                    "is missing).",
+                )
+            )
+        case PanelSpec(loras=loras):
+            found.extend(_unresolved(lora) for lora in loras if not _is_file(lora))
+    return tuple(found)
+
+
+def _is_file(lora: LoraUse) -> bool:
+    return lora.name.endswith(".safetensors")
+
+
+def _unresolved(lora: LoraUse) -> Complaint:
+    return Complaint(
+        0,
+        "lora.name",
+        f'"{lora.name}" names a training of this studio, and it has no approved LoRA. Give the '
+        f"name of a "
+        "file in the engine's loras folder instead, with its ending: name = "
+        '"my-lora.safetensors".',
+    )
+
+
+def _resolved(spec: Spec, job: JobId, studio: Studio, hint_sha256: str) -> Spec:
+    match spec:
+        case TrainSpec():
+            return spec
+        case PanelSpec(controlnet=controlnet):
+            seeds = spec.seeds or tuple(
+                derived_seed(studio=studio.id, job=job, index=index)
+                for index in range(1, spec.variations + 1)
+            )
+            if controlnet is not None:
+                controlnet = replace(controlnet, sha256=hint_sha256)
+            return replace(spec, seeds=seeds, variations=len(seeds), controlnet=controlnet)
+        case _:
+            assert_never(spec)
+
+
+def _rejected(command: Reject, errors: tuple[Complaint, ...]) -> JobRejected:
+    file = command.file
+    return JobRejected(
+        name=file.name,
+        sha256=file.sha256,
+        ref=command.ref,
+        errors=errors,
+        inode=file.inode,
+        mtime_ns=file.mtime_ns,
+        size=file.size,
+    )
+
+
+def _control(state: State, command: TakeControl) -> Sequence[Event]:
+    file, control = command.file, command.control
+    if drop_of(file) in state.answered:
+        return []
+    return [ControlTaken(control.job, control.kind, _objection(state, control), file)]
+
+
+def _objection(state: State, control: Control) -> str:
+    """Why a control cannot be obeyed, as a sentence; '' when it can."""
+    if control.kind in ("pause", "resume"):
+        return ""
+    job = state.jobs.get(JobId(control.job))
+    if job is None:
+        return f"There is no job {control.job} in this studio's ledger; see `nightpress status`."
+    if control.kind == "cancel":
+        if job.phase in _WAITING or job.phase is Phase.RUNNING:
+            return ""
+        return f"{job.id} is {job.phase}: only a waiting, held or running job can be cancelled."
+    if job.phase in _RETRIABLE:
+        return ""
+    remedy = " Drop its file again with rerun = true for another result." if not job.open else ""
+    return (
+        f"{job.id} is {job.phase}: only a failed, cancelled or quarantined job can be tried "
+        f"again.{remedy}"
+    )

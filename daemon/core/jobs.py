@@ -1,0 +1,210 @@
+"""What may be asked of the press: specifications of jobs, their phases and outcomes.
+
+Everything here is a frozen value. A specification is complete: no default is looked up later, so
+an old
+ledger means the same after a default has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NewType
+
+JobId = NewType("JobId", str)
+"""A job's name, ``_v`` (``_r`` in rehearsal) and its number: ``ch01_p003_v1``."""
+
+Kind = Literal["panel", "train"]
+
+
+class Phase(StrEnum):
+    """Where a job stands. The last five are final until a retry."""
+
+    WAITING = "waiting"
+    HELD = "held"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+
+
+OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISHING})
+
+
+class Outcome(StrEnum):
+    """How one attempt ended. ``lost``: the world took it away and nobody knows; retried once."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    LOST = "lost"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A dropped file as it was seen: the same facts mean the same drop. ``mtime_ns`` in ns,
+    ``size`` in bytes.
+    """
+
+    name: str
+    sha256: str
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with a job file: ``line`` from 1 (0 = the file as a whole), ``key`` dotted
+    or empty.
+    """
+
+    line: int
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoraUse:
+    """A LoRA in a panel. ``name`` is relative to the engine's loras folder; ``job`` the training
+    it came from, or ''.
+    """
+
+    name: str
+    strength: float
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlNetUse:
+    """The ControlNet of a panel. ``image`` is relative to the studio; ``sha256`` is that of the
+    hint as taken.
+    """
+
+    model: str
+    image: str
+    strength: float
+    start: float
+    end: float
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSpec:
+    """A panel, complete. ``width`` and ``height`` in pixels; ``seeds`` has one entry a picture.
+
+    Before acceptance ``seeds`` may be empty: then ``variations`` seeds are derived from the job's
+    id.
+    """
+
+    prompt: str
+    negative: str
+    width: int
+    height: int
+    seeds: tuple[int, ...]
+    variations: int
+    steps: int
+    cfg: float
+    sampler: str
+    scheduler: str
+    denoise: float
+    clip_skip: int
+    checkpoint: str
+    vae: str
+    workflow: str
+    quality: bool
+    loras: tuple[LoraUse, ...] = ()
+    controlnet: ControlNetUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Regularization:
+    """Regularization pictures of a training, drawn from the same checkpoint without the LoRA."""
+
+    count: int
+    prompt: str
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Prompts and seeds by which the checkpoints of a training are compared."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """A training, complete but for ``steps`` (0 = by the policy from the number of images)."""
+
+    trigger: str
+    dataset: str
+    checkpoint: str
+    vae: str
+    steps: int
+    network_dim: int
+    network_alpha: float
+    learning_rate: float
+    optimizer: str
+    lr_scheduler: str
+    gradient_accumulation: int
+    gradient_checkpointing: bool
+    unet_only: bool
+    mixed_precision: str
+    save_every: int
+    seed: int
+    clip_skip: int
+    features: tuple[str, ...]
+    when: str
+    resume: bool
+    force: bool
+    allow_overfit: bool
+    waive_trigger_probe: bool
+    regularization: Regularization | None
+    grid: Grid | None
+
+
+Spec = PanelSpec | TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job as one file asks for it, before it has a number."""
+
+    kind: Kind
+    name: str
+    ref: str
+    priority: int
+    rerun: bool
+    spec: Spec
+    warnings: tuple[str, ...] = ()
+
+
+ControlKind = Literal["cancel", "retry", "pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control file: ``job`` is a job's id, or '' for pause and resume."""
+
+    kind: ControlKind
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A model file as the engine will load it. ``bytes`` of the whole file; ``dtype`` of most of
+    its weights.
+    """
+
+    role: str
+    name: str
+    sha256: str
+    bytes: int
+    dtype: str

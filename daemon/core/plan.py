@@ -1,0 +1,71 @@
+"""What the world should be doing now, from state alone.
+
+Law: ``plan(fold(ledger))`` after a crash is the set it was before: recovery is the ordinary start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from daemon.core.jobs import JobId, Phase
+from daemon.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class RunAttempt:
+    """Draw what is not drawn yet, or rejoin it; ends in ``ReportEnded``. Needs the GPU lock."""
+
+    job: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempt:
+    """Take back what the attempt has sent; ends in ``ReportEnded`` cancelled."""
+
+    job: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """Put the drawn pictures into the outbox; ends in ``ConfirmPublished`` or
+    ``ReportUnpublishable``.
+    """
+
+    job: JobId
+    attempt: int
+
+
+Effect = RunAttempt | StopAttempt | PublishResult
+
+
+def plan(state: State) -> Sequence[Effect]:
+    """The effects that ought to be going on, oldest job first. At most one holds the GPU: the
+    lease is one field.
+    """
+    effects: list[Effect] = []
+    for name in state.queue:
+        job = state.jobs[name]
+        match job.phase:
+            case Phase.RUNNING if job.cancelling:
+                effects.append(StopAttempt(job.id, job.attempt))
+            case Phase.RUNNING:
+                effects.append(RunAttempt(job.id, job.attempt))
+            case Phase.PUBLISHING:
+                effects.append(PublishResult(job.id, job.attempt))
+            case (
+                Phase.WAITING
+                | Phase.HELD
+                | Phase.PUBLISHED
+                | Phase.FAILED
+                | Phase.CANCELLED
+                | Phase.QUARANTINED
+                | Phase.REJECTED
+            ):
+                pass
+            case _:
+                assert_never(job.phase)
+    return effects

@@ -1,0 +1,24 @@
+"""What is known of the world outside just now: the part of admission that is no history and is not
+folded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EngineName = Literal["comfyui", "rehearsal", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
+
+    ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had.
+    """
+
+    engine: EngineName
+    engine_code: str = "ENGINE_STARTING"
+    engine_text: str = "The engine has not answered yet."
+    gpu_free: bool = True
+    free_bytes: int | None = None

@@ -1,0 +1,53 @@
+"""The exception tree: whose fault it is *is* the type.
+
+Refusals of a job are events, not exceptions, and bugs are assertions. What is left is the world
+failing
+(caught in the performer and turned into a report) and the moments at which a person must look.
+"""
+
+from __future__ import annotations
+
+
+class NightpressError(Exception):
+    """Anything nightpress raises on purpose; its text is a sentence for a person."""
+
+
+class AskerError(NightpressError):
+    """What was asked cannot be done; the asker can mend it (command line, settings, a template)."""
+
+
+class WorldError(NightpressError):
+    """The world failed: a file, a socket, a server. Trying again later may help."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class EngineError(WorldError):
+    """The engine could not be reached or answered out of form; nothing is known of the prompt."""
+
+
+class PromptRefused(WorldError):
+    """The engine answered that it will not run this prompt (HTTP 400); asking again is
+    pointless.
+    """
+
+
+class PersonNeeded(NightpressError):
+    """The program must not go on by itself: a damaged ledger, a second daemon, a bad setting."""
+
+
+class LedgerDamaged(PersonNeeded):
+    """A ledger line that cannot be believed; the text names the segment and the line."""
+
+
+class LedgerChanged(PersonNeeded):
+    """The segment's file is no longer the one that was written to (replaced, cut, or appended
+    to).
+    """
+
+
+class StudioBusy(PersonNeeded):
+    """Another daemon holds this studio's guard."""

@@ -1,0 +1,222 @@
+"""What the shell asks of the world: one Protocol a kind of thing, so that the simulator can be the
+world.
+
+Paths are strings relative to the studio, with ``/``; every method that touches the world is async
+and raises
+``WorldError`` (or what its docstring names) when the world fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from daemon.core.jobs import ModelFacts
+from daemon.craft.picture import PictureStats
+from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
+
+FileKind = Literal["file", "folder", "link", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """One entry of a folder, or one file. ``size`` in bytes; ``mtime_ns`` in ns; ``busy``: the
+    system says
+    that it is still being copied or is not on this disk."""
+
+    name: str
+    kind: FileKind
+    inode: int
+    mtime_ns: int
+    size: int
+    links: int
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes read from one open file and the facts of that same file: ``complete`` unless cut at
+    the limit.
+    """
+
+    data: bytes
+    stat: FileStat
+    complete: bool
+
+
+class Clock(Protocol):
+    """The wall clock; waiting is asyncio's."""
+
+    def now(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        ...
+
+
+class Entropy(Protocol):
+    """The only chance in the program."""
+
+    def token(self) -> str:
+        """32 fresh hexadecimal digits."""
+        ...
+
+
+class Disk(Protocol):
+    """The studio's folder. "Synced" means file and folder are flushed to the drive (F_FULLFSYNC on
+    macOS).
+    """
+
+    async def list(self, folder: str) -> Sequence[FileStat]:
+        """Its entries in order of name, links not followed; empty when there is no such folder."""
+        ...
+
+    async def stat(self, path: str) -> FileStat | None:
+        """Facts of the entry itself (links not followed), None when there is none."""
+        ...
+
+    async def read(self, path: str, *, limit_bytes: int, owned: bool = False) -> Blob:
+        """At most ``limit_bytes`` of a regular file. Never follows a link, never waits on a FIFO.
+
+        ``owned``: refuse what is not ours alone (other user, more than one hard link). Raises
+        ``WorldError``
+        with NOT_A_FILE, NOT_FOUND, NOT_OURS, OUTSIDE (a folder on the way is a link), CHANGING (it
+        changed
+        while it was read) or READ_FAILED.
+        """
+        ...
+
+    async def sha256(self, path: str) -> str:
+        """Of the whole file, hexadecimal, whatever its size."""
+        ...
+
+    async def write(self, path: str, data: bytes, *, synced: bool) -> None:
+        """The whole file or nothing (temporary, rename); makes the folders on the way."""
+        ...
+
+    async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
+        """Append and sync, only if the file still has this inode and size (0, 0: create it).
+
+        Raises ``LedgerChanged`` when it has not. On a short write the file is cut back to ``size``
+        and
+        ``WorldError`` DISK_FULL raised; after a failed sync ``LedgerDamaged``: nobody knows what
+        is there.
+        """
+        ...
+
+    async def cut(self, path: str, *, size: int) -> None:
+        """Cut a file to ``size`` bytes and sync it."""
+        ...
+
+    async def move(self, path: str, to: str) -> None:
+        """Rename within the studio, replacing; synced. Makes the folders on the way. NOT_FOUND
+        when it is gone.
+        """
+        ...
+
+    async def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all in it; nothing there is fine. Links are removed, not
+        followed.
+        """
+        ...
+
+    async def free_bytes(self) -> int:
+        """What an ordinary user may still write on the studio's volume."""
+        ...
+
+
+class Ears(Protocol):
+    """One socket to the engine, with its own fresh client id."""
+
+    @property
+    def client_id(self) -> str:
+        """Goes into the prompt that wants to be heard here."""
+        ...
+
+    async def hear(self, *, timeout_s: float) -> Message | None:
+        """The next message, or None after ``timeout_s`` or when the socket is gone (then it
+        returns at once
+        only the first time; a dead socket waits out the time, so that a poller can lean on it)."""
+        ...
+
+
+class Renderer(Protocol):
+    """A ComfyUI-shaped server, one call a request. Each call has its own deadline and raises
+    ``EngineError``
+    when nothing certain was answered."""
+
+    async def describe(self) -> EngineFacts:
+        """Version, device, arguments (/system_stats)."""
+        ...
+
+    async def history(self, prompt_id: str) -> HistoryEntry | None:
+        """The entry of an ended prompt, else None."""
+        ...
+
+    async def queue(self) -> QueueView:
+        """What runs and what waits."""
+        ...
+
+    async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
+        """POST /prompt. The node errors in sentences by node (empty = accepted whole).
+
+        Raises ``PromptRefused`` on 400; ``EngineError`` on anything else: it may or may not be
+        queued.
+        """
+        ...
+
+    async def interrupt(self, prompt_id: str) -> None:
+        """Take it out of the queue, or stop it if it runs; unknown ids are fine."""
+        ...
+
+    async def upload(self, *, name: str, data: bytes) -> str:
+        """Store an input picture; returns the name under which the engine knows it."""
+        ...
+
+    async def view(self, file: OutputFile) -> bytes:
+        """The bytes of an output. Raises ``EngineError`` OUTPUT_MISSING when the engine has no
+        such file.
+        """
+        ...
+
+    def listen(self) -> AbstractAsyncContextManager[Ears]:
+        """Open a socket; a socket that cannot be opened is deaf ears, not an error."""
+        ...
+
+
+class Pixels(Protocol):
+    """Looks at pictures, away from the event loop and from this process."""
+
+    async def measure(self, png: bytes) -> PictureStats:
+        """Raises ``WorldError`` PICTURE_BROKEN for bytes that are no whole picture."""
+        ...
+
+
+class Weights(Protocol):
+    """The engine's model folders."""
+
+    async def facts(self, *, role: str, name: str) -> ModelFacts:
+        """Hash and header of a model file. Raises ``WorldError`` MODEL_MISSING (with the nearest
+        names),
+        MODEL_BROKEN, MODEL_FORBIDDEN (a format that can run code, or a path that leads outside)."""
+        ...
+
+
+class GpuLock(Protocol):
+    """The per-user lock of the one GPU, shared by every studio."""
+
+    def try_take(self) -> bool:
+        """Take it if it is free; True when it is (already) ours. Never waits."""
+        ...
+
+    def give_back(self) -> None:
+        """Let others have it; nothing when it is not ours."""
+        ...
+
+
+class Alarm(Protocol):
+    """Rings now and then; a ring that comes late is one ring."""
+
+    def every(self, seconds: float, ring: Callable[[], None]) -> None:
+        """Call ``ring`` on the event loop about every ``seconds``."""
+        ...
