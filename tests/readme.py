@@ -33,7 +33,7 @@ def event_rows() -> Mapping[str, str]:
 
 
 def table(markdown: str, name: str) -> Sequence[Sequence[str]]:
-    """The rows between ``<!-- name -->`` and ``<!-- /name -->`` as cells, the first of each bare."""
+    """The rows between ``<!-- name -->`` and ``<!-- /name -->`` as cells, first ones bare."""
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", markdown, re.DOTALL)
     assert found, f"README.md has lost its <!-- {name} --> marks"
     lines = [line for line in found[1].splitlines() if line.startswith("|")]
