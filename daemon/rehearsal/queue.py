@@ -1,0 +1,162 @@
+"""Rehearsal room: the prompt queue and the history, in memory only, as the real server has them.
+
+Its law: an item moves from pending to running to history under one lock, so whoever asks history,
+queue and history again cannot miss it.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HISTORY_LIMIT = 10_000
+
+# (number, prompt id, prompt, extra data, ids of the output nodes). A plain tuple on purpose: two
+# with one number and one id are compared by their prompts, which fails after the item was put on
+# the heap. That is how the real server answers 500 for a prompt that it then runs.
+Item = tuple[float, str, dict[str, Any], Any, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a prompt ended: outputs and meta as the history shows them, and the message list."""
+
+    success: bool
+    messages: list[tuple[str, dict[str, Any]]]
+    outputs: dict[str, Any]
+    meta: dict[str, Any]
+
+    def as_history(self, item: Item) -> dict[str, Any]:
+        """The history entry of the prompt that ended so."""
+        status = {
+            "status_str": "success" if self.success else "error",
+            "completed": self.success,
+            "messages": self.messages,
+        }
+        return {"prompt": item, "outputs": self.outputs, "status": status, "meta": self.meta}
+
+
+class PromptQueue:
+    """Pending heap, running item and history. ``changed`` is called at each change of the count."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
+        self._pending: list[Item] = []
+        self._running: Item | None = None
+        self._history: dict[str, dict[str, Any]] = {}
+        self._wishes: dict[str, bool] = {}
+        self._closed = False
+
+    def put(self, item: Item) -> None:
+        """Queues an item. Raises TypeError, after queueing it, for a twin that still waits."""
+        with self._lock:
+            heapq.heappush(self._pending, item)
+            self._changed()
+            self._wake.notify()
+
+    def take(self) -> Item | None:
+        """Waits for work. None: a wish came in, or (``closed``) there will be none any more."""
+        with self._lock:
+            while not (self._pending or self._wishes or self._closed):
+                self._wake.wait()
+            if self._closed or not self._pending:
+                return None
+            self._running = heapq.heappop(self._pending)
+            self._changed()
+            return self._running
+
+    def finish(self, item: Item, outcome: Outcome | None) -> None:
+        """Moves the running item to the history; without an outcome it leaves no trace."""
+        with self._lock:
+            self._running = None
+            if outcome is not None:
+                if len(self._history) > HISTORY_LIMIT:
+                    del self._history[next(iter(self._history))]
+                # A second run under one id replaces the entry and becomes the newest.
+                self._history.pop(item[1], None)
+                self._history[item[1]] = outcome.as_history(item)
+            self._changed()
+
+    @property
+    def running_id(self) -> str | None:
+        """The id of the prompt that runs now."""
+        with self._lock:
+            return self._running[1] if self._running else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is going down."""
+        return self._closed
+
+    def close(self) -> None:
+        """Lets the worker go."""
+        with self._lock:
+            self._closed = True
+            self._wake.notify()
+
+    def remaining(self) -> int:
+        """Pending plus running."""
+        with self._lock:
+            return len(self._pending) + (self._running is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer of GET /queue; pending items in heap order, not sorted."""
+        with self._lock:
+            running = [self._running] if self._running else []
+            return {"queue_running": running, "queue_pending": list(self._pending)}
+
+    def clear(self) -> None:
+        """Drops what is pending."""
+        with self._lock:
+            self._pending.clear()
+            self._changed()
+
+    def delete(self, prompt_id: Any) -> None:
+        """Drops one pending item, if there is one of that id."""
+        with self._lock:
+            for index, item in enumerate(self._pending):
+                if item[1] == prompt_id:
+                    del self._pending[index]
+                    heapq.heapify(self._pending)
+                    self._changed()
+                    return
+
+    def wish(self, name: str) -> None:
+        """Notes something to do when the worker is free: ``unload_models``, ``free_memory``."""
+        with self._lock:
+            self._wishes[name] = True
+            self._wake.notify()
+
+    def take_wishes(self) -> Mapping[str, bool]:
+        """The wishes so far; they are forgotten."""
+        with self._lock:
+            wishes, self._wishes = self._wishes, {}
+            return wishes
+
+    def history(
+        self, *, max_items: int | None = None, offset: int | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Entries oldest first: the last ``max_items``, or as many from ``offset`` on."""
+        with self._lock:
+            entries = list(self._history.items())
+        if max_items is not None and max_items <= 0:
+            return {}
+        if offset is None or offset < 0:
+            return dict(entries[-max_items:] if max_items else entries)
+        return dict(entries[offset:][:max_items])
+
+    def entry(self, prompt_id: str) -> dict[str, Any]:
+        """The entry of one id, below its id; empty for an id that never ended."""
+        with self._lock:
+            return {prompt_id: self._history[prompt_id]} if prompt_id in self._history else {}
+
+    def forget(self, prompt_id: str | None = None) -> None:
+        """Deletes one entry of the history, or all."""
+        with self._lock:
+            if prompt_id is None:
+                self._history.clear()
+            else:
+                self._history.pop(prompt_id, None)

@@ -1,0 +1,220 @@
+"""Rehearsal room: ComfyUI's validation of a prompt, with its error bodies word for word.
+
+It stumbles where the original stumbles: a link to a node that does not exist is a KeyError that
+somebody further up reports, not a tidy refusal. Values are coerced in place, as the original does,
+and the coerced prompt is what runs and what the history shows.
+"""
+
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from daemon.rehearsal.folders import Layout, inside
+from daemon.rehearsal.nodes import CLASSES, Input
+
+_LONG_LIST = 20
+Reasons = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What validation found: ``error`` is None when at least one output can run."""
+
+    error: dict[str, Any] | None
+    outputs: list[str] = field(default_factory=list)
+    node_errors: dict[str, Any] = field(default_factory=dict)
+
+
+def validate_prompt(prompt: Any, targets: Iterable[str] | None, layout: Layout) -> Verdict:
+    """Checks a prompt; ``targets`` limits its outputs. Raises TypeError for ``null``, as seen."""
+    outputs = []
+    for node_id in prompt:
+        node = prompt[node_id]
+        if "class_type" not in node:
+            text = "Cannot execute because a node is missing the class_type property."
+            return Verdict(_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
+        name = node["class_type"]
+        if name not in CLASSES:
+            text = f"Cannot execute because node {name} does not exist."
+            return Verdict(_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
+        if CLASSES[name].saves and (targets is None or node_id in targets):
+            outputs.append(node_id)
+    if not outputs:
+        return Verdict(_error("prompt_no_outputs", "Prompt has no outputs", ""))
+    return _Inspection(prompt, layout).judge(outputs)
+
+
+def _error(kind: str, message: str, details: str) -> dict[str, Any]:
+    return {"type": kind, "message": message, "details": details, "extra_info": {}}
+
+
+class _Inspection:
+    """One walk over a prompt. ``checked`` remembers node id to reasons, in order of completion."""
+
+    def __init__(self, prompt: dict[str, Any], layout: Layout) -> None:
+        self.prompt = prompt
+        self.layout = layout
+        self.checked: dict[str, tuple[bool, Reasons]] = {}
+        self.open: set[str] = set()
+
+    def judge(self, outputs: list[str]) -> Verdict:
+        verdict = Verdict(None)
+        on_outputs: Reasons = []
+        for output in outputs:
+            try:
+                valid, reasons = self.check(output)
+            except Exception as error:  # noqa: BLE001 - the original reports any.
+                valid, reasons = False, [_stumble("exception_during_validation", "node", error)]
+                self.checked[output] = (valid, reasons)
+            if valid:
+                verdict.outputs.append(output)
+                continue
+            on_outputs += reasons
+            self._report(output, verdict.node_errors)
+        if not verdict.outputs:
+            details = "\n".join(f"{r['message']}: {r['details']}" for r in on_outputs)
+            kind = "prompt_outputs_failed_validation"
+            verdict.error = _error(kind, "Prompt outputs failed validation", details)
+        return verdict
+
+    def _report(self, output: str, node_errors: dict[str, Any]) -> None:
+        for node_id, (valid, reasons) in self.checked.items():
+            if valid or not reasons:
+                continue
+            name = self.prompt[node_id]["class_type"]
+            entry = {"errors": reasons, "dependent_outputs": [], "class_type": name}
+            node_errors.setdefault(node_id, entry)["dependent_outputs"].append(output)
+
+    def check(self, node_id: str) -> tuple[bool, Reasons]:
+        """Validates a node and what it depends on; raises what the original raises."""
+        if node_id in self.checked:
+            return self.checked[node_id]
+        if node_id in self.open:
+            raise RecursionError("maximum recursion depth exceeded")
+        self.open.add(node_id)
+        node = self.prompt[node_id]
+        inputs, cls = node["inputs"], CLASSES[node["class_type"]]
+        reasons: Reasons = []
+        valid = True
+        for name, spec in {**cls.required, **cls.optional}.items():
+            if name not in inputs:
+                if name in cls.required:
+                    reasons.append(_missing(name))
+            elif isinstance(inputs[name], list):
+                valid &= self._check_link(inputs[name], name, spec, reasons)
+            else:
+                self._check_value(inputs, name, spec, node["class_type"], reasons)
+        self.open.discard(node_id)
+        result = (valid and not reasons, reasons)
+        self.checked[node_id] = result
+        return result
+
+    def _check_link(self, link: list[Any], name: str, spec: Input, reasons: Reasons) -> bool:
+        config = spec.config(self.layout)
+        extra: dict[str, Any] = {"input_name": name, "input_config": config}
+        if len(link) != 2:
+            text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+            reasons.append(_reason("bad_linked_input", text, name, extra, received_value=link))
+            return True
+        source = link[0]
+        received = CLASSES[self.prompt[source]["class_type"]].outputs[link[1]]
+        if received != spec.kind:
+            text = "Return type mismatch between linked nodes"
+            details = f"{name}, received_type({received}) mismatch input_type({config[0]})"
+            more = {"received_type": received, "linked_node": link}
+            reasons.append(_reason("return_type_mismatch", text, details, extra, **more))
+            return True
+        try:
+            return self.check(source)[0]
+        except Exception as error:  # noqa: BLE001 - the original reports any.
+            stumble = _stumble("exception_during_inner_validation", "inner node", error)
+            told = stumble["extra_info"]
+            stumble["extra_info"] = {**extra, "exception_message": str(error), **told}
+            stumble["extra_info"]["linked_node"] = link
+            self.checked[source] = (False, [stumble])
+            return False
+
+    def _check_value(
+        self, inputs: dict[str, Any], name: str, spec: Input, cls_name: str, reasons: Reasons
+    ) -> None:
+        if isinstance(inputs[name], dict) and "__value__" in inputs[name]:
+            inputs[name] = inputs[name]["__value__"]
+        config = spec.config(self.layout)
+        extra: dict[str, Any] = {"input_name": name, "input_config": config}
+        try:
+            inputs[name] = value = _coerce(config[0], inputs[name])
+        except (TypeError, ValueError) as error:
+            text = f"Failed to convert an input value to a {config[0]} value"
+            details = f"{name}, {inputs[name]}, {error}"
+            more = {"received_value": inputs[name], "exception_message": str(error)}
+            reasons.append(_reason("invalid_input_type", text, details, extra, **more))
+            return
+        if cls_name == "LoadImage":
+            reasons += _check_image(name, value, self.layout)
+        elif isinstance(config[0], list):
+            reasons += _check_choice(config[0], value, extra)
+        else:
+            reasons += _check_limits(config[1], value, extra)
+
+
+def _coerce(kind: str | list[str], value: Any) -> Any:
+    match kind:
+        case "INT":
+            return int(value)
+        case "FLOAT":
+            return float(value)
+        case "STRING":
+            return str(value)
+        case _:
+            return value
+
+
+def _check_image(name: str, value: Any, layout: Layout) -> Reasons:
+    path = layout.input_path(str(value))
+    if path.is_file() and any(inside(path, f) for f in (layout.input, layout.output, layout.temp)):
+        return []
+    details = f"{name} - Invalid image file: {value}"
+    text = "Custom validation failed for node"
+    return [_reason("custom_validation_failed", text, details, {"input_name": name})]
+
+
+def _check_choice(choices: list[str], value: Any, extra: dict[str, Any]) -> Reasons:
+    if value in choices:
+        return []
+    listed = str(choices)
+    if len(choices) > _LONG_LIST:
+        extra = {**extra, "input_config": None}
+        listed = f"(list of length {len(choices)})"
+    details = f"{extra['input_name']}: '{value}' not in {listed}"
+    return [_reason("value_not_in_list", "Value not in list", details, extra, received_value=value)]
+
+
+def _check_limits(options: dict[str, Any], value: Any, extra: dict[str, Any]) -> Reasons:
+    name = extra["input_name"]
+    if "min" in options and value < options["min"]:
+        text = f"Value {value} smaller than min of {options['min']}"
+        return [_reason("value_smaller_than_min", text, name, extra, received_value=value)]
+    if "max" in options and value > options["max"]:
+        text = f"Value {value} bigger than max of {options['max']}"
+        return [_reason("value_bigger_than_max", text, name, extra, received_value=value)]
+    return []
+
+
+def _missing(name: str) -> dict[str, Any]:
+    text = "Required input is missing"
+    return _reason("required_input_missing", text, name, {"input_name": name})
+
+
+def _reason(
+    kind: str, message: str, details: str, extra: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    return {"type": kind, "message": message, "details": details, "extra_info": {**extra, **more}}
+
+
+def _stumble(kind: str, where: str, error: Exception) -> dict[str, Any]:
+    told = {
+        "exception_type": type(error).__name__,
+        "traceback": traceback.format_tb(error.__traceback__),
+    }
+    return _reason(kind, f"Exception when validating {where}", str(error), told)
