@@ -67,7 +67,7 @@ lock:
 	@$(FIND_PYTHON); "$$python" -m venv --clear .lock-venv
 	@.lock-venv/bin/python $(PIP_INSTALL) uv
 	@.lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --extra dev --extra build $(LOCK) \
+		--no-emit-index-url --no-header --extra dev --extra build $(LOCK) \
 		--output-file requirements.lock pyproject.toml
 	@rm -rf .lock-venv
 
