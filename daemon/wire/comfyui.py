@@ -30,9 +30,9 @@ LIST_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the server says of itself. ``name`` is comfyui or rehearsal; ``mode`` managed or external.
+    """What the server says of itself. ``name`` is comfyui or rehearsal.
 
-    ``mode``, ``commit`` and ``custom_nodes`` are not told by the server: who started it fills them in.
+    ``mode`` (managed, external), ``commit`` and ``custom_nodes`` are known to who started it only.
     """
 
     name: str
@@ -197,10 +197,9 @@ def read_queue(answer: object) -> QueueView:
 def read_history(answer: object, prompt_id: str) -> HistoryEntry | None:
     """/history/{prompt_id}; None when there is no such entry (unknown, waiting, running alike)."""
     what = "/history"
-    body = a_mapping(answer, what)
-    if prompt_id not in body:
+    if prompt_id not in a_mapping(answer, what):
         return None
-    entry = a_mapping(body[prompt_id], what)
+    entry = a_mapping(a_mapping(answer, what)[prompt_id], what)
     _number, _id, graph = _queue_item(entry.get("prompt"), f"{what} prompt")
     kind, payload = _last_message(entry.get("status"), f"{what} status")
     ending = ENDINGS.get(kind)

@@ -1,0 +1,196 @@
+"""Knows binding: a template and a panel's specification become the graph that an engine executes.
+
+Law: the bound graph differs from the template only in its slots, and it is a pure function of what
+was asked: the same request gives the same bytes, so its hash can name a prompt before it is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
+from daemon.craft.nodes import Node, as_link, class_of, inputs_of
+from daemon.craft.slots import ValueSlot
+from daemon.craft.splice import Draft, splice_controlnet, splice_loras
+from daemon.craft.template import Template
+from daemon.errors import AskerError
+
+MODEL_INPUTS: Mapping[str, tuple[str, str]] = {
+    "CheckpointLoaderSimple": ("checkpoint", "ckpt_name"),
+    "VAELoader": ("vae", "vae_name"),
+    "LoraLoader": ("lora", "lora_name"),
+    "LoraLoaderModelOnly": ("lora", "lora_name"),
+    "ControlNetLoader": ("controlnet", "control_net_name"),
+}
+"""Every node class that may load a model: the role, and the input that names the file."""
+
+_EMBEDDING = re.compile(r"embedding:([^\s,():]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model file that the graph really loads; ``name`` relative to the folder of its role.
+
+    An embedding is named as in the prompt, mostly without its extension.
+    """
+
+    role: str
+    name: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BoundGraph:
+    """A graph complete but for its file prefix, which contains the prompt id, which needs the hash.
+
+    ``graph_sha256`` is of the canonical JSON (sorted keys, no spaces, ASCII) of ``graph``.
+    """
+
+    graph: Mapping[str, Node]
+    graph_sha256: str
+    models: tuple[ModelUse, ...]
+    save_node: str
+
+
+def misfits(template: Template, spec: PanelSpec) -> Sequence[str]:
+    """What this template cannot do for this panel, in sentences."""
+    slots = template.slots
+    found = []
+    if spec.loras and slots.loras is None:
+        found.append("This template has no slot for LoRAs; leave [[lora]] out or add a lora_chain.")
+    own_hint = any(slot.field.startswith("controlnet.") for slot in slots.values)
+    if spec.controlnet is not None and slots.controlnet is None and not own_hint:
+        found.append("This template has no slot for a ControlNet; leave [controlnet] out.")
+    if spec.controlnet is None and own_hint:
+        found.append("This template is built around a ControlNet: the job needs [controlnet].")
+    return found
+
+
+def bind(
+    template: Template,
+    spec: PanelSpec,
+    *,
+    seed: int,
+    loras: Sequence[str] = (),
+    hint: str | None = None,
+) -> BoundGraph:
+    """The graph of one picture of this panel.
+
+    ``loras`` are the files that ``spec.loras`` resolved to, in their order (empty: the names as
+    they are); ``hint`` is the name under which the engine knows the hint image. Raises
+    ``AskerError`` where the template cannot do what is asked. Limits are judged apart, on the
+    finished graph, by ``craft.limits.complaints``.
+    """
+    wrong = misfits(template, spec)
+    if wrong:
+        raise AskerError(" ".join(wrong))
+    draft = Draft(template.nodes)
+    for slot in template.slots.values:
+        draft.fill(slot.node, slot.input, _value(slot, spec, seed=seed, hint=hint))
+    if template.slots.loras is not None:
+        splice_loras(draft, template.slots.loras, _resolved(spec.loras, loras))
+    if template.slots.controlnet is not None and spec.controlnet is not None:
+        splice_controlnet(draft, template.slots.controlnet, spec.controlnet, _hint_name(hint))
+    draft.clear(template.save_node, "filename_prefix")
+    nodes = draft.nodes()
+    return BoundGraph(
+        graph=nodes,
+        graph_sha256=graph_sha256(nodes),
+        models=models_of(nodes),
+        save_node=template.save_node,
+    )
+
+
+def with_prefix(bound: BoundGraph, prefix: str) -> Mapping[str, Node]:
+    """The graph as it is sent, saving under this ``filename_prefix``."""
+    save = bound.graph[bound.save_node]
+    inputs = {**inputs_of(save), "filename_prefix": prefix}
+    return {**bound.graph, bound.save_node: {**save, "inputs": inputs}}
+
+
+def graph_sha256(graph: Mapping[str, object]) -> str:
+    """Hexadecimal SHA-256 of a graph's canonical JSON."""
+    text = json.dumps(graph, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def same_graph(ours: Mapping[str, object], found: Mapping[str, object]) -> bool:
+    """Whether a graph found on a server is ours: nodes, classes and inputs, numbers by value.
+
+    Titles and what a server notes in a node for itself are not looked at.
+    """
+    return _substance(ours) == _substance(found)
+
+
+def models_of(nodes: Mapping[str, Node]) -> tuple[ModelUse, ...]:
+    """The models that a graph names, each once, in the order of the graph."""
+    found = [use for node, body in nodes.items() for use in _models_in(nodes, node, body)]
+    return tuple(dict.fromkeys(found))
+
+
+def _value(slot: ValueSlot, spec: PanelSpec, *, seed: int, hint: str | None) -> object:
+    if slot.field == "seed":
+        return seed % slot.below if slot.below > 0 else seed
+    if slot.field.startswith("controlnet."):
+        assert spec.controlnet is not None, "misfits() lets no such job through"
+        return _hint_value(slot.field, spec.controlnet, hint)
+    value = getattr(spec, slot.field)
+    return value * slot.times if isinstance(value, int) else value
+
+
+def _hint_value(field: str, use: ControlNetUse, hint: str | None) -> object:
+    match field.removeprefix("controlnet."):
+        case "image":
+            return _hint_name(hint)
+        case part:
+            return getattr(use, part)
+
+
+def _hint_name(hint: str | None) -> str:
+    if hint is None:
+        raise AskerError("The hint image has not been given to the engine.")
+    return hint
+
+
+def _resolved(uses: Sequence[LoraUse], names: Sequence[str]) -> Sequence[tuple[str, float]]:
+    if names and len(names) != len(uses):
+        raise AskerError(f"{len(uses)} LoRAs were asked for and {len(names)} were found.")
+    chosen = names or [use.name for use in uses]
+    return [(name, use.strength) for name, use in zip(chosen, uses, strict=True)]
+
+
+def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object]]:
+    return {
+        node: (body.get("class_type"), body.get("inputs"))
+        for node, body in graph.items()
+        if isinstance(body, Mapping)
+    }
+
+
+def _models_in(nodes: Mapping[str, Node], node: str, body: Node) -> Iterable[ModelUse]:
+    inputs = inputs_of(body)
+    if class_of(body) == "CLIPTextEncode":
+        for name in _EMBEDDING.findall(str(inputs.get("text", ""))):
+            yield ModelUse("embedding", name)
+    if class_of(body) in MODEL_INPUTS:
+        role, key = MODEL_INPUTS[class_of(body)]
+        yield ModelUse(role, str(inputs.get(key, "")), _strength(nodes, node, body, role))
+
+
+def _strength(nodes: Mapping[str, Node], node: str, body: Node, role: str) -> float:
+    """A LoRA tells its own strength; a ControlNet's stands in the node that applies it."""
+    if role == "lora":
+        return _number(inputs_of(body).get("strength_model"))
+    if role == "controlnet":
+        for other in nodes.values():
+            if as_link(inputs_of(other).get("control_net")) == (node, 0):
+                return _number(inputs_of(other).get("strength"))
+    return 1.0
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 1.0

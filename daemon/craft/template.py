@@ -1,0 +1,36 @@
+"""Knows templates: a maker's ComfyUI export together with the slots that a job may fill.
+
+Law: a template is read whole and checked at once, so that a mistake in it is a sentence for its
+maker and never a surprise in the night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon.craft.nodes import Node, class_of, read_nodes
+from daemon.craft.slots import Slots, read_slots
+from daemon.errors import AskerError
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A checked template: its nodes by id, its slots, and the one node that saves the picture."""
+
+    nodes: Mapping[str, Node]
+    slots: Slots
+    save_node: str
+
+
+def read_template(graph_json: str, slots_toml: str) -> Template:
+    """A template of the texts of its two files. Raises ``AskerError`` with every mistake found."""
+    nodes = read_nodes(graph_json)
+    slots = read_slots(slots_toml, nodes)
+    saves = [node for node, body in nodes.items() if class_of(body) == "SaveImage"]
+    if len(saves) != 1:
+        raise AskerError(
+            f"The graph has {len(saves)} SaveImage nodes; exactly one is needed, so that it is"
+            " clear which picture is the result."
+        )
+    return Template(nodes=nodes, slots=slots, save_node=saves[0])
