@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import tomllib
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -106,6 +108,22 @@ def test_every_dependency_is_locked_at_a_version_it_allows() -> None:
         for pin, _ in pins[name]:
             version = next(iter(pin.specifier)).version
             assert wanted.specifier.contains(version), f"{name} {version} is not {wanted.specifier}"
+
+
+@pytest.mark.realprocess
+def test_a_wheel_carries_every_template(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {
+            name.removeprefix("daemon/_templates/"): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("daemon/_templates/")
+        }
+    kept = {path.name: path.read_bytes() for path in (ROOT / "workflows").glob("[!.]*.*")}
+    assert carried == kept
+    assert any(name.endswith(".slots.toml") for name in carried)
 
 
 def test_no_module_is_longer_than_a_reader_can_hold() -> None:
