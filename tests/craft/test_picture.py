@@ -1,0 +1,106 @@
+"""Verdicts on pictures: what is refused, and above all what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.craft.picture import PictureStats, distance, judge
+
+# A page with ink, paper and grey tones, as measured from drawn ones.
+PAGE = PictureStats(
+    width=512,
+    height=768,
+    mode="RGB",
+    mean=210.0,
+    std=70.0,
+    low=0,
+    high=255,
+    spread=255,
+    saturation=0.0,
+    dark=0.1,
+    one_colour=0.7,
+    perceptual_hash="00ff00ff00ff00ff",
+)
+
+
+def code(stats: PictureStats) -> str:
+    return judge(stats, width=512, height=768).code
+
+
+def test_a_page_is_a_picture_and_its_scores_are_few_and_short() -> None:
+    verdict = judge(replace(PAGE, mean=210.123456), width=512, height=768)
+    assert verdict.ok
+    assert verdict.code == ""
+    assert verdict.scores == {"mean": 210.1, "std": 70.0, "saturation": 0.0}
+
+
+@pytest.mark.parametrize("high", [0, 3, 16])
+def test_a_picture_without_one_bright_pixel_is_black(high: int) -> None:
+    """A3.1: NaN in the decoder becomes an all-black PNG that the engine calls a success."""
+    black = replace(PAGE, mean=0.5, std=0.4, low=0, high=high, spread=high, dark=1.0)
+    assert code(black) == "BLACK_OR_GRAY"
+
+
+@pytest.mark.parametrize("mean", [0.0, 64.0, 127.0, 200.0, 255.0])
+def test_a_plane_of_one_colour_is_no_picture(mean: float) -> None:
+    """A3.1"""
+    level = int(mean)
+    plane = replace(
+        PAGE, mean=mean, std=0.0, low=level, high=level, spread=0, saturation=0.0, one_colour=1.0
+    )
+    assert code(plane) == "BLACK_OR_GRAY"
+
+
+def test_a_noisy_gray_plane_is_no_picture() -> None:
+    """A3.1"""
+    noisy = replace(PAGE, mean=128.0, std=1.5, low=124, high=132, spread=9, one_colour=0.2)
+    assert code(noisy) == "BLACK_OR_GRAY"
+
+
+def test_a_plane_with_a_few_broken_pixels_is_still_a_plane() -> None:
+    """A3.1"""
+    assert code(replace(PAGE, mean=127.0, std=0.3, one_colour=0.9999)) == "BLACK_OR_GRAY"
+
+
+def test_a_white_page_with_one_thin_line_is_a_picture() -> None:
+    one_line = 1 / 768
+    page = replace(
+        PAGE, mean=254.7, std=9.2, saturation=0.0, dark=one_line, one_colour=1 - one_line
+    )
+    assert code(page) == ""
+
+
+def test_a_night_with_one_lantern_is_a_picture() -> None:
+    night = replace(PAGE, mean=4.0, std=9.0, low=0, high=180, spread=190, dark=0.98, one_colour=0.9)
+    assert code(night) == ""
+
+
+def test_a_picture_without_black_white_or_colour_is_washed_out() -> None:
+    """A3.1, M1.3"""
+    pale = replace(PAGE, mean=140.0, std=12.0, low=110, high=180, spread=80, saturation=0.06)
+    assert code(replace(pale, one_colour=0.05)) == "WASHED_OUT"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"low": 20}, {"high": 250}, {"std": 30.0}, {"saturation": 0.4}],
+    ids=["a dark figure", "paper", "contrast", "colour"],
+)
+def test_a_pale_picture_that_has_any_one_of_them_is_left_alone(change: dict[str, float]) -> None:
+    pale = replace(PAGE, mean=140.0, std=12.0, low=110, high=180, spread=80, saturation=0.06)
+    assert code(replace(pale, one_colour=0.05, **change)) == ""  # type: ignore[arg-type]
+
+
+def test_another_size_than_asked_for_is_said_with_both_sizes() -> None:
+    verdict = judge(PAGE, width=768, height=512)
+    assert verdict.code == "WRONG_SIZE"
+    assert "512x768" in verdict.text
+    assert "768x512 was asked for" in verdict.text
+
+
+def test_distance_counts_the_places_in_which_hashes_differ() -> None:
+    assert distance("00ff00ff00ff00ff", "00ff00ff00ff00ff") == 0
+    assert distance("0000000000000000", "000000000000000f") == 4
+    assert distance("0000000000000000", "ffffffffffffffff") == 64
