@@ -114,6 +114,10 @@ class Disk(Protocol):
         """
         ...
 
+    async def move_new(self, path: str, to: str) -> bool:
+        """Like ``move``, but False, and nothing moved, when something is there already."""
+        ...
+
     async def remove(self, path: str) -> None:
         """Remove a file, or a folder with all in it; nothing there is fine. Links are removed, not
         followed.

@@ -1,0 +1,144 @@
+"""Keeps the status files up to date with the state: projections, rewritten whole, never read back.
+
+Law: what is written was durable before. A lost status file costs nothing: after a start, what
+changed
+since the last one that is known to be written is written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from daemon.core.events import Entry, Incident
+from daemon.core.jobs import JobId
+from daemon.errors import WorldError
+from daemon.ports import Clock, Disk
+from daemon.shell.engine_watch import EngineWatch
+from daemon.shell.loop import Believed, Loop
+from daemon.shell.outbox import Outbox
+from daemon.shell.progress import Progress
+from daemon.wire.status import INCIDENTS_SHOWN, DaemonFacts, Notice, status_document
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_S = 1.0
+"""Progress alone rewrites status.json at most this often."""
+_SHOWN = ".nightpress/shown"
+"""The ledger's seq up to which every status file is known to be written."""
+
+
+class Board:
+    """Writes outbox/status.json and each job's status.toml."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        loop: Loop,
+        outbox: Outbox,
+        progress: Progress,
+        watch: EngineWatch,
+        clock: Clock,
+        daemon: DaemonFacts,
+    ) -> None:
+        self._disk = disk
+        self._loop = loop
+        self._outbox = outbox
+        self._progress = progress
+        self._watch = watch
+        self._clock = clock
+        self._daemon = daemon
+        self._touched: dict[JobId, None] = {}
+        self._incidents: deque[Notice] = deque(maxlen=INCIDENTS_SHOWN)
+        self._news = asyncio.Event()
+        self._steps = asyncio.Event()
+        loop.observe(self._believe)
+        progress.on_change(self._steps.set)
+
+    async def run(self) -> None:
+        """Write whatever is out of date until cancelled."""
+        await self._catch_up()
+        while True:
+            await self._either()
+            self._news.clear()
+            self._steps.clear()
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Write everything that is out of date now."""
+        try:
+            await self._write_jobs()
+            seq = self._loop.state.seq
+            await self._write_status()
+            await self._disk.write(_SHOWN, f"{seq}\n".encode(), synced=False)
+        except WorldError as error:
+            log.warning("status files were not written: %s", error.text)
+
+    async def _write_jobs(self) -> None:
+        while self._touched:
+            job = next(iter(self._touched))
+            del self._touched[job]
+            try:
+                await self._outbox.write_job_status(self._loop.state.jobs[job])
+            except WorldError:
+                self._touched[job] = None
+                raise
+
+    async def _write_status(self) -> None:
+        document = status_document(
+            self._loop.state,
+            at=self._clock.now(),
+            daemon=self._daemon,
+            world=self._loop.world,
+            engine=self._watch.facts,
+            reasons=self._loop.reasons(),
+            progress=self._progress.drawing,
+            incidents=self._incidents,
+        )
+        await self._outbox.write_status(document)
+
+    async def _either(self) -> None:
+        """Wait for news; or, where there is only progress, for a second."""
+        try:
+            async with asyncio.timeout(_PROGRESS_S):
+                await self._news.wait()
+        except TimeoutError:
+            if not self._steps.is_set():
+                await self._next()
+
+    async def _next(self) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._news, self._steps)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _believe(self, believed: Believed) -> None:
+        for entry in believed.entries:
+            self._note(entry)
+        if believed.entries or believed.world_changed:
+            self._news.set()
+
+    def _note(self, entry: Entry) -> None:
+        event = entry.event
+        if isinstance(event, Incident):
+            self._incidents.append(Notice(entry.at, event.code, event.text))
+        job = JobId(getattr(event, "job", ""))
+        if job in self._loop.state.jobs:
+            self._touched[job] = None
+
+    async def _catch_up(self) -> None:
+        shown = await self._shown()
+        jobs = self._loop.state.jobs
+        self._touched.update((job.id, None) for job in jobs.values() if job.changed_seq > shown)
+        self._news.set()
+
+    async def _shown(self) -> int:
+        try:
+            blob = await self._disk.read(_SHOWN, limit_bytes=32)
+            return int(blob.data)
+        except (WorldError, ValueError):
+            return 0

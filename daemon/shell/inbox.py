@@ -1,0 +1,208 @@
+"""Empties the inbox: listing -> settled files -> one command each -> the file put away.
+
+Law: the listing is the fact, a watcher only wakes. A file is removed only after the line that
+answers
+it is durable, and only if it is still the file that was answered; a crash anywhere loses nothing
+and
+answers nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from daemon.core.commands import Command, ReportIncident
+from daemon.core.jobs import FileFacts
+from daemon.core.state import Drop, drop_of
+from daemon.errors import WorldError
+from daemon.ports import Blob, Disk, FileStat
+from daemon.shell.intake import Examine
+from daemon.wire.job_file import MAX_BYTES
+from daemon.wire.rejected import rejected_folder
+
+log = logging.getLogger(__name__)
+
+_ASIDE = ".nightpress/taken"
+_AT_ONCE = 64
+_TEMPORARY = ("~", ".swp", ".swx", ".tmp", ".part", ".crdownload", ".download", ".icloud", ".bak")
+_UNFINISHED_S = 10.0
+"""A text without a final newline is taken as still being written for this long."""
+
+Seen = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A name in the inbox with the facts it had, and since when (loop time) it has had them."""
+
+    facts: Seen
+    since: float
+
+
+class Inbox:
+    """One inbox folder. ``answered`` is asked of durable state; ``ask`` returns when an answer is
+    durable.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        settle_s: float,
+        examine: Examine,
+        answered: Callable[[], Mapping[Drop, str]],
+        ask: Callable[[Command], Awaitable[None]],
+    ) -> None:
+        self._disk = disk
+        self._settle_s = settle_s
+        self._examine = examine
+        self._answered = answered
+        self._ask = ask
+        self._seen: dict[str, Sighting] = {}
+        self._hidden: dict[str, int] = {}
+        self._told: set[tuple[str, Seen]] = set()
+        self._wake = asyncio.Event()
+
+    def wake(self, hidden: str = "") -> None:
+        """Look now. ``hidden``: a dot-name that a watcher saw being renamed to a job's name."""
+        if hidden:
+            self._hidden[hidden] = 0
+        self._wake.set()
+
+    async def run(self, *, rescan_s: float) -> None:
+        """Look when woken, when something may have settled, and every ``rescan_s`` in any case."""
+        await self.recover()
+        while True:
+            self._wake.clear()
+            try:
+                pending = await self.scan()
+            except WorldError as error:
+                log.warning("the inbox could not be read: %s", error.text)
+                pending = False
+            wait_s = min(self._settle_s, rescan_s) if pending else rescan_s
+            try:
+                async with asyncio.timeout(max(wait_s, 0.05)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def recover(self) -> None:
+        """Finish what a crash left half put away: answered files go, others return to the inbox."""
+        for item in await self._disk.list(_ASIDE):
+            path = f"{_ASIDE}/{item.name}"
+            name = item.name.partition("-")[2]
+            blob = await self._disk.read(path, limit_bytes=MAX_BYTES + 1)
+            if drop_of(await self._facts(name, path, blob)) in self._answered():
+                await self._disk.remove(path)
+            else:
+                await self._put_back(path, name)
+
+    async def scan(self) -> bool:
+        """One pass: answer every file that has settled. True when another look will be needed
+        soon.
+        """
+        items = [item for item in await self._disk.list("inbox") if item.kind == "file"]
+        jobs = [item for item in items if is_job_name(item.name)]
+        self._sight(jobs)
+        ready = [item for item in jobs if not item.busy]
+        self._hidden = {item.name: item.inode for item in items if item.name.startswith(".")}
+        for start in range(0, len(ready), _AT_ONCE):
+            batch = ready[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._take(item) for item in batch))
+        return bool(jobs)
+
+    def _sight(self, jobs: Iterable[FileStat]) -> None:
+        """Note since when each file has been as it is now."""
+        now = asyncio.get_running_loop().time()
+        seen: dict[str, Sighting] = {}
+        for item in jobs:
+            facts = (item.inode, item.mtime_ns, item.size)
+            before = self._seen.get(item.name)
+            seen[item.name] = before if before and before.facts == facts else Sighting(facts, now)
+        self._seen = seen
+
+    def _was_renamed(self, item: FileStat) -> bool:
+        stem = item.name.removesuffix(".toml")
+        return any(
+            name in self._hidden and self._hidden[name] in (0, item.inode)
+            for name in (f".{stem}.tmp", f".{item.name}.tmp")
+        )
+
+    async def _take(self, item: FileStat) -> None:
+        path = f"inbox/{item.name}"
+        key = (item.name, (item.inode, item.mtime_ns, item.size))
+        try:
+            blob = await self._disk.read(path, limit_bytes=MAX_BYTES + 1, owned=True)
+        except WorldError as error:
+            if error.code not in ("NOT_FOUND", "CHANGING") and key not in self._told:
+                self._told.add(key)
+                await self._ask(ReportIncident("INBOX_UNREADABLE", f"{path}: {error.text}"))
+            return
+        if not self._complete(item, blob):
+            return
+        try:
+            file = await self._facts(item.name, path, blob)
+            if drop_of(file) not in self._answered():
+                await self._ask(await self._examine(file, blob.data if blob.complete else None))
+            await self._put_away(path, file, whole=blob.complete)
+        except WorldError as error:
+            log.warning("%s was not taken: %s", path, error.text)
+
+    def _complete(self, item: FileStat, blob: Blob) -> bool:
+        """Quiet for long enough, renamed into place, or ended by ``end = true``."""
+        if not blob.complete or self._was_renamed(item) or _says_end(blob.data):
+            return True
+        quiet_s = asyncio.get_running_loop().time() - self._seen[item.name].since
+        unfinished = not blob.data.endswith(b"\n")
+        return quiet_s >= (max(self._settle_s, _UNFINISHED_S) if unfinished else self._settle_s)
+
+    async def _facts(self, name: str, path: str, blob: Blob) -> FileFacts:
+        digest = sha256(blob.data).hexdigest() if blob.complete else await self._disk.sha256(path)
+        stat = blob.stat
+        return FileFacts(
+            unicodedata.normalize("NFC", name), digest, stat.inode, stat.mtime_ns, stat.size
+        )
+
+    async def _put_away(self, path: str, file: FileFacts, *, whole: bool) -> None:
+        """Rename aside, compare, remove; a file that was saved again meanwhile is put back."""
+        name = path.removeprefix("inbox/")
+        aside = f"{_ASIDE}/{file.sha256[:12]}-{name}"
+        if not whole:
+            aside = f"{rejected_folder(file)}/job.toml"
+        try:
+            await self._disk.move(path, aside)
+        except WorldError as error:
+            if error.code == "NOT_FOUND":
+                return
+            raise
+        blob = await self._disk.read(aside, limit_bytes=MAX_BYTES + 1)
+        if drop_of(await self._facts(name, aside, blob)) != drop_of(file):
+            await self._put_back(aside, name)
+        elif whole:
+            await self._disk.remove(aside)
+
+    async def _put_back(self, path: str, name: str) -> None:
+        stem = name.removesuffix(".toml")
+        number = 1
+        target = f"inbox/{name}"
+        while not await self._disk.move_new(path, target):
+            number += 1
+            target = f"inbox/{stem}-saved-again-{number}.toml"
+
+
+def is_job_name(name: str) -> bool:
+    """Whether a file of this name in the inbox asks for an answer."""
+    lower = name.lower()
+    if name.startswith(".") or lower.endswith(_TEMPORARY) or ".sb-" in lower:
+        return False
+    return lower.endswith((".toml", ".toml.txt", ".toml.rtf"))
+
+
+def _says_end(data: bytes) -> bool:
+    last = data.rstrip(b"\r\n\t ").rpartition(b"\n")[2].strip()
+    return last.replace(b" ", b"").replace(b"\t", b"") == b"end=true"

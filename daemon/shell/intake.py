@@ -1,0 +1,168 @@
+"""Examines one job file: everything acceptance would say, from its bytes to the models it names.
+
+Law: nothing is changed but a copy of the hint image kept aside; the answer is one command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import assert_never
+
+from daemon.core.commands import Command, Reject, Submit, TakeControl
+from daemon.core.jobs import Asked, Complaint, Control, FileFacts, ModelFacts, PanelSpec
+from daemon.core.policy import Policy
+from daemon.craft.graph import BoundGraph, ModelUse, bind
+from daemon.craft.limits import complaints
+from daemon.craft.template import Template, read_template
+from daemon.errors import AskerError, WorldError
+from daemon.ports import Disk, Weights
+from daemon.wire.job_file import Refused, read_job_file
+
+Examine = Callable[[FileFacts, bytes | None], Awaitable[Command]]
+
+HINT_LIMIT_BYTES = 32 * 2**20
+_TEMPLATE_LIMIT_BYTES = 4 * 2**20
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A template with the name and the hash under which a lock file records it."""
+
+    name: str
+    sha256: str
+    template: Template
+
+
+class Intake:
+    """Examines job files. ``weights`` None: the model folders are not known, so models are not
+    judged.
+    """
+
+    def __init__(self, disk: Disk, *, policy: Policy, weights: Weights | None) -> None:
+        self._disk = disk
+        self._policy = policy
+        self._weights = weights
+
+    async def examine(self, file: FileFacts, data: bytes | None) -> Command:
+        """The command that answers a settled file; ``data`` None: it is larger than a job may
+        be.
+        """
+        if data is None:
+            size_kib, limit_kib = file.size / 1024, self._policy.max_job_file_bytes // 1024
+            text = (
+                f"The file has {size_kib:.0f} KiB; a job file has at most {limit_kib} KiB. Is it a "
+                "picture or a model with the wrong ending? Jobs name such files, they do not "
+                "hold them."
+            )
+            return Reject(file, None, "", (Complaint(0, "", text),))
+        answer = read_job_file(data, stem=stem_of(file.name), policy=self._policy)
+        match answer:
+            case Refused(ref=ref, errors=errors):
+                return Reject(file, data, ref, errors)
+            case Control():
+                return TakeControl(file, answer)
+            case Asked():
+                return await self._asked(file, data, answer)
+            case _:
+                assert_never(answer)
+
+    async def _asked(self, file: FileFacts, data: bytes, asked: Asked) -> Command:
+        hint_sha256 = ""
+        found: list[Complaint] = []
+        if isinstance(asked.spec, PanelSpec):
+            hint, hint_sha256 = await self._hint(asked.spec)
+            found = [*hint, *await self._panel(asked.spec)]
+        if found:
+            return Reject(file, data, asked.ref, tuple(found))
+        return Submit(file, data.decode(), asked, hint_sha256)
+
+    async def _panel(self, spec: PanelSpec) -> list[Complaint]:
+        try:
+            pattern = await read_pattern(self._disk, spec.workflow)
+            bound = bind(
+                pattern.template, spec, seed=0, hint="hint.png" if spec.controlnet else None
+            )
+        except AskerError as error:
+            return [Complaint(0, "workflow", f"Template {spec.workflow!r}: {error}")]
+        wrong = [
+            Complaint(0, "workflow", f"Template {spec.workflow!r}: {text}")
+            for text in complaints(bound.graph, self._policy)
+        ]
+        return wrong or [*await self._missing(bound)]
+
+    async def _missing(self, bound: BoundGraph) -> Sequence[Complaint]:
+        if self._weights is None:
+            return []
+        found = []
+        for use in bound.models:
+            try:
+                await model_facts(self._weights, use)
+            except WorldError as error:
+                found.append(Complaint(0, use.role, error.text))
+        return found
+
+    async def _hint(self, spec: PanelSpec) -> tuple[list[Complaint], str]:
+        """Keep a copy of the hint image aside, by its hash."""
+        if spec.controlnet is None:
+            return [], ""
+        path = spec.controlnet.image
+        try:
+            blob = await self._disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
+        except WorldError as error:
+            text = f"{path}: {error.text}. Paths are relative to the studio's folder."
+            return [Complaint(0, "controlnet.image", text)], ""
+        if not blob.complete or not blob.data.startswith(_PNG):
+            limit = HINT_LIMIT_BYTES // 2**20
+            text = f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
+            return [Complaint(0, "controlnet.image", text)], ""
+        digest = sha256(blob.data).hexdigest()
+        await self._disk.write(hint_path(digest), blob.data, synced=True)
+        return [], digest
+
+
+def hint_path(digest: str) -> str:
+    """Where a hint image waits between its job's examination and its acceptance."""
+    return f".nightpress/hints/{digest}.png"
+
+
+def stem_of(name: str) -> str:
+    """The job's name where its file names none: the file's name up to its first ending."""
+    lower = name.lower()
+    for ending in (".toml.txt", ".toml.rtf", ".toml"):
+        if lower.endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+async def read_pattern(disk: Disk, name: str) -> Pattern:
+    """The template of this name from workflows/. Raises ``AskerError`` when it is missing or
+    wrong.
+    """
+    try:
+        graph = await disk.read(f"workflows/{name}.json", limit_bytes=_TEMPLATE_LIMIT_BYTES)
+        slots = await disk.read(f"workflows/{name}.slots.toml", limit_bytes=_TEMPLATE_LIMIT_BYTES)
+    except WorldError as error:
+        known = sorted(
+            item.name.removesuffix(".slots.toml")
+            for item in await disk.list("workflows")
+            if item.name.endswith(".slots.toml")
+        )
+        near = get_close_matches(name, known, n=1) or known
+        hint = f" Known: {', '.join(near)}." if near else " The folder workflows/ has none."
+        raise AskerError(f"{error.text}.{hint}") from error
+    try:
+        template = read_template(graph.data.decode(), slots.data.decode())
+    except UnicodeDecodeError as error:
+        raise AskerError("The template's files are not UTF-8 text.") from error
+    return Pattern(name, sha256(graph.data + b"\0" + slots.data).hexdigest(), template)
+
+
+async def model_facts(weights: Weights, use: ModelUse) -> ModelFacts:
+    """The facts of a model that a graph names; an embedding may be named without its ending."""
+    if use.role == "embedding" and not use.name.endswith(".safetensors"):
+        use = replace(use, name=f"{use.name}.safetensors")
+    return await weights.facts(role=use.role, name=use.name)

@@ -1,0 +1,224 @@
+"""The one writer: mailbox -> decide -> append, synced -> believe -> plan -> reconcile.
+
+Law: durable first, believed second. Nobody else appends, nobody acts on what is not synced, and an
+effect that ought to be going on is started again until its report is in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.core import admission
+from daemon.core.commands import Command, Observe, Reject, Submit
+from daemon.core.decide import Studio, decide, settle
+from daemon.core.events import Entry, Event, JobAccepted, JobRejected
+from daemon.core.jobs import JobId
+from daemon.core.plan import Effect, RunAttempt, plan
+from daemon.core.policy import Policy
+from daemon.core.state import Drop, State, apply, drop_of
+from daemon.core.world import World
+from daemon.errors import WorldError
+from daemon.ports import Clock, GpuLock
+from daemon.shell.ledger import Ledger, Page
+from daemon.shell.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+_BATCH = 256
+_PAUSE_S = 1.0
+"""How long the loop waits after the disk refused an append, and before an effect is tried again."""
+
+Letter = tuple[Command, "asyncio.Future[None] | None"]
+Perform = Callable[[Effect], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What the observers are told after each turn: what was added, and whether the world
+    changed.
+    """
+
+    entries: Sequence[Entry]
+    world_changed: bool
+
+
+class Loop:
+    """Owns the state, the ledger and the running effects. One instance a daemon."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        world: World,
+        ledger: Ledger,
+        outbox: Outbox,
+        clock: Clock,
+        gpu: GpuLock,
+        policy: Policy,
+        studio: Studio,
+    ) -> None:
+        self.state = state
+        self.world = world
+        self._ledger = ledger
+        self._outbox = outbox
+        self._clock = clock
+        self._gpu = gpu
+        self._policy = policy
+        self._studio = studio
+        self._mailbox: asyncio.Queue[Letter | None] = asyncio.Queue()
+        self._tasks: dict[Effect, asyncio.Task[None]] = {}
+        self._not_before: dict[Effect, float] = {}
+        self._observers: list[Callable[[Believed], None]] = []
+        self._unsettled: list[JobId] = list(state.queue)
+
+    def tell(self, command: Command) -> None:
+        """Hand in a command; it may be lost with the process, and then nothing has happened."""
+        self._mailbox.put_nowait((command, None))
+
+    async def ask(self, command: Command) -> None:
+        """Hand in a command and wait until what follows from it is durable.
+
+        Raises ``WorldError`` when it could not be made so.
+        """
+        done = asyncio.get_running_loop().create_future()
+        self._mailbox.put_nowait((command, done))
+        await done
+
+    def wake(self) -> None:
+        """Look again: time has passed or an effect has ended."""
+        self._mailbox.put_nowait(None)
+
+    def observe(self, observer: Callable[[Believed], None]) -> None:
+        """Call ``observer`` after each turn; it must not wait."""
+        self._observers.append(observer)
+
+    def reasons(self) -> dict[JobId, admission.Reason]:
+        """Why each waiting job waits, by the durable state."""
+        return admission.why(self.state, self.world, self._policy)
+
+    async def run(self, perform: Perform) -> None:
+        """Serve until cancelled. Raises ``PersonNeeded`` when the ledger can no longer be
+        trusted.
+        """
+        try:
+            while True:
+                letters = [await self._mailbox.get()]
+                while len(letters) < _BATCH and not self._mailbox.empty():
+                    letters.append(self._mailbox.get_nowait())
+                await self._serve([letter for letter in letters if letter is not None])
+                self._reconcile(perform)
+        finally:
+            await self._end_tasks()
+
+    async def _serve(self, letters: Sequence[Letter]) -> None:
+        try:
+            await self._turn([command for command, _ in letters])
+        except WorldError as error:
+            if len(letters) > 1:
+                # One command whose files cannot be written must not take the others with it.
+                for letter in letters:
+                    await self._serve([letter])
+                return
+            log.warning("not recorded: %s", error.text)
+            for _, done in letters:
+                if done is not None and not done.done():
+                    done.set_exception(error)
+            asyncio.get_running_loop().call_later(_PAUSE_S, self.wake)
+            return
+        for _, done in letters:
+            if done is not None and not done.done():
+                done.set_result(None)
+
+    async def _turn(self, commands: Sequence[Command]) -> None:
+        at = self._clock.now()
+        draft = self.state.draft()
+        page = self._ledger.page()
+        world = self.world
+        for command in commands:
+            if isinstance(command, Observe):
+                world = command.world
+            self._write(draft, page, decide(draft, command, self._studio), at)
+        for job in self._unsettled:
+            self._write(draft, page, settle(draft, job, self._policy), at)
+        world = self._admit(draft, page, world, at)
+        if page.entries:
+            await self._prepare(page.entries, commands)
+            await self._ledger.append(page)
+        self.state.absorb(draft)
+        believed = Believed(page.entries, world_changed=world != self.world)
+        self.world = world
+        self._unsettled = []
+        if self.state.lease is None:
+            self._gpu.give_back()
+        for observer in self._observers:
+            observer(believed)
+
+    def _write(self, draft: State, page: Page, events: Iterable[Event], at: int) -> None:
+        for event in events:
+            entry = page.write(event, at=at)
+            apply(draft, entry)
+            job = JobId(getattr(event, "job", ""))
+            if job:
+                self._write(draft, page, settle(draft, job, self._policy), at)
+
+    def _admit(self, draft: State, page: Page, world: World, at: int) -> World:
+        """Admission, with the GPU asked for only when a job could start on it."""
+        world = replace(world, gpu_free=True)
+        if draft.lease is None and admission.nobody(draft, world, self._policy) is None:
+            world = replace(world, gpu_free=not admission.line(draft) or self._gpu.try_take())
+        self._write(draft, page, admission.admit(draft, world, self._policy), at)
+        return world
+
+    async def _prepare(self, entries: Iterable[Entry], commands: Iterable[Command]) -> None:
+        """The files that must be durable before the line that promises them."""
+        bodies: dict[Drop, bytes | None] = {}
+        for command in commands:
+            match command:
+                case Submit(file=file, request=text):
+                    bodies[drop_of(file)] = text.encode()
+                case Reject(file=file, request=data):
+                    bodies[drop_of(file)] = data
+                case _:
+                    pass
+        for entry in entries:
+            match entry.event:
+                case JobAccepted() as accepted:
+                    await self._outbox.take(accepted)
+                case JobRejected() as rejected:
+                    drop = (rejected.sha256, rejected.inode, rejected.mtime_ns, rejected.size)
+                    await self._outbox.reject(rejected, at=entry.at, request=bodies.get(drop))
+                case _:
+                    pass
+
+    def _reconcile(self, perform: Perform) -> None:
+        """Make the running effects those that the plan wants."""
+        loop = asyncio.get_running_loop()
+        wanted = plan(self.state)
+        for effect, task in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[effect]
+                self._not_before[effect] = loop.time() + _PAUSE_S
+                loop.call_later(_PAUSE_S, self.wake)
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    log.error("%s: %r", effect, error, exc_info=error)
+            elif effect not in wanted:
+                task.cancel()
+        busy = {effect.job for effect in self._tasks}
+        self._not_before = {key: when for key, when in self._not_before.items() if key in wanted}
+        for effect in wanted:
+            if effect in self._tasks or effect.job in busy:
+                continue
+            if self._not_before.get(effect, 0.0) > loop.time():
+                continue
+            if not isinstance(effect, RunAttempt) or self._gpu.try_take():
+                task = asyncio.ensure_future(perform(effect))
+                task.add_done_callback(lambda _: self.wake())
+                self._tasks[effect] = task
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -1,0 +1,204 @@
+"""Writes what appears in outbox/: taken jobs, results, refusals, and where everything stands.
+
+Law: every file appears whole, and in an order in which a power cut at any point leaves nothing
+half-true. What is drawn is staged first; a result is put together from what is staged and from the
+ledger alone, so it can be put together again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon.core.events import Entry, JobAccepted, JobRejected
+from daemon.core.jobs import JobId, PanelSpec
+from daemon.core.state import Job
+from daemon.errors import WorldError
+from daemon.ports import Disk
+from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
+from daemon.wire.lock_file import render_lock
+from daemon.wire.making import Making, digest, hint_name, lock_of, read_making, render_making
+from daemon.wire.rejected import REJECTED, rejected_folder, rejected_status_toml
+from daemon.wire.status import Document, job_status_toml, status_json
+
+STAGING = ".nightpress/staging"
+REJECTED_KEPT = 500
+PICTURE_LIMIT_BYTES = 64 * 2**20
+_NOTE_LIMIT_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImage:
+    """A drawn picture, its executed graph as JSON, and how it was made."""
+
+    png: bytes
+    workflow: bytes
+    making: Making
+
+    @property
+    def sha256(self) -> str:
+        """Of the picture's bytes, hexadecimal."""
+        return digest(self.png)
+
+
+class Outbox:
+    """One studio's outbox, and the staging before it. ``host`` is whose ledger vouches for it."""
+
+    def __init__(self, disk: Disk, *, host: str) -> None:
+        self._disk = disk
+        self._host = host
+
+    async def take(self, accepted: JobAccepted) -> None:
+        """Keep a job's request, byte for byte, and its hint image, before it counts as accepted.
+
+        Raises ``WorldError`` HINT_GONE when the hint that was examined is no longer there.
+        """
+        folder = job_folder(accepted.job)
+        spec = accepted.spec
+        if isinstance(spec, PanelSpec) and spec.controlnet is not None:
+            wanted = spec.controlnet.sha256
+            hint = await self._read(hint_path(wanted), HINT_LIMIT_BYTES)
+            if hint is None or digest(hint) != wanted:
+                raise WorldError(
+                    "HINT_GONE",
+                    f"The copy of {spec.controlnet.image} that was made for {accepted.job} is gone "
+                    "from .nightpress/hints; the job's file is examined again.",
+                )
+            await self._disk.write(f"{folder}/{hint_name(wanted)}", hint, synced=True)
+        await self._disk.write(f"{folder}/job.toml", accepted.request.encode(), synced=True)
+
+    async def reject(self, rejected: JobRejected, *, at: int, request: bytes | None) -> str:
+        """Keep a refused request and the answer to it; gives the folder. ``at`` in ms since 1970.
+
+        ``request`` None: the file was too large to be read, and who took it moves it there.
+        """
+        folder = rejected_folder(rejected)
+        if request is not None:
+            await self._disk.write(f"{folder}/job.toml", request, synced=True)
+        status = rejected_status_toml(rejected, at=at)
+        await self._disk.write(f"{folder}/status.toml", status, synced=True)
+        await self._forget_rejected(but=folder)
+        return folder
+
+    async def _forget_rejected(self, *, but: str) -> None:
+        kept = await self._disk.list(REJECTED)
+        folders = [
+            item for item in kept if item.kind == "folder" and f"{REJECTED}/{item.name}" != but
+        ]
+        folders.sort(key=lambda item: (item.mtime_ns, item.name))
+        for item in folders[: max(0, len(folders) - REJECTED_KEPT + 1)]:
+            await self._disk.remove(f"{REJECTED}/{item.name}")
+
+    async def stage(self, job: JobId, *, attempt: int, image: int, drawing: StagedImage) -> None:
+        """Keep a drawn picture where the next start finds it. The note comes last: it seals."""
+        stem = _staged_stem(job, attempt, image)
+        note = render_making(drawing.making, png=drawing.png, workflow=drawing.workflow)
+        await self._disk.write(f"{stem}.png", drawing.png, synced=True)
+        await self._disk.write(f"{stem}.workflow.json", drawing.workflow, synced=True)
+        await self._disk.write(f"{stem}.facts.json", note, synced=True)
+
+    async def staged(
+        self, job: JobId, *, attempt: int, image: int, sha256: str = ""
+    ) -> StagedImage | None:
+        """A picture that was staged whole, or None; with ``sha256`` only that very picture."""
+        stem = _staged_stem(job, attempt, image)
+        note = await self._read(f"{stem}.facts.json", _NOTE_LIMIT_BYTES)
+        png = await self._read(f"{stem}.png", PICTURE_LIMIT_BYTES)
+        workflow = await self._read(f"{stem}.workflow.json", _NOTE_LIMIT_BYTES)
+        if note is None or png is None or workflow is None:
+            return None
+        making = read_making(note, png=png, workflow=workflow)
+        if making is None or sha256 not in ("", digest(png)):
+            return None
+        return StagedImage(png, workflow, making)
+
+    async def publish(self, job: Job) -> Mapping[str, str]:
+        """Put a drawn job's pictures, executed graphs and locks into its folder: name -> sha256.
+
+        Writes nothing before every picture was found staged and whole; doing it again writes the
+        same bytes. Raises ``WorldError`` RESULT_GONE when a picture has to be drawn again.
+        """
+        for image in _images(job):
+            await self._drawn(job, image)
+        published: dict[str, str] = {}
+        for image in _images(job):
+            for name, data in (await self._result(job, image)).items():
+                await self._disk.write(f"{job_folder(job.id)}/{name}", data, synced=True)
+                published[name] = digest(data)
+        return published
+
+    async def _drawn(self, job: Job, image: int) -> tuple[StagedImage, Entry]:
+        seen = job.images.get(image)
+        if seen is not None and seen.judged is not None:
+            drawing = await self.staged(
+                job.id, attempt=job.attempt, image=image, sha256=seen.sha256
+            )
+            if drawing is not None:
+                return drawing, seen.judged
+        raise WorldError(
+            "RESULT_GONE",
+            f"Picture {image} of {job.id} was drawn and is no longer whole in $STUDIO/{STAGING}, "
+            "so it cannot be published; the job is drawn again.",
+        )
+
+    async def _result(self, job: Job, image: int) -> Mapping[str, bytes]:
+        """The three files of a picture, by name, the lock last: it vouches for the others."""
+        drawing, judged = await self._drawn(job, image)
+        stem = result_stem(job, image)
+        picture, workflow = f"{stem}.png", f"{stem}.workflow.json"
+        lock = lock_of(
+            job,
+            judged=judged,
+            making=drawing.making,
+            picture=(picture, drawing.png),
+            workflow=(workflow, drawing.workflow),
+            image=image,
+            host=self._host,
+        )
+        return {
+            picture: drawing.png,
+            workflow: drawing.workflow,
+            f"{stem}.lock.toml": render_lock(lock),
+        }
+
+    async def clear_staging(self, job: JobId) -> None:
+        """Forget what was staged for a job, once its result is recorded or it needs none."""
+        await self._disk.remove(f"{STAGING}/{job}")
+
+    async def write_job_status(self, job: Job) -> None:
+        """A job's status.toml. A projection: renamed into place, not synced."""
+        path = f"{job_folder(job.id)}/status.toml"
+        await self._disk.write(path, job_status_toml(job), synced=False)
+
+    async def write_status(self, document: Document) -> None:
+        """outbox/status.json. A projection: renamed into place, not synced."""
+        await self._disk.write("outbox/status.json", status_json(document), synced=False)
+
+    async def _read(self, path: str, limit_bytes: int) -> bytes | None:
+        """A whole file, None when there is none, or none that can be believed."""
+        try:
+            blob = await self._disk.read(path, limit_bytes=limit_bytes)
+        except WorldError as error:
+            if error.code == "READ_FAILED":
+                raise
+            return None
+        return blob.data if blob.complete else None
+
+
+def job_folder(job: JobId) -> str:
+    """Where a job's files are, relative to the studio."""
+    return f"outbox/{job}"
+
+
+def result_stem(job: Job, image: int) -> str:
+    """What a picture's files are called: the job's id, with a number where there are several."""
+    return job.id if len(_images(job)) == 1 else f"{job.id}-{image:02}"
+
+
+def _images(job: Job) -> range:
+    assert isinstance(job.spec, PanelSpec), f"{job.id} draws no picture"
+    return range(1, len(job.spec.seeds) + 1)
+
+
+def _staged_stem(job: JobId, attempt: int, image: int) -> str:
+    return f"{STAGING}/{job}/a{attempt}-{image:02}"

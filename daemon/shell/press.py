@@ -1,0 +1,212 @@
+"""The press at work: loads the ledger, then runs writer, inbox, watch and board together.
+
+Law: it knows ports only, so the simulator runs this very code. Starting after a crash is starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from daemon.core.commands import Observe, ReportIncident, Start, Stop
+from daemon.core.decide import Studio
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.core.world import EngineName, World
+from daemon.ports import Alarm, Clock, Disk, GpuLock, Pixels, Renderer, Weights
+from daemon.shell.board import Board
+from daemon.shell.engine_watch import EngineWatch
+from daemon.shell.inbox import Inbox
+from daemon.shell.intake import Intake
+from daemon.shell.ledger import Ledger, Torn, foreign_numbers
+from daemon.shell.loop import Loop
+from daemon.shell.outbox import Outbox
+from daemon.shell.performer import Performer, Tools
+from daemon.shell.progress import Progress
+from daemon.wire.places import Places
+from daemon.wire.status import DaemonFacts
+
+ENGINE_MISSING = (
+    "This studio has printed with ComfyUI, and none is set now; nothing falls back to rehearsal by "
+    "itself. Set COMFYUI_BASE_PATH or [comfyui] url and start the daemon again."
+)
+_STOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
+    engine now.
+    """
+
+    disk: Disk
+    clock: Clock
+    gpu: GpuLock
+    alarm: Alarm
+    renderer: Renderer | None
+    pixels: Pixels
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
+
+    ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
+    """
+
+    studio: str
+    host: str
+    version: str
+    daemon: DaemonFacts
+    engine: EngineName
+    places: Places
+    policy: Policy
+    settle_s: float
+    rescan_s: float
+    tick_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who works in one life of the daemon."""
+
+    loop: Loop
+    watch: EngineWatch
+    board: Board
+    inbox: Inbox
+    performer: Performer
+
+
+class Press:
+    """One life of the daemon: ``await press.run()`` loads the ledger and serves until ``stop``."""
+
+    def __init__(self, ports: Ports, setup: Setup) -> None:
+        self._ports = ports
+        self._setup = setup
+        self._stop = asyncio.Event()
+        self._crew: Crew | None = None
+
+    def stop(self) -> None:
+        """End soon; what runs on the engine goes on there and is rejoined at the next start."""
+        self._stop.set()
+
+    def wake_inbox(self, hidden: str = "") -> None:
+        """A watcher saw something; ``hidden`` is the dot-name that was renamed to a job's name."""
+        if self._crew is not None:
+            self._crew.inbox.wake(hidden)
+
+    async def run(self) -> None:
+        """Serve until ``stop``. Raises ``PersonNeeded`` when it must not go on by itself."""
+        ports, setup = self._ports, self._setup
+        ledger = Ledger(ports.disk, host=setup.host)
+        loaded = await ledger.load()
+        numbers, damaged = await foreign_numbers(ports.disk, host=setup.host)
+        for key, number in numbers.items():
+            loaded.state.numbers[key] = max(number, loaded.state.numbers.get(key, 0))
+        crew = self._crew = _crew(ports, setup, ledger, loaded.state)
+        crew.loop.tell(_start(setup, loaded.torn))
+        for text in damaged:
+            crew.loop.tell(ReportIncident("FOREIGN_LEDGER", text))
+        ports.alarm.every(setup.tick_s, crew.loop.wake)
+        await crew.performer.sweep()
+        await self._serve(crew)
+
+    async def _serve(self, crew: Crew) -> None:
+        tasks = [
+            asyncio.ensure_future(work)
+            for work in (
+                crew.loop.run(crew.performer.perform),
+                crew.watch.run(),
+                crew.inbox.run(rescan_s=self._setup.rescan_s),
+                crew.board.run(),
+            )
+        ]
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set():
+                async with asyncio.timeout(_STOP_S):
+                    await crew.loop.ask(Stop("asked to stop"))
+                await crew.board.finish()
+        finally:
+            for task in (*tasks, stopping):
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+                raise error
+
+
+def _start(setup: Setup, torn: Torn | None) -> Start:
+    if torn is None:
+        return Start(setup.version, setup.engine)
+    return Start(setup.version, setup.engine, torn.bytes, torn.kept)
+
+
+def _first_world(setup: Setup) -> World:
+    if setup.engine != "none":
+        return World(setup.engine)
+    return World("none", "ENGINE_MISSING", ENGINE_MISSING)
+
+
+def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
+    progress = Progress()
+    outbox = Outbox(ports.disk, host=setup.host, places=setup.places)
+    world = _first_world(setup)
+    loop = Loop(
+        state=state,
+        world=world,
+        ledger=ledger,
+        outbox=outbox,
+        clock=ports.clock,
+        gpu=ports.gpu,
+        policy=setup.policy,
+        studio=Studio(setup.studio, rehearsal=setup.engine == "rehearsal"),
+    )
+    watch = EngineWatch(
+        world=world,
+        renderer=ports.renderer,
+        disk=ports.disk,
+        policy=setup.policy,
+        tell=lambda seen: loop.tell(Observe(seen)),
+    )
+    board = Board(
+        disk=ports.disk,
+        loop=loop,
+        outbox=outbox,
+        progress=progress,
+        watch=watch,
+        clock=ports.clock,
+        daemon=setup.daemon,
+    )
+    inbox = _inbox(ports, setup, loop)
+    return Crew(loop, watch, board, inbox, _performer(ports, setup, loop, outbox, progress))
+
+
+def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
+    known = None if setup.engine == "none" else ports.weights
+    intake = Intake(ports.disk, policy=setup.policy, weights=known)
+    return Inbox(
+        ports.disk,
+        settle_s=setup.settle_s,
+        examine=intake.examine,
+        answered=lambda: loop.state.answered,
+        ask=loop.ask,
+    )
+
+
+def _performer(
+    ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, progress: Progress
+) -> Performer:
+    return Performer(
+        tools=Tools(ports.disk, ports.renderer, ports.pixels, ports.weights),
+        studio=setup.studio,
+        engine=setup.engine,
+        places=setup.places,
+        policy=setup.policy,
+        outbox=outbox,
+        state=lambda: loop.state,
+        ask=loop.ask,
+        progress=progress,
+    )

@@ -1,0 +1,278 @@
+"""A disk that loses power: what was not synced may be gone, torn or empty afterwards.
+
+The fault model, which is this module's documentation:
+
+- Every call of the ``Disk`` port is made of primitive steps (create, write, sync, rename, sync of
+the
+  folder, unlink). The power can go before any step; ``cuts`` counts them.
+- After a cut the disk refuses the dead: any further call of that life raises ``PowerCut``.
+- A file's bytes that were written but not synced survive whole, as a prefix, zeroed, or not at all.
+- A name that was created, renamed or removed without a sync of its folder may or may not have been;
+  a rename is one step: the old name, or the new one.
+- What was synced (bytes and name) is always there.
+- ``kill`` instead of ``cut``: the process dies, the machine goes on; nothing written is lost, but
+the
+  steps after the cut are not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from daemon.errors import LedgerChanged, WorldError
+from daemon.ports import Blob, FileStat
+
+
+class PowerCut(BaseException):
+    """The machine is off. Not an ``Exception``: no handler of the program may survive it."""
+
+
+@dataclass
+class Node:
+    """A file's bytes: as programs see them, and as far as they are on the platter."""
+
+    inode: int
+    data: bytes = b""
+    synced: bytes | None = None
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of names that no sync has made durable yet: ``gone`` disappears, ``new`` is
+    ``node``.
+    """
+
+    gone: str
+    new: str
+    node: Node | None
+
+    def carry_out(self, names: dict[str, Node]) -> None:
+        names.pop(self.gone, None)
+        if self.node is not None:
+            names[self.new] = self.node
+
+
+@dataclass
+class SimDisk:
+    """Implements ``ports.Disk`` in memory. Names are flat paths; ``durable`` is what a cut
+    leaves.
+    """
+
+    chance: random.Random
+    now_ns: int = 1_795_000_000_000_000_000
+    cut_at: int = 0
+    kill_only: bool = False
+    names: dict[str, Node] = field(default_factory=dict)
+    durable: dict[str, Node] = field(default_factory=dict)
+    journal: list[Change] = field(default_factory=list)
+    steps: int = 0
+    life: int = 1
+    dead_lives: set[int] = field(default_factory=set)
+    inodes: int = 100
+    trace: list[str] = field(default_factory=list)
+    free: int = 2**40
+
+    def handle(self) -> LifeDisk:
+        """The disk as one life of the daemon sees it."""
+        return LifeDisk(self, self.life)
+
+    def new_node(self) -> Node:
+        self.inodes += 1
+        self.now_ns += 1_000_003
+        return Node(self.inodes, mtime_ns=self.now_ns)
+
+    def step(self, life: int, what: str) -> None:
+        """One primitive step of a life; the power goes before step number ``cut_at``."""
+        if life in self.dead_lives:
+            raise PowerCut(f"life {life} is over: {what}")
+        self.steps += 1
+        self.trace.append(what)
+        if self.steps == self.cut_at:
+            self.end_life()
+            raise PowerCut(what)
+
+    def end_life(self) -> None:
+        """The process is gone; and with a power cut so is what was not on the platter."""
+        self.dead_lives.add(self.life)
+        self.life += 1
+        if not self.kill_only:
+            self._lose()
+
+    def change(self, change: Change) -> None:
+        """Change the names that programs see; the platter follows at the folder's sync."""
+        change.carry_out(self.names)
+        self.journal.append(change)
+
+    def sync_names(self, path: str) -> None:
+        """Make durable what was changed of this name."""
+        for change in [c for c in self.journal if path in (c.gone, c.new)]:
+            change.carry_out(self.durable)
+            self.journal.remove(change)
+
+    def _lose(self) -> None:
+        for change in self.journal:
+            if self.chance.random() < 0.5:
+                change.carry_out(self.durable)
+        self.journal.clear()
+        self.names = dict(self.durable)
+        for node in self.names.values():
+            self._lose_bytes(node)
+
+    def _lose_bytes(self, node: Node) -> None:
+        if node.synced == node.data:
+            return
+        kept = node.synced or b""
+        fate = self.chance.randrange(4)
+        if fate == 0:
+            node.data = kept
+        elif fate == 1:
+            start = len(kept) if node.data.startswith(kept) else 0
+            node.data = node.data[: self.chance.randint(start, len(node.data))]
+        elif fate == 2 and not kept:
+            node.data = b"\x00" * len(node.data)
+        node.synced = node.data
+
+    # What the outside world does: it is not the daemon and is never cut.
+
+    def put(self, path: str, data: bytes) -> None:
+        """A maker saves a file."""
+        node = self.new_node()
+        node.data = node.synced = data
+        self.names[path] = self.durable[path] = node
+
+    def get(self, path: str) -> bytes | None:
+        """What anyone would read there now."""
+        node = self.names.get(path)
+        return node.data if node else None
+
+
+class LifeDisk:
+    """``ports.Disk`` for one life of the daemon."""
+
+    def __init__(self, disk: SimDisk, life: int) -> None:
+        self._disk = disk
+        self._life = life
+
+    async def _step(self, what: str) -> None:
+        self._disk.step(self._life, what)
+        await asyncio.sleep(0.0005)
+        if self._life in self._disk.dead_lives:
+            raise PowerCut(what)
+
+    def _node(self, path: str) -> Node:
+        node = self._disk.names.get(path)
+        if node is None:
+            raise WorldError("NOT_FOUND", f"{path} is not there")
+        return node
+
+    def _stat(self, name: str, node: Node) -> FileStat:
+        return FileStat(name, "file", node.inode, node.mtime_ns, len(node.data), 1)
+
+    async def list(self, folder: str) -> Sequence[FileStat]:
+        self._alive("list")
+        found: dict[str, FileStat] = {}
+        for path, node in self._disk.names.items():
+            if path.startswith(folder + "/"):
+                name, _, below = path[len(folder) + 1 :].partition("/")
+                found[name] = (
+                    FileStat(name, "folder", 1, node.mtime_ns, 0, 1)
+                    if below
+                    else self._stat(name, node)
+                )
+        return [found[name] for name in sorted(found)]
+
+    def _alive(self, what: str) -> None:
+        if self._life in self._disk.dead_lives:
+            raise PowerCut(what)
+
+    async def stat(self, path: str) -> FileStat | None:
+        self._alive(f"stat {path}")
+        node = self._disk.names.get(path)
+        return self._stat(path.rpartition("/")[2], node) if node else None
+
+    async def read(self, path: str, *, limit_bytes: int, owned: bool = False) -> Blob:
+        self._alive(f"read {path}")
+        node = self._node(path)
+        stat = self._stat(path.rpartition("/")[2], node)
+        return Blob(node.data[:limit_bytes], stat, len(node.data) <= limit_bytes)
+
+    async def sha256(self, path: str) -> str:
+        self._alive(f"sha256 {path}")
+        return sha256(self._node(path).data).hexdigest()
+
+    async def write(self, path: str, data: bytes, *, synced: bool) -> None:
+        folder, _, name = path.rpartition("/")
+        temporary = f"{folder}/.{name}.tmp"
+        await self._step(f"create {temporary}")
+        node = self._disk.new_node()
+        self._disk.change(Change("", temporary, node))
+        await self._pour(temporary, node, data)
+        if synced:
+            await self._step(f"sync {temporary}")
+            node.synced = node.data
+        await self._step(f"rename {temporary} {path}")
+        self._disk.change(Change(temporary, path, node))
+        if synced:
+            await self._sync_name(path)
+
+    async def _pour(self, path: str, node: Node, data: bytes) -> None:
+        """Writing takes time: a process can die with half of it done."""
+        half = self._disk.chance.randint(0, len(data))
+        await self._step(f"write half of {path}")
+        node.data += data[:half]
+        await self._step(f"write the rest of {path}")
+        node.data += data[half:]
+
+    async def _sync_name(self, path: str) -> None:
+        await self._step(f"sync the folder of {path}")
+        self._disk.sync_names(path)
+
+    async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
+        node = self._disk.names.get(path)
+        if inode == 0 and node is None:
+            await self._step(f"create {path}")
+            node = self._disk.new_node()
+            self._disk.change(Change("", path, node))
+            await self._sync_name(path)
+        elif node is None or node.inode != inode or len(node.data) != size:
+            raise LedgerChanged(f"{path} was replaced")
+        await self._pour(path, node, data)
+        self._disk.now_ns += 1_000_003
+        node.mtime_ns = self._disk.now_ns
+        await self._step(f"sync {path}")
+        node.synced = node.data
+        return self._stat(path.rpartition("/")[2], node)
+
+    async def cut(self, path: str, *, size: int) -> None:
+        await self._step(f"cut {path}")
+        node = self._node(path)
+        node.data = node.data[:size]
+        await self._step(f"sync {path}")
+        node.synced = node.data
+
+    async def move(self, path: str, to: str) -> None:
+        node = self._node(path)
+        await self._step(f"rename {path} {to}")
+        self._disk.change(Change(path, to, node))
+        await self._sync_name(to)
+
+    async def move_new(self, path: str, to: str) -> bool:
+        if to in self._disk.names:
+            return False
+        await self.move(path, to)
+        return True
+
+    async def remove(self, path: str) -> None:
+        gone = [name for name in self._disk.names if name == path or name.startswith(path + "/")]
+        for name in gone:
+            await self._step(f"unlink {name}")
+            self._disk.change(Change(name, "", None))
+
+    async def free_bytes(self) -> int:
+        self._alive("free")
+        return self._disk.free
