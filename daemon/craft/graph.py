@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
 from daemon.craft.nodes import Node, as_link, class_of, inputs_of
-from daemon.craft.slots import ValueSlot
+from daemon.craft.slots import FIELDS, ValueSlot
 from daemon.craft.splice import Draft, splice_controlnet, splice_loras
 from daemon.craft.template import Template
 from daemon.errors import AskerError
@@ -138,14 +138,26 @@ def _value(slot: ValueSlot, spec: PanelSpec, *, seed: int, hint: str | None) -> 
     if slot.field.startswith("controlnet."):
         assert spec.controlnet is not None, "misfits() lets no such job through"
         return _hint_value(slot.field, spec.controlnet, hint)
-    value = getattr(spec, slot.field)
-    return value * slot.times if isinstance(value, int) else value
+    return _typed(getattr(spec, slot.field), slot)
+
+
+def _typed(value: object, slot: ValueSlot) -> object:
+    match FIELDS[slot.field], value:
+        case "int", int(number):
+            return number * slot.times
+        case "float", int() | float():
+            return float(value)
+        case _:
+            return value
 
 
 def _hint_value(field: str, use: ControlNetUse, hint: str | None) -> object:
     match field.removeprefix("controlnet."):
         case "image":
             return _hint_name(hint)
+        case "strength" | "start" | "end" as part:
+            # A whole number and its float are one value to people, but not to a hash.
+            return float(getattr(use, part))
         case part:
             return getattr(use, part)
 
@@ -160,7 +172,7 @@ def _resolved(uses: Sequence[LoraUse], names: Sequence[str]) -> Sequence[tuple[s
     if names and len(names) != len(uses):
         raise AskerError(f"{len(uses)} LoRAs were asked for and {len(names)} were found.")
     chosen = names or [use.name for use in uses]
-    return [(name, use.strength) for name, use in zip(chosen, uses, strict=True)]
+    return [(name, float(use.strength)) for name, use in zip(chosen, uses, strict=True)]
 
 
 def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object]]:

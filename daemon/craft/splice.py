@@ -87,9 +87,9 @@ def splice_controlnet(draft: Draft, at: ControlNetSplice, use: ControlNetUse, hi
         "negative": list(at.negative),
         "control_net": [loader, 0],
         "image": [image, 0],
-        "strength": use.strength,
-        "start_percent": use.start,
-        "end_percent": use.end,
+        "strength": float(use.strength),
+        "start_percent": float(use.start),
+        "end_percent": float(use.end),
     }
     applied = draft.add("controlnet-apply", "ControlNetApplyAdvanced", inputs)
     draft.reconnect(positive, (applied, 0))

@@ -171,10 +171,9 @@ def read_facts(answer: object, *, mode: str = "") -> EngineFacts:
     system = a_mapping(a_mapping(answer, what).get("system"), f"{what} system")
     devices = a_list(a_mapping(answer, what).get("devices"), f"{what} devices")
     device = a_mapping(devices[0], f"{what} device") if devices else {}
-    version = text(system.get("comfyui_version"))
     return EngineFacts(
-        name="rehearsal" if "rehearsal" in version else "comfyui",
-        version=version,
+        name="rehearsal" if "nightpress_rehearsal" in system else "comfyui",
+        version=text(system.get("comfyui_version")),
         device=text(device.get("name")),
         device_type=text(device.get("type")),
         argv=tuple(text(word) for word in a_list(system.get("argv", []), f"{what} argv")[:200]),
@@ -257,7 +256,7 @@ def a_list(value: object, what: str) -> Sequence[object]:
 
 
 def text(value: object) -> str:
-    """The server's text, clipped; '' for what is no text."""
+    """The server's text, clipped; numbers as text; '' for anything else."""
     if not isinstance(value, str):
         return str(value) if isinstance(value, int | float) else ""
     return value if len(value) <= TEXT_LIMIT else value[: TEXT_LIMIT - 1] + "…"

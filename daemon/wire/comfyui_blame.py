@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from daemon.wire.comfyui import Failure, text
+from daemon.errors import EngineError
+from daemon.wire.comfyui import TEXT_LIMIT, Failure, read_json, text
 
 REASONS_PER_NODE = 20
 NODES = 100
@@ -33,6 +34,15 @@ def node_error_sentences(body: object) -> Mapping[str, str]:
     if found:
         return found
     return {"": _whole_prompt(whole.get("error"))}
+
+
+def refusal(body: bytes) -> str:
+    """The body of a 400 in sentences, whatever it is."""
+    try:
+        reasons = node_error_sentences(read_json(body, what="/prompt"))
+    except EngineError:
+        reasons = node_error_sentences({"error": body[:TEXT_LIMIT].decode("utf-8", "replace")})
+    return " ".join(f"{reason.rstrip('.')}." for reason in reasons.values())
 
 
 def accepted_node_errors(body: object) -> Mapping[str, str]:

@@ -1,0 +1,300 @@
+"""Touches ComfyUI: its HTTP requests through httpx, its WebSocket through websockets.
+
+Law: only a loopback address is ever spoken to; no redirect, no proxy, no answer without a limit on
+its size and its time. What was answered is taken apart in ``wire``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from daemon.errors import AskerError, EngineError, PromptRefused
+from daemon.ports import Ears, Entropy
+from daemon.wire.comfyui import (
+    EngineFacts,
+    HistoryEntry,
+    Message,
+    OutputFile,
+    QueueView,
+    a_mapping,
+    read_facts,
+    read_history,
+    read_json,
+    read_queue,
+    read_uploaded,
+    text,
+)
+from daemon.wire.comfyui_blame import accepted_node_errors, refusal
+from daemon.wire.comfyui_socket import read_message
+
+ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+SAID_LIMIT_CHARS = 200
+CONNECT_S = 5.0
+# The server stalls for up to 3 s in its garbage collection, so a silence of 10 s is the least.
+READ_S = 10.0
+WHOLE_ANSWER_S = 60.0
+PING_S = 30.0
+KEPT_MESSAGES = 256
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+
+
+class ComfyRenderer:
+    """``ports.Renderer`` for the server at ``url``, such as ``http://127.0.0.1:8188``.
+
+    ``mode``, ``commit`` and ``custom_nodes`` are known to the caller; the server does not tell.
+    Raises ``AskerError`` for an address that is not this machine's own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        entropy: Entropy,
+        mode: str = "external",
+        commit: str = "",
+        custom_nodes: tuple[str, ...] = (),
+    ) -> None:
+        host, port = loopback(url)
+        self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._address = host, port
+        self._entropy = entropy
+        self._known = mode, commit, custom_nodes
+        self._http = httpx.AsyncClient(
+            base_url=f"http://{self._place}",
+            # A compressed answer could be small on the wire and without end in memory.
+            headers={"Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections that are kept open."""
+        await self._http.aclose()
+
+    async def describe(self) -> EngineFacts:
+        mode, commit, custom_nodes = self._known
+        facts = read_facts(await self._json("GET", "/system_stats"), mode=mode)
+        return replace(facts, commit=commit, custom_nodes=custom_nodes)
+
+    async def history(self, prompt_id: str) -> HistoryEntry | None:
+        return read_history(await self._json("GET", f"/history/{prompt_id}"), prompt_id)
+
+    async def queue(self) -> QueueView:
+        return read_queue(await self._json("GET", "/queue"))
+
+    async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
+        status, data = await self._ask("POST", "/prompt", content=json.dumps(body))
+        match status:
+            case 200:
+                answer = a_mapping(read_json(data, what="/prompt"), "/prompt")
+                return accepted_node_errors(answer)
+            case 400:
+                raise PromptRefused("VALIDATION", refusal(data))
+            case _:
+                raise _unexpected("POST /prompt", status, data)
+
+    async def interrupt(self, prompt_id: str) -> None:
+        await self._done("/queue", {"delete": [prompt_id]})
+        # Old servers do not look at the id and stop whatever runs, so theirs must be ours.
+        if prompt_id in (await self.queue()).running:
+            await self._done("/interrupt", {"prompt_id": prompt_id})
+
+    async def upload(self, *, name: str, data: bytes) -> str:
+        status, answer = await self._ask(
+            "POST",
+            "/upload/image",
+            files={"image": (name, data, "image/png")},
+            data={"subfolder": "nightpress", "type": "input"},
+        )
+        if status != 200:
+            raise _unexpected("POST /upload/image", status, answer)
+        return read_uploaded(read_json(answer, what="/upload/image"))
+
+    async def view(self, file: OutputFile) -> bytes:
+        where = {"filename": file.filename, "subfolder": file.subfolder, "type": file.kind}
+        status, data = await self._ask("GET", "/view", params=where)
+        match status:
+            case 200:
+                return data
+            case 404:
+                raise EngineError(
+                    "OUTPUT_MISSING",
+                    f"The engine reported {file.filename!r} but has no such file any more.",
+                )
+            case _:
+                raise _unexpected("GET /view", status, data)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[Ears]:
+        ears = _ComfyEars(self._place, self._address, self._entropy)
+        listening = asyncio.create_task(ears.keep_open())
+        try:
+            await ears.tried.wait()  # The connection has its own deadline.
+            yield ears
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _json(self, method: str, path: str) -> object:
+        status, data = await self._ask(method, path)
+        if status != 200:
+            raise _unexpected(f"{method} {path}", status, data)
+        return read_json(data, what=path)
+
+    async def _done(self, path: str, body: Mapping[str, object]) -> None:
+        status, data = await self._ask("POST", path, content=json.dumps(body))
+        if status != 200:
+            raise _unexpected(f"POST {path}", status, data)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
+        """Status and body. Raises ``EngineError`` when no whole answer came in time."""
+        where = f"{method} {path} at {self._place}"
+        try:
+            async with (
+                asyncio.timeout(WHOLE_ANSWER_S),
+                self._http.stream(method, path, **request) as response,
+            ):
+                return response.status_code, await _body(response, where)
+        except (TimeoutError, httpx.TimeoutException):
+            raise EngineError("ENGINE_SILENT", f"{where} was not answered in time.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            said = str(error) or type(error).__name__
+            raise EngineError("ENGINE_UNREACHABLE", f"{where} failed: {said}.") from None
+
+
+class _ComfyEars:
+    """``ports.Ears``. One task reads and never waits for anything else, for a client that stops
+    reading silences the server for everybody.
+    """
+
+    def __init__(self, place: str, address: tuple[str, int], entropy: Entropy) -> None:
+        self._place, self._address, self._entropy = place, address, entropy
+        self._client_id = entropy.token()
+        # None tells a listener that the socket has just gone; old messages make room for new ones.
+        self._heard: deque[Message | None] = deque(maxlen=KEPT_MESSAGES)
+        self._any = asyncio.Event()
+        self.tried = asyncio.Event()
+
+    @property
+    def client_id(self) -> str:
+        return self._client_id
+
+    async def hear(self, *, timeout_s: float) -> Message | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._any.wait()
+        except TimeoutError:
+            return None
+        message = self._heard.popleft()
+        if not self._heard:
+            self._any.clear()
+        return message
+
+    async def keep_open(self) -> None:
+        """Read, and open the socket again when it drops, more slowly each time, until cancelled."""
+        pause = FIRST_PAUSE_S
+        while True:
+            opened = asyncio.get_running_loop().time()
+            if await self._read_until_gone():
+                self._put(None)
+            self.tried.set()
+            lasted = asyncio.get_running_loop().time() - opened
+            pause = FIRST_PAUSE_S if lasted > LONGEST_PAUSE_S else min(pause * 2, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause * self._jitter())
+            # The old socket is closed by now. A fresh id all the same: when a server notices the
+            # end of an old connection late, it would unregister the new one of the same id.
+            self._client_id = self._entropy.token()
+
+    async def _read_until_gone(self) -> bool:
+        """Whether there was a connection at all."""
+        host, port = self._address
+        opened = False
+        # Why it ended changes nothing: the poller goes on, and we try again.
+        with suppress(OSError, TimeoutError, ValueError, WebSocketException):
+            async with connect(
+                f"ws://{self._place}/ws?clientId={self._client_id}",
+                # Naming host and port makes the library refuse a redirect to any other place.
+                host=host,
+                port=port,
+                proxy=None,
+                compression=None,
+                open_timeout=CONNECT_S,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+                close_timeout=1,
+                max_size=ANSWER_LIMIT_BYTES,
+            ) as socket:
+                opened = True
+                self.tried.set()
+                async for raw in socket:
+                    if isinstance(raw, str):  # Binary messages are previews.
+                        self._put(read_message(raw))
+        return opened
+
+    def _put(self, message: Message | None) -> None:
+        self._heard.append(message)
+        self._any.set()
+
+    def _jitter(self) -> float:
+        """0.5 .. 1.5, so that several studios do not knock at the same moment."""
+        return 0.5 + int(self._entropy.token()[:4], 16) / 0xFFFF
+
+
+def loopback(url: str) -> tuple[str, int]:
+    """Host and port of a plain address of this machine. Raises ``AskerError`` for any other."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 8188
+    except ValueError as error:
+        raise AskerError(f"[comfyui] url = {url!r} is no address: {error}.") from None
+    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme != "http" or not bare:
+        raise AskerError(f"[comfyui] url = {url!r}: write it as http://127.0.0.1:8188.")
+    if not _is_loopback(host):
+        raise AskerError(
+            f"[comfyui] url = {url!r} is another machine. ComfyUI asks nobody who they are, so it"
+            " must stay on 127.0.0.1; reach another machine's through a tunnel that ends here."
+        )
+    return host, port
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _body(response: httpx.Response, where: str) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise EngineError("ENGINE_BAD_ANSWER", f"{where} was answered compressed, unasked.")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise EngineError(
+                "ENGINE_BAD_ANSWER",
+                f"{where} was answered with more than {ANSWER_LIMIT_BYTES} bytes.",
+            )
+    return bytes(body)
+
+
+def _unexpected(where: str, status: int, data: bytes) -> EngineError:
+    said = text(data[:SAID_LIMIT_CHARS].decode("utf-8", "replace"))
+    return EngineError("ENGINE_BAD_ANSWER", f"{where} was answered with HTTP {status}: {said!r}.")
