@@ -47,6 +47,7 @@ from daemon.core.events import (
 )
 from daemon.core.ids import derived_seed, job_id
 from daemon.core.jobs import Complaint, Control, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
+from daemon.core.policy import Policy
 from daemon.core.state import Job, State, drop_of
 
 _RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
@@ -107,17 +108,18 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             assert_never(command)
 
 
-def settle(state: State, job: JobId) -> Sequence[Event]:
-    """The end of a job that has reached a final phase but has no end in the ledger yet.
+def settle(state: State, job: JobId, policy: Policy) -> Sequence[Event]:
+    """The end of a job that is due but not in the ledger yet.
 
-    Asked after every event of a job and of every queued job at start, so that a power cut between
-    an
+    Asked after every event of a job and of every queued job at start, so that a power cut between an
     attempt's end and the job's end needs no other cure.
     """
     found = state.jobs.get(job)
-    if found is None or found.open or job not in state.queue:
+    if found is None or job not in state.queue:
         return []
-    return [JobEnded(job, found.phase, found.code)]
+    if found.phase is Phase.WAITING and found.unlucky > policy.max_retries:
+        return [JobEnded(job, Phase.QUARANTINED, found.code)]
+    return [] if found.open else [JobEnded(job, found.phase, found.code)]
 
 
 def _start(command: Start) -> Sequence[Event]:

@@ -58,7 +58,7 @@ class Image:
 class Job:
     """A job as its events left it. Times in ms since 1970; ``attempt`` 0 = none yet.
 
-    ``unlucky`` counts attempts lost since it was last asked for: the second quarantines it.
+    ``unlucky`` counts the attempts lost since it was last asked for.
     """
 
     id: JobId
@@ -324,7 +324,7 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
         case Outcome.STOPPED:
             return _moved(job, entry, Phase.WAITING, code=code, text=text)
         case Outcome.LOST:
-            phase = Phase.WAITING if job.unlucky == 0 else Phase.QUARANTINED
-            return replace(_moved(job, entry, phase, code=code, text=text), unlucky=job.unlucky + 1)
+            lost = _moved(job, entry, Phase.WAITING, code=code, text=text)
+            return replace(lost, unlucky=job.unlucky + 1)
         case _:
             assert_never(event.outcome)

@@ -22,7 +22,6 @@ from daemon.core.state import Drop, drop_of
 from daemon.errors import WorldError
 from daemon.ports import Blob, Disk, FileStat
 from daemon.shell.intake import Examine
-from daemon.wire.job_file import MAX_BYTES
 from daemon.wire.rejected import rejected_folder
 
 log = logging.getLogger(__name__)
@@ -54,12 +53,14 @@ class Inbox:
         disk: Disk,
         *,
         settle_s: float,
+        limit_bytes: int,
         examine: Examine,
         answered: Callable[[], Mapping[Drop, str]],
         ask: Callable[[Command], Awaitable[None]],
     ) -> None:
         self._disk = disk
         self._settle_s = settle_s
+        self._limit_bytes = limit_bytes
         self._examine = examine
         self._answered = answered
         self._ask = ask
@@ -96,7 +97,7 @@ class Inbox:
         for item in await self._disk.list(_ASIDE):
             path = f"{_ASIDE}/{item.name}"
             name = item.name.partition("-")[2]
-            blob = await self._disk.read(path, limit_bytes=MAX_BYTES + 1)
+            blob = await self._disk.read(path, limit_bytes=self._limit_bytes)
             if drop_of(await self._facts(name, path, blob)) in self._answered():
                 await self._disk.remove(path)
             else:
@@ -137,7 +138,7 @@ class Inbox:
         path = f"inbox/{item.name}"
         key = (item.name, (item.inode, item.mtime_ns, item.size))
         try:
-            blob = await self._disk.read(path, limit_bytes=MAX_BYTES + 1, owned=True)
+            blob = await self._disk.read(path, limit_bytes=self._limit_bytes, owned=True)
         except WorldError as error:
             if error.code not in ("NOT_FOUND", "CHANGING") and key not in self._told:
                 self._told.add(key)
@@ -180,7 +181,7 @@ class Inbox:
             if error.code == "NOT_FOUND":
                 return
             raise
-        blob = await self._disk.read(aside, limit_bytes=MAX_BYTES + 1)
+        blob = await self._disk.read(aside, limit_bytes=self._limit_bytes)
         if drop_of(await self._facts(name, aside, blob)) != drop_of(file):
             await self._put_back(aside, name)
         elif whole:

@@ -152,7 +152,7 @@ def _first_world(setup: Setup) -> World:
 
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     progress = Progress()
-    outbox = Outbox(ports.disk, host=setup.host, places=setup.places)
+    outbox = Outbox(ports.disk, host=setup.host)
     world = _first_world(setup)
     loop = Loop(
         state=state,
@@ -190,6 +190,7 @@ def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
     return Inbox(
         ports.disk,
         settle_s=setup.settle_s,
+        limit_bytes=setup.policy.max_job_file_bytes,
         examine=intake.examine,
         answered=lambda: loop.state.answered,
         ask=loop.ask,
