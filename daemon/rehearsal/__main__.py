@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-directory", type=Path, required=True, metavar="DIR")
     parser.add_argument("--output-directory", type=Path, metavar="DIR")
     parser.add_argument("--parent-pid", type=int, metavar="N", help="exit when it is gone")
+    parser.add_argument("--idle-exit-s", type=float, metavar="S", help="exit when unused so long")
     parser.add_argument("--step-s", type=float, default=0.05, help="seconds per sampler step")
     parser.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
@@ -81,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     if args.parent_pid is not None:
         _end_with(args.parent_pid)
     try:
-        asyncio.run(_serve(Rehearsal(options, faults), args.listen, args.port))
+        asyncio.run(_serve(Rehearsal(options, faults), args))
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped server\n")
     except OSError as error:
@@ -90,17 +91,20 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-async def _serve(rehearsal: Rehearsal, host: str, port: int) -> None:
+async def _serve(rehearsal: Rehearsal, args: argparse.Namespace) -> None:
     runner = web.AppRunner(rehearsal.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, args.listen, args.port)
         await site.start()
         address = runner.addresses[0]
         sys.stderr.write("Starting server\n\n")
-        sys.stderr.write(f"To see the GUI go to: http://{host}:{address[1]}\n")
+        sys.stderr.write(f"To see the GUI go to: http://{args.listen}:{address[1]}\n")
         sys.stderr.flush()
-        await asyncio.Event().wait()
+        if args.idle_exit_s:
+            await rehearsal.until_idle(args.idle_exit_s)
+        else:
+            await asyncio.Event().wait()
     finally:
         await runner.cleanup()
 
