@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _ASIDE = ".nightpress/taken"
 _AT_ONCE = 64
 _TEMPORARY = ("~", ".swp", ".swx", ".tmp", ".part", ".crdownload", ".download", ".icloud", ".bak")
+_MARGIN_S = 0.05
 _UNFINISHED_S = 10.0
 """A text without a final newline is taken as still being written for this long."""
 
@@ -85,9 +86,9 @@ class Inbox:
             except WorldError as error:
                 log.warning("the inbox could not be read: %s", error.text)
                 pending = False
-            wait_s = min(self._settle_s, rescan_s) if pending else rescan_s
+            wait_s = min(self._settle_s + _MARGIN_S, rescan_s) if pending else rescan_s
             try:
-                async with asyncio.timeout(max(wait_s, 0.05)):
+                async with asyncio.timeout(wait_s):
                     await self._wake.wait()
             except TimeoutError:
                 continue

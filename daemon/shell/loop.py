@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from daemon.core import admission
-from daemon.core.commands import Command, Observe, Reject, Submit
+from daemon.core.commands import Command, Observe, Reject, ReportIncident, Submit
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event, JobAccepted, JobRejected
 from daemon.core.jobs import JobId
@@ -28,6 +28,7 @@ from daemon.shell.outbox import Outbox
 log = logging.getLogger(__name__)
 
 _BATCH = 256
+_TEXT_CHARS = 500
 _PAUSE_S = 1.0
 """How long the loop waits after the disk refused an append, and before an effect is tried again."""
 
@@ -71,6 +72,7 @@ class Loop:
         self._mailbox: asyncio.Queue[Letter | None] = asyncio.Queue()
         self._tasks: dict[Effect, asyncio.Task[None]] = {}
         self._not_before: dict[Effect, float] = {}
+        self._failed: set[Effect] = set()
         self._observers: list[Callable[[Believed], None]] = []
         self._unsettled: list[JobId] = list(state.queue)
 
@@ -202,8 +204,7 @@ class Loop:
                 del self._tasks[effect]
                 self._not_before[effect] = loop.time() + _PAUSE_S
                 loop.call_later(_PAUSE_S, self.wake)
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    log.error("%s: %r", effect, error, exc_info=error)
+                self._note_failure(effect, task)
             elif effect not in wanted:
                 task.cancel()
         busy = {effect.job for effect in self._tasks}
@@ -217,6 +218,17 @@ class Loop:
                 task = asyncio.ensure_future(perform(effect))
                 task.add_done_callback(lambda _: self.wake())
                 self._tasks[effect] = task
+
+    def _note_failure(self, effect: Effect, task: asyncio.Task[None]) -> None:
+        """An effect that raised is tried again; that it does is said once."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            self._failed.discard(effect)
+        elif effect not in self._failed:
+            self._failed.add(effect)
+            log.error("%s: %r", effect, error, exc_info=error)
+            text = f"{type(effect).__name__} of {effect.job} is tried again every second: {error}"
+            self.tell(ReportIncident("EFFECT_FAILED", text[:_TEXT_CHARS]))
 
     async def _end_tasks(self) -> None:
         for task in self._tasks.values():

@@ -8,6 +8,7 @@ says ``lost``; and what it reports is durable before it returns.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -38,6 +39,8 @@ from daemon.shell.progress import Progress
 from daemon.wire.making import Making, engine_of, hint_name, models_of
 from daemon.wire.places import Places, portable_text
 from daemon.wire.status import Drawing
+
+log = logging.getLogger(__name__)
 
 GOOD = "good"
 _EVIDENCE_CHARS = 1_000
@@ -131,6 +134,10 @@ class Performer:
         except WorldError as error:
             stopped = error.code in _WAIT_FOR_ROOM
             ended = Ended(Outcome.STOPPED if stopped else Outcome.FAILED, error.code, error.text)
+        except Exception as error:
+            # A bug must not hold the queue: the second time the job is quarantined with this text.
+            log.exception("%s, attempt %d", job.id, job.attempt)
+            ended = Ended(Outcome.LOST, "INTERNAL", f"A mistake in nightpress itself: {error!r}")
         finally:
             self._progress.report(None)
         text = portable_text(ended.text, self._places)[:_EVIDENCE_CHARS]

@@ -1,0 +1,234 @@
+"""An engine that misbehaves: ComfyUI as the shell sees it through ``ports.Renderer``, in virtual
+time.
+
+The fault model: with probability ``mischief`` a call fails before or after it took effect, answers
+late, or finds the history not yet written; sockets drop or say nothing. ``crash`` loses the queue
+and
+the history. Everything is drawn from one seeded chance, so a seed is a history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from daemon.core.jobs import ModelFacts
+from daemon.craft.picture import PictureStats
+from daemon.errors import EngineError, PromptRefused
+from daemon.wire.comfyui import (
+    EngineFacts,
+    HistoryEntry,
+    Message,
+    OutputFile,
+    Progress,
+    QueueView,
+)
+from tests.sim.disk import PowerCut
+
+FACTS = EngineFacts("comfyui", "0.3.64", "cpu", "cpu", ("main.py",), "3.11", "2.13", "posix")
+
+
+@dataclass
+class Prompt:
+    """A prompt on the server."""
+
+    id: str
+    graph: Mapping[str, Any]
+    client: str
+
+
+@dataclass
+class SimEngine:
+    """The server process. It outlives the daemon's lives unless it is crashed."""
+
+    chance: random.Random
+    mischief: float = 0.0
+    step_s: float = 0.2
+    refuse: str = ""
+    before_post: Callable[[str], None] = lambda prompt: None
+    running: Prompt | None = None
+    pending: list[Prompt] = field(default_factory=list)
+    ended: dict[str, HistoryEntry] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    executed: list[str] = field(default_factory=list)
+    interrupted: set[str] = field(default_factory=set)
+    sockets: dict[str, asyncio.Queue[Message]] = field(default_factory=dict)
+    worker: asyncio.Task[None] | None = None
+
+    def crash(self) -> None:
+        """Killed and started again: queue and history were in memory."""
+        if self.worker is not None:
+            self.worker.cancel()
+        self.worker = None
+        self.running = None
+        self.pending.clear()
+        self.ended.clear()
+        self.sockets.clear()
+
+    def post(self, prompt: Prompt) -> None:
+        self.before_post(prompt.id)
+        self.pending.append(prompt)
+        if self.worker is None or self.worker.done():
+            self.worker = asyncio.ensure_future(self._work())
+
+    async def _work(self) -> None:
+        while self.pending:
+            self.running = prompt = self.pending.pop(0)
+            self.executed.append(prompt.id)
+            ending = await self._execute(prompt)
+            self.ended[prompt.id] = ending
+            self.running = None
+
+    async def _execute(self, prompt: Prompt) -> HistoryEntry:
+        for step in range(1, 5):
+            await asyncio.sleep(self.step_s)
+            if prompt.id in self.interrupted:
+                return HistoryEntry(prompt.id, prompt.graph, "interrupted", None, ())
+            ears = self.sockets.get(prompt.client)
+            if ears is not None:
+                ears.put_nowait(Progress(step, 4, "sampler", prompt.id))
+        save, prefix = _save_node(prompt.graph)
+        name = f"{prefix.rpartition('/')[2]}_00001_.png"
+        self.files[name] = picture_of(prompt.graph)
+        output = OutputFile(save, name, prefix.rpartition("/")[0], "output")
+        return HistoryEntry(prompt.id, prompt.graph, "success", None, (output,))
+
+
+def _save_node(graph: Mapping[str, Any]) -> tuple[str, str]:
+    for node, body in graph.items():
+        if body["class_type"] == "SaveImage":
+            return node, body["inputs"]["filename_prefix"]
+    raise AssertionError("a graph without SaveImage was sent")
+
+
+def picture_of(graph: Mapping[str, Any]) -> bytes:
+    """The bytes that a graph draws, whatever its file prefix: the seed decides."""
+    less = {
+        node: {key: value for key, value in body["inputs"].items() if key != "filename_prefix"}
+        for node, body in graph.items()
+    }
+    return b"SIM-PNG " + sha256(repr(sorted(less.items())).encode()).hexdigest().encode()
+
+
+@dataclass
+class SimRenderer:
+    """``ports.Renderer``; each call is one request that can go wrong."""
+
+    engine: SimEngine
+    alive: Callable[[], bool] = lambda: True
+
+    async def _request(self) -> bool:
+        """True when the answer gets lost after the request took effect."""
+        await asyncio.sleep(0.003)
+        if not self.alive():
+            raise PowerCut("a dead client asks nothing")
+        if self.engine.chance.random() >= self.engine.mischief:
+            return False
+        fate = self.engine.chance.randrange(3)
+        if fate == 0:
+            raise EngineError("ENGINE_UNREACHABLE", "connection refused")
+        if fate == 1:
+            await asyncio.sleep(self.engine.chance.uniform(0.5, 3.0))
+            return False
+        return True
+
+    async def describe(self) -> EngineFacts:
+        if await self._request():
+            raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        return FACTS
+
+    async def history(self, prompt_id: str) -> HistoryEntry | None:
+        if await self._request():
+            return None
+        return self.engine.ended.get(prompt_id)
+
+    async def queue(self) -> QueueView:
+        if await self._request():
+            raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        running = [self.engine.running] if self.engine.running else []
+        return QueueView(
+            {prompt.id: prompt.graph for prompt in running},
+            {prompt.id: prompt.graph for prompt in self.engine.pending},
+        )
+
+    async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
+        lost = await self._request()
+        if self.engine.refuse:
+            raise PromptRefused("VALIDATION", self.engine.refuse)
+        graph = body["prompt"]
+        assert isinstance(graph, Mapping)
+        self.engine.post(Prompt(str(body["prompt_id"]), graph, str(body["client_id"])))
+        if lost:
+            raise EngineError("ENGINE_UNREACHABLE", "the answer was lost")
+        return {}
+
+    async def interrupt(self, prompt_id: str) -> None:
+        await self._request()
+        self.engine.pending = [p for p in self.engine.pending if p.id != prompt_id]
+        if self.engine.running is not None and self.engine.running.id == prompt_id:
+            self.engine.interrupted.add(prompt_id)
+
+    async def upload(self, *, name: str, data: bytes) -> str:
+        await self._request()
+        return name
+
+    async def view(self, file: OutputFile) -> bytes:
+        if await self._request():
+            raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        return self.engine.files[file.filename]
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[SimEars]:
+        client = f"client-{self.engine.chance.randrange(2**32)}"
+        ears = SimEars(client, asyncio.Queue())
+        if self.engine.chance.random() >= self.engine.mischief:
+            self.engine.sockets[client] = ears.messages
+        try:
+            yield ears
+        finally:
+            self.engine.sockets.pop(client, None)
+
+
+@dataclass
+class SimEars:
+    """``ports.Ears``; it may simply never hear anything."""
+
+    client_id: str
+    messages: asyncio.Queue[Message]
+
+    async def hear(self, *, timeout_s: float) -> Message | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.messages.get()
+        except TimeoutError:
+            return None
+
+
+class SimPixels:
+    """``ports.Pixels``: every picture of the simulated engine is a good one."""
+
+    async def measure(self, png: bytes) -> PictureStats:
+        await asyncio.sleep(0.01)
+        return PictureStats(64, 64, "RGB", 128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16)
+
+
+class SimWeights:
+    """``ports.Weights``: every model is there."""
+
+    async def facts(self, *, role: str, name: str) -> ModelFacts:
+        return ModelFacts(role, name, sha256(f"{role}{name}".encode()).hexdigest(), 1000, "F16")
+
+
+class SimGpu:
+    """``ports.GpuLock`` of a machine with one studio."""
+
+    def try_take(self) -> bool:
+        return True
+
+    def give_back(self) -> None:
+        return None

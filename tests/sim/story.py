@@ -1,0 +1,242 @@
+"""Runs a story through the real shell: files dropped, lives lived and cut short, until all is at
+rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from tests.virtual_time import run
+
+from daemon.core.policy import Policy
+from daemon.ports import GpuLock
+from daemon.shell.press import Ports, Press, Setup
+from daemon.wire.status import DaemonFacts
+from tests.sim.checker import chain_violations, parse, violations
+from tests.sim.disk import PowerCut, SimDisk
+from tests.sim.engine import SimEngine, SimGpu, SimPixels, SimRenderer, SimWeights
+
+TEMPLATES = Path(__file__).parents[2] / "workflows"
+EPOCH_MS = 1_795_000_000_000
+LIMIT_S = 900.0
+"""A story that is not at rest after this many virtual seconds hangs."""
+
+PANEL = b"""kind = "panel"
+prompt = "spyke_plasma_v1, white cloak, leaping, rain"
+width = 64
+height = 64
+seeds = [421, 422]
+vae = "vae-ft-mse-840000-ema-pruned.safetensors"
+checkpoint = "anything-v5.safetensors"
+ref = "run-7/ch01/3"
+"""
+OTHER = PANEL.replace(b"seeds = [421, 422]", b"variations = 1").replace(b"leaping", b"sitting")
+BAD = PANEL.replace(b"width = 64", b"width = 4096")
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A file saved in the inbox at a virtual second."""
+
+    at_s: float
+    name: str
+    data: bytes
+
+
+PANEL_STORY = (
+    Drop(0.5, "ch01_p003.toml", PANEL),
+    Drop(0.6, "wide.toml", BAD),
+    Drop(9.0, "again.toml", PANEL),
+    Drop(9.1, "ch01_p004.toml", OTHER),
+)
+
+
+@dataclass
+class SimClock:
+    """``ports.Clock``: virtual milliseconds."""
+
+    def now(self) -> int:
+        return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
+
+
+class SimAlarm:
+    """``ports.Alarm``; it rings as long as its life lasts."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def every(self, seconds: float, ring: Callable[[], None]) -> None:
+        async def ringing() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                ring()
+
+        self.tasks.append(asyncio.ensure_future(ringing()))
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What goes wrong: the power (or only the process) before step ``cut_at``; 0 = never."""
+
+    seed: int
+    cut_at: int = 0
+    kill_only: bool = False
+    mischief: float = 0.0
+
+
+@dataclass
+class History:
+    """What a story left behind."""
+
+    fate: Fate
+    disk: SimDisk
+    engine: SimEngine
+    lives: int = 0
+    broken: list[str] = field(default_factory=list)
+    seen: list[bytes] = field(default_factory=list)
+
+    def ledger(self) -> bytes:
+        """All segments of the one host, in order."""
+        names = sorted(name for name in self.disk.names if name.endswith(".jsonl"))
+        return b"".join(self.disk.names[name].data for name in names)
+
+
+def tell(story: Sequence[Drop], fate: Fate, gpu: GpuLock | None = None) -> History:
+    """Live the story to its rest, starting the daemon again after each cut, and check every
+    promise.
+    """
+    return run(_tell(story, fate, gpu or SimGpu()))
+
+
+async def _tell(story: Sequence[Drop], fate: Fate, gpu: GpuLock) -> History:
+    disk = SimDisk(random.Random(fate.seed), cut_at=fate.cut_at, kill_only=fate.kill_only)
+    engine = SimEngine(random.Random(fate.seed + 1), mischief=fate.mischief)
+    history = History(fate, disk, engine)
+    for path in sorted(TEMPLATES.iterdir()):
+        disk.put(f"workflows/{path.name}", path.read_bytes())
+    engine.before_post = lambda prompt: _was_recorded(history, prompt)
+    maker = asyncio.ensure_future(_drop(story, disk))
+    while not (maker.done() and at_rest(disk)):
+        history.lives += 1
+        await _live(history, gpu, maker)
+        history.seen.append(history.ledger())
+        if not fate.kill_only:
+            engine.crash()
+        _check_drops(history, story, maker)
+        if asyncio.get_running_loop().time() > LIMIT_S:
+            history.broken.append("it never came to rest")
+            break
+    engine.crash()
+    _check(history)
+    return history
+
+
+async def _drop(story: Sequence[Drop], disk: SimDisk) -> None:
+    for drop in story:
+        await asyncio.sleep(max(0.0, drop.at_s - asyncio.get_running_loop().time()))
+        disk.put(f"inbox/{drop.name}", drop.data)
+
+
+async def _live(history: History, gpu: GpuLock, maker: asyncio.Task[None]) -> None:
+    disk, life, alarm = history.disk, history.disk.life, SimAlarm()
+    ports = Ports(
+        disk=disk.handle(),
+        clock=SimClock(),
+        gpu=gpu,
+        alarm=alarm,
+        renderer=SimRenderer(history.engine, lambda: life not in disk.dead_lives),
+        pixels=SimPixels(),
+        weights=SimWeights(),
+    )
+    setup = Setup(
+        studio="0123456789ab",
+        host="press",
+        version="0.0.0",
+        daemon=DaemonFacts("0.0.0", 1, "0123456789ab", EPOCH_MS),
+        engine="comfyui",
+        places={},
+        policy=Policy(),
+        settle_s=2.0,
+        rescan_s=5.0,
+    )
+    press = Press(ports, setup)
+    serving = asyncio.ensure_future(press.run())
+    while not serving.done() and life not in disk.dead_lives:
+        await asyncio.sleep(0.05)
+        if maker.done() and at_rest(disk):
+            press.stop()
+            break
+        if asyncio.get_running_loop().time() > LIMIT_S:
+            break
+    if life in disk.dead_lives or asyncio.get_running_loop().time() > LIMIT_S:
+        serving.cancel()
+    (ended,) = await asyncio.gather(serving, return_exceptions=True)
+    for task in alarm.tasks:
+        task.cancel()
+    if isinstance(ended, BaseException) and not isinstance(
+        ended, PowerCut | asyncio.CancelledError
+    ):
+        raise ended
+    disk.dead_lives.add(life)
+    disk.life = max(disk.life, life + 1)
+
+
+def at_rest(disk: SimDisk) -> bool:
+    """Every drop is answered and every accepted job has ended."""
+    waiting = [n for n in disk.names if n.startswith(("inbox/", ".nightpress/taken/"))]
+    ledger = [name for name in disk.names if name.endswith(".jsonl")]
+    lines = [line for name in sorted(ledger) for line in parse(disk.names[name].data)]
+    accepted = sum(line["type"] == "job.accepted" for line in lines)
+    ended = sum(line["type"] == "job.ended" for line in lines)
+    return bool(lines) and not waiting and accepted <= ended
+
+
+def _was_recorded(history: History, prompt: str) -> None:
+    """Nothing is sent whose id is not on the platter."""
+    synced = b"".join(
+        node.synced or b"" for name, node in history.disk.durable.items() if name.endswith(".jsonl")
+    )
+    if prompt.encode() not in synced:
+        history.broken.append(f"prompt {prompt} was sent before it was durable")
+
+
+def _check_drops(history: History, story: Sequence[Drop], maker: asyncio.Task[None]) -> None:
+    """No file is gone from the inbox without a line."""
+    here = [
+        node.data
+        for name, node in history.disk.names.items()
+        if name.startswith(("inbox/", ".nightpress/taken/"))
+    ]
+    ledger = history.ledger()
+    now = asyncio.get_running_loop().time()
+    for drop in story:
+        dropped = maker.done() or drop.at_s < now
+        answered = sha256(drop.data).hexdigest().encode() in ledger
+        if dropped and not answered and drop.data not in here:
+            history.broken.append(f"{drop.name} is gone without a line")
+
+
+def _check(history: History) -> None:
+    ledger = history.ledger()
+    history.broken += chain_violations(ledger)
+    lines = parse(ledger)
+    history.broken += violations(lines)
+    for before in history.seen:
+        whole = before[: before.rfind(b"\n") + 1]
+        if not ledger.startswith(whole):
+            history.broken.append("the ledger did not only grow")
+    for line in lines:
+        if line["type"] != "result.published":
+            continue
+        for name, digest in line["files"].items():
+            data = history.disk.get(f"outbox/{line['job']}/{name}")
+            if data is None or sha256(data).hexdigest() != digest:
+                history.broken.append(f"{line['job']}/{name} is not what was published")
+    engine_lived = history.fate.kill_only or history.lives == 1
+    if engine_lived and len(history.engine.executed) != len(set(history.engine.executed)):
+        history.broken.append("a prompt was drawn twice though the engine still had it")
