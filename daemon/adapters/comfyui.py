@@ -118,7 +118,7 @@ class ComfyRenderer:
             "POST",
             "/upload/image",
             files={"image": (name, data, "image/png")},
-            data={"subfolder": "nightpress", "type": "input"},
+            data={"type": "input"},
         )
         if status != 200:
             raise _unexpected("POST /upload/image", status, answer)

@@ -1,0 +1,77 @@
+"""Conducts by the clock: how long one picture may take, and what to call it when it took longer.
+
+Law: only what was seen counts. A silent socket shortens no deadline, and a prompt that waits behind
+somebody else's is not slow.
+"""
+
+from __future__ import annotations
+
+from daemon.core.policy import Policy, deadline_s
+
+QUEUE_S = 3_600.0  # Somebody else's prompts may be before ours on a server that is shared.
+
+
+class Pace:
+    """The deadline of one picture. Times are the event loop's seconds; it stands still in sleep.
+
+    Until the first sampler step is heard, start and first load have their own allowance on top.
+    When none is ever heard (a rejoined prompt has nobody to tell), both together are the deadline.
+    """
+
+    def __init__(self, policy: Policy, *, width: int, height: int, steps: int, now: float) -> None:
+        self._silence_s = policy.socket_silence_s
+        self._cold_s = policy.start_allowance_s + policy.first_load_allowance_s
+        self._draw_s = deadline_s(policy, width=width, height=height, steps=steps)
+        self._asked = now
+        self._turn = now
+        self._waiting = False
+        self._first_step: float | None = None
+        self._last_step = now
+        self._steps = 0
+
+    def waits(self, now: float) -> None:
+        """Others' prompts are before ours: the clock has not started."""
+        self._turn = now
+        self._waiting = True
+
+    def runs(self) -> None:
+        """It is our prompt's turn."""
+        self._waiting = False
+
+    def stepped(self, now: float) -> None:
+        """A sampler's step is done."""
+        self._first_step = now if self._first_step is None else self._first_step
+        self._last_step = now
+        self._steps += 1
+
+    def overdue(self, now: float) -> bool:
+        """Whether the deadline has passed."""
+        if self._waiting:
+            return now - self._asked >= QUEUE_S
+        if self._first_step is None:
+            return now - self._turn >= self._cold_s + self._draw_s
+        return now - self._first_step >= self._draw_s
+
+    def verdict(self, now: float) -> tuple[str, str]:
+        """Code and sentence for a deadline that has passed."""
+        if self._waiting:
+            return "QUEUE_BLOCKED", (
+                f"The prompt waited {QUEUE_S:.0f} s behind others. Look at the engine's queue: a"
+                " prompt that never ends there needs a restart of the engine."
+            )
+        if self._first_step is None:
+            return "STALLED", (
+                f"No sampler step was seen in {now - self._turn:.0f} s. The engine's worker may be"
+                " dead while it still answers; restart it."
+            )
+        took = now - self._first_step
+        each = took / self._steps
+        if now - self._last_step > max(self._silence_s, 3 * each):
+            return "STALLED", (
+                f"The picture stood still after {self._steps} steps; it was given up {took:.0f} s"
+                " after the first."
+            )
+        return "SLOW_CPU_FALLBACK", (
+            f"The steps went on, but at {each:.1f} s each the picture missed its {self._draw_s:.0f}"
+            " s. Mostly some operation has fallen back to the CPU; see the engine's log."
+        )
