@@ -1,0 +1,236 @@
+"""Spells where everything stands: status.toml of a job and the status.json that programs read.
+
+Law: both are projections. They are rewritten from the state at any time, hold no path of the
+machine, and cost the open jobs plus one look at each ended one, however long the ledger is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from daemon.core.admission import Reason
+from daemon.core.jobs import JobId, Phase
+from daemon.core.state import Job, State
+from daemon.core.world import World
+from daemon.craft.diagnosis import first_check
+from daemon.wire.comfyui import EngineFacts
+from daemon.wire.instants import instant_text
+from daemon.wire.toml_text import toml_bytes
+
+STATUS_SCHEMA = 1
+QUEUE_SHOWN = 200
+RECENT_SHOWN = 200
+INCIDENTS_SHOWN = 50
+
+Document = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """Who writes. ``studio`` is its id, ``started_at`` in ms since 1970.
+
+    ``code`` and ``text`` are '' while it works, else why it stays up idle.
+    """
+
+    version: str
+    pid: int
+    studio: str
+    started_at: int
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How far the running attempt is. ``image`` and ``step`` count from 1; 0 = not begun."""
+
+    job: JobId
+    attempt: int
+    image: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An incident: ``at`` in ms since 1970."""
+
+    at: int
+    code: str
+    text: str
+
+
+def job_status_toml(job: Job) -> bytes:
+    """A job's status.toml: where it stands, why, and what to look at first."""
+    top: dict[str, object] = {
+        "phase": job.phase.value,
+        "code": job.code,
+        "sentence": sentence(job),
+        "first_check": first_check(job.code),
+        "job": job.id,
+        "ref": job.ref,
+        "attempt": job.attempt,
+        "warnings": list(job.warnings),
+        "accepted_at": instant_text(job.accepted_at),
+        "changed_at": instant_text(job.changed_at),
+    }
+    if job.not_before:
+        top["not_before"] = instant_text(job.not_before)
+    return toml_bytes(top, [("files", dict(job.files))] if job.files else [])
+
+
+def sentence(job: Job) -> str:
+    """Where a job stands in a sentence: what was recorded of it, or what its phase means."""
+    if job.text:
+        return job.text
+    match job.phase:
+        case Phase.WAITING:
+            return "It waits for its turn."
+        case Phase.HELD:
+            return "It is held."
+        case Phase.RUNNING:
+            return f"Attempt {job.attempt} is being drawn."
+        case Phase.PUBLISHING:
+            return "It is drawn and being put into the outbox."
+        case Phase.PUBLISHED:
+            return f"Done; the result is in $STUDIO/outbox/{job.id}."
+        case Phase.FAILED:
+            return f"Attempt {job.attempt} failed. `nightpress retry {job.id}` tries again."
+        case Phase.QUARANTINED:
+            return (
+                "It was lost twice while it ran and is not started a third time by itself. "
+                f"`nightpress retry {job.id}` starts it."
+            )
+        case Phase.CANCELLED:
+            return "Cancelled by you."
+        case Phase.REJECTED:
+            return "It asks for something that cannot be done."
+        case _:
+            assert_never(job.phase)
+
+
+def status_document(
+    state: State,
+    *,
+    at: int,
+    daemon: DaemonFacts,
+    world: World,
+    engine: EngineFacts | None,
+    reasons: Mapping[JobId, Reason],
+    progress: Drawing | None,
+    incidents: Iterable[Notice] = (),
+) -> Document:
+    """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s.
+
+    ``queue`` holds open jobs, what runs before what waits; ``recent`` ended ones, newest first.
+    """
+    return {
+        "schema": STATUS_SCHEMA,
+        "at": instant_text(at),
+        "daemon": _daemon(daemon),
+        "engine": _engine(world, engine),
+        "paused": state.paused,
+        "lease": _lease(state, progress),
+        "queue": [_queued(job, reasons.get(job.id)) for job in _head_of_queue(state)],
+        "queue_count": len(state.queue),
+        "recent": [_ended(job) for job in _recent(state)],
+        "rejected_count": state.rejected,
+        "incidents": [
+            {"at": instant_text(notice.at), "code": notice.code, "text": notice.text}
+            for notice in heapq.nlargest(INCIDENTS_SHOWN, incidents, key=lambda notice: notice.at)
+        ],
+    }
+
+
+def status_json(document: Document) -> bytes:
+    """The file: ASCII, so that text from outside cannot reorder or hide anything."""
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def _daemon(daemon: DaemonFacts) -> Document:
+    return {
+        "version": daemon.version,
+        "pid": daemon.pid,
+        "studio": daemon.studio,
+        "started_at": instant_text(daemon.started_at),
+        "code": daemon.code,
+        "text": daemon.text,
+    }
+
+
+def _engine(world: World, engine: EngineFacts | None) -> Document:
+    return {
+        "name": world.engine,
+        "ready": not world.engine_code,
+        "code": world.engine_code,
+        "text": world.engine_text,
+        "first_check": first_check(world.engine_code),
+        "version": engine.version if engine else None,
+        "mode": engine.mode if engine else None,
+        "device": engine.device_type if engine else None,
+    }
+
+
+def _lease(state: State, progress: Drawing | None) -> Document | None:
+    if state.lease is None:
+        return None
+    job = state.jobs[state.lease]
+    here = progress is not None and (progress.job, progress.attempt) == (job.id, job.attempt)
+    seen = progress if here and progress else Drawing(job.id, job.attempt, 0, 0, 0)
+    return {
+        "job": job.id,
+        "ref": job.ref,
+        "attempt": job.attempt,
+        "cancelling": job.cancelling,
+        "since": instant_text(job.changed_at),
+        "image": seen.image,
+        "images": len(getattr(job.spec, "seeds", ())),
+        "step": seen.step,
+        "steps": seen.steps or getattr(job.spec, "steps", 0),
+    }
+
+
+def _head_of_queue(state: State) -> Iterable[Job]:
+    return heapq.nsmallest(
+        QUEUE_SHOWN,
+        map(state.jobs.__getitem__, state.queue),
+        key=lambda job: (
+            job.phase in (Phase.WAITING, Phase.HELD),
+            -job.priority,
+            job.accepted_seq,
+        ),
+    )
+
+
+def _recent(state: State) -> Iterable[Job]:
+    ended = (job for job in state.jobs.values() if not job.open)
+    return heapq.nlargest(RECENT_SHOWN, ended, key=lambda job: job.changed_seq)
+
+
+def _queued(job: Job, reason: Reason | None) -> Document:
+    not_before = reason.not_before if reason else job.not_before
+    return {
+        "job": job.id,
+        "phase": job.phase.value,
+        "priority": job.priority,
+        "ref": job.ref,
+        "code": reason.code if reason else job.code,
+        "reason": reason.text if reason else sentence(job),
+        "not_before": instant_text(not_before) if not_before else None,
+    }
+
+
+def _ended(job: Job) -> Document:
+    return {
+        "job": job.id,
+        "phase": job.phase.value,
+        "code": job.code,
+        "sentence": sentence(job),
+        "ref": job.ref,
+        "changed_at": instant_text(job.changed_at),
+        "files": dict(job.files),
+    }

@@ -1,0 +1,135 @@
+"""Status files say where everything stands, to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from daemon.core.admission import Reason
+from daemon.core.jobs import OPEN_PHASES, JobId, Phase
+from daemon.core.state import Job, State
+from daemon.core.world import World
+from daemon.wire.comfyui import EngineFacts
+from daemon.wire.status import (
+    DaemonFacts,
+    Drawing,
+    Notice,
+    job_status_toml,
+    sentence,
+    status_document,
+    status_json,
+)
+from tests.examples import job
+
+DAEMON = DaemonFacts(version="0.1.0", pid=4711, studio="a1b2", started_at=0)
+READY = World(engine="comfyui", engine_code="", engine_text="")
+ENGINE = EngineFacts("comfyui", "0.3.64", "mps", "mps", (), "3.11", "2.8", "darwin", "managed")
+
+
+def state_of(jobs: Iterable[Job], *, lease: str = "") -> State:
+    state = State(lease=JobId(lease) if lease else None)
+    for one in jobs:
+        state.jobs[one.id] = one
+        if one.open:
+            state.queue[one.id] = None
+    return state
+
+
+def document(state: State, **given: Any) -> Any:
+    """status.json as a program reads it."""
+    facts: dict[str, Any] = {"world": READY, "engine": ENGINE, "reasons": {}, "progress": None}
+    made = status_document(state, at=1_795_000_000_123, daemon=DAEMON, **{**facts, **given})
+    return json.loads(status_json(made))
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_has_a_sentence_of_its_own(phase: Phase) -> None:
+    assert sentence(job(phase=phase)).endswith(".")
+    assert sentence(replace(job(phase=phase), text="Why.")) == "Why."
+
+
+def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> None:
+    failed = replace(job(phase=Phase.FAILED), code="BLACK_OR_GRAY", text="All black.")
+    status = tomllib.loads(job_status_toml(failed).decode())
+    assert (status["phase"], status["code"]) == ("failed", "BLACK_OR_GRAY")
+    assert status["sentence"] == "All black."
+    assert "fp32" in status["first_check"]
+    assert (status["ref"], status["attempt"]) == ("run-7/ch01/3", 1)
+    assert status["accepted_at"] == "2026-11-18T11:06:40.123Z"
+    assert "not_before" not in status
+
+
+def test_status_toml_lists_the_files_and_their_hashes() -> None:
+    done = replace(job(phase=Phase.PUBLISHED), files={"ch01_p003_v1.png": "a" * 64})
+    status = tomllib.loads(job_status_toml(done).decode())
+    assert status["files"] == {"ch01_p003_v1.png": "a" * 64}
+    assert status["first_check"] == ""
+
+
+def test_an_open_job_is_in_the_queue_and_an_ended_one_in_recent() -> None:
+    jobs = [job(f"p{seq}", phase=phase, seq=seq) for seq, phase in enumerate(Phase, start=1)]
+    told = document(state_of(jobs))
+    assert {row["phase"] for row in told["queue"]} == OPEN_PHASES
+    assert {row["phase"] for row in told["recent"]} == set(Phase) - OPEN_PHASES
+    assert told["recent"][0]["job"] == "p9_v1"
+    assert told["queue_count"] == len(OPEN_PHASES)
+
+
+def test_the_queue_starts_with_what_runs_and_goes_on_in_the_order_of_turns() -> None:
+    jobs = [
+        job("late", seq=3),
+        job("early", seq=2),
+        job("urgent", seq=4, priority=5),
+        job("running", seq=5, phase=Phase.RUNNING),
+    ]
+    told = document(state_of(jobs, lease="running_v1"))
+    names = [row["job"] for row in told["queue"]]
+    assert names == ["running_v1", "urgent_v1", "early_v1", "late_v1"]
+
+
+def test_a_waiting_job_carries_its_reason_and_the_earliest_time() -> None:
+    waiting = job(phase=Phase.HELD)
+    reason = Reason("GPU_BUSY", "Another studio draws.", 1_795_000_000_000)
+    (row,) = document(state_of([waiting]), reasons={waiting.id: reason})["queue"]
+    assert (row["code"], row["reason"]) == ("GPU_BUSY", "Another studio draws.")
+    assert row["not_before"] == "2026-11-18T11:06:40.000Z"
+
+
+def test_the_lease_shows_how_far_its_own_attempt_is() -> None:
+    running = job(phase=Phase.RUNNING)
+    state = state_of([running], lease=running.id)
+    here = document(state, progress=Drawing(running.id, 1, 2, 7, 20))["lease"]
+    assert (here["image"], here["images"], here["step"], here["steps"]) == (2, 2, 7, 20)
+    old = document(state, progress=Drawing(running.id, 0, 2, 7, 20))["lease"]
+    assert (old["image"], old["step"], old["steps"]) == (0, 0, 20)
+    assert document(state_of([]))["lease"] is None
+
+
+def test_the_engine_says_why_it_is_not_ready() -> None:
+    gone = World("comfyui", "COMFY_NOT_READY", "Connection refused.")
+    told = document(state_of([]), world=gone, engine=None)["engine"]
+    assert (told["ready"], told["code"], told["version"]) == (False, "COMFY_NOT_READY", None)
+    assert told["first_check"]
+    assert document(state_of([]))["engine"]["version"] == "0.3.64"
+
+
+def test_lists_are_cut_and_the_counts_are_not() -> None:
+    waiting = [job(f"w{seq}", seq=seq) for seq in range(1, 301)]
+    ended = [job(f"e{seq}", seq=seq, phase=Phase.PUBLISHED) for seq in range(301, 601)]
+    notices = [Notice(at, "DISK_LOW", "Low.") for at in range(60)]
+    told = document(state_of([*waiting, *ended]), incidents=notices)
+    assert (len(told["queue"]), told["queue_count"]) == (200, 300)
+    assert [row["job"] for row in told["recent"]] == [f"e{seq}_v1" for seq in range(600, 400, -1)]
+    assert len(told["incidents"]) == 50
+    assert told["incidents"][0]["at"] == "1970-01-01T00:00:00.059Z"
+
+
+def test_text_from_outside_cannot_leave_its_line() -> None:
+    odd = replace(job(phase=Phase.FAILED), code="NODE_ERROR", text='a\n"b\u202e')
+    assert status_json({"text": odd.text}).count(b"\n") == 1
+    assert tomllib.loads(job_status_toml(odd).decode())["sentence"] == odd.text
