@@ -25,6 +25,7 @@ STAGING = ".nightpress/staging"
 REJECTED_KEPT = 500
 PICTURE_LIMIT_BYTES = 64 * 2**20
 _NOTE_LIMIT_BYTES = 4 * 2**20
+_NOT_THERE = frozenset({"NOT_FOUND", "NOT_A_FILE", "OUTSIDE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +176,13 @@ class Outbox:
         await self._disk.write("outbox/status.json", status_json(document), synced=False)
 
     async def _read(self, path: str, limit_bytes: int) -> bytes | None:
-        """A whole file, None when there is none, or none that can be believed."""
+        """A whole file, None when there is none. A disk that fails is no proof of that."""
         try:
             blob = await self._disk.read(path, limit_bytes=limit_bytes)
         except WorldError as error:
-            if error.code == "READ_FAILED":
-                raise
-            return None
+            if error.code in _NOT_THERE:
+                return None
+            raise
         return blob.data if blob.complete else None
 
 

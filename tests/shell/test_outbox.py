@@ -1,0 +1,269 @@
+"""What appears in the outbox is whole, and says what is true."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from daemon.core.events import Entry, ImageJudged, JobRejected
+from daemon.core.jobs import Complaint, JobId, PanelSpec, Phase
+from daemon.core.state import Image, Job
+from daemon.errors import WorldError
+from daemon.ports import Disk
+from daemon.shell.intake import hint_path
+from daemon.shell.outbox import Outbox, StagedImage
+from daemon.wire.lock_file import Engine, Model, read_lock
+from daemon.wire.making import Making
+from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job
+from tests.fakes import MemoryDisk
+
+MAKING = Making(
+    engine=Engine(
+        name="comfyui",
+        version="0.3.64",
+        mode="managed",
+        args=("main.py",),
+        device="mps",
+        python="3.11.7",
+        torch="2.8.0",
+        os="darwin",
+        custom_nodes=(),
+    ),
+    models=(Model(role="vae", name="v.safetensors", sha256="c" * 64, dtype="F32", bytes=9),),
+    template="panel",
+    template_sha256="1" * 64,
+    verdict="fine",
+)
+
+
+class Dead(BaseException):
+    """The process is gone."""
+
+
+def drawing(image: int) -> StagedImage:
+    return StagedImage(b"\x89PNG %d" % image, b'{"3":%d}' % image, MAKING)
+
+
+def drawn(spec: PanelSpec) -> Job:
+    """A job whose pictures were drawn and judged, waiting to be published."""
+    made = job(phase=Phase.PUBLISHING, spec=spec)
+    images = {}
+    for image in range(1, len(spec.seeds) + 1):
+        digest = drawing(image).sha256
+        event = ImageJudged(made.id, 1, image, digest, "fine", {})
+        images[image] = Image(
+            "prompt", "fine", digest, Entry(6 + image, 0, event, "2026-11", f"{image:032}")
+        )
+    return replace(made, images=images)
+
+
+def outbox(disk: Disk) -> Outbox:
+    return Outbox(disk, host="studio-mac")
+
+
+def staged(spec: PanelSpec) -> MemoryDisk:
+    """A disk on which all pictures of such a job are staged."""
+    disk = MemoryDisk()
+
+    async def stage() -> None:
+        for image in range(1, len(spec.seeds) + 1):
+            await outbox(disk).stage(job().id, attempt=1, image=image, drawing=drawing(image))
+
+    asyncio.run(stage())
+    return disk
+
+
+def die_at(disk: MemoryDisk, change: int) -> None:
+    """Let the process die just before its n-th change of the disk from now."""
+    last = len(disk.log) + change - 1
+
+    def before(_operation: str, _path: str) -> None:
+        if len(disk.log) >= last:
+            raise Dead
+
+    disk.before = before
+
+
+def test_a_taken_job_keeps_its_request_byte_for_byte_and_its_hint() -> None:
+    disk = MemoryDisk()
+    disk.put(hint_path(HINT_SHA256), HINT)
+    asyncio.run(outbox(disk).take(accepted()))
+    assert disk.data("outbox/ch01_p003_v1/job.toml") == REQUEST.encode()
+    assert disk.data(f"outbox/ch01_p003_v1/input-{HINT_SHA256[:12]}.png") == HINT
+    assert all(synced for _, _, synced in disk.log)
+
+
+@pytest.mark.parametrize("there", [None, b"\x89PNG another"])
+def test_a_job_is_not_taken_with_another_hint_than_was_examined(there: bytes | None) -> None:
+    disk = MemoryDisk()
+    if there is not None:
+        disk.put(hint_path(HINT_SHA256), there)
+    with pytest.raises(WorldError, match="examined again") as caught:
+        asyncio.run(outbox(disk).take(accepted()))
+    assert caught.value.code == "HINT_GONE"
+    assert disk.files("outbox") == []
+
+
+def rejected(name: str = "ch01.toml", digest: str = "a" * 64) -> JobRejected:
+    return JobRejected(name, digest, "", (Complaint(1, "width", "Too wide."),), 1, 2, 3)
+
+
+def test_a_refused_file_is_kept_with_its_answer() -> None:
+    disk = MemoryDisk()
+    folder = asyncio.run(outbox(disk).reject(rejected(), at=0, request=b"width = 9999"))
+    assert folder == "outbox/rejected/ch01-aaaaaaaaaaaa"
+    assert disk.data(f"{folder}/job.toml") == b"width = 9999"
+    assert tomllib.loads(disk.data(f"{folder}/status.toml").decode())["phase"] == "rejected"
+
+
+def test_a_file_too_large_to_be_read_is_answered_all_the_same() -> None:
+    disk = MemoryDisk()
+    folder = asyncio.run(outbox(disk).reject(rejected(), at=0, request=None))
+    assert disk.files(folder) == [f"{folder}/status.toml"]
+
+
+def test_the_last_500_refusals_are_kept_the_newest_among_them() -> None:
+    disk = MemoryDisk()
+
+    async def reject_many() -> None:
+        for number in range(503):
+            answer = rejected(digest=f"{number:012}{'0' * 52}")
+            await outbox(disk).reject(answer, at=0, request=b"")
+
+    asyncio.run(reject_many())
+    kept = asyncio.run(disk.list("outbox/rejected"))
+    assert len(kept) == 500
+    assert kept[0].name == "ch01-000000000003"
+    assert kept[-1].name == "ch01-000000000502"
+
+
+def test_what_is_staged_is_found_again_whole() -> None:
+    disk = staged(PANEL)
+    found = asyncio.run(outbox(disk).staged(job().id, attempt=1, image=2))
+    assert found == drawing(2)
+    assert asyncio.run(outbox(disk).staged(job().id, attempt=2, image=2)) is None
+    other = outbox(disk).staged(job().id, attempt=1, image=2, sha256="0" * 64)
+    assert asyncio.run(other) is None
+
+
+@pytest.mark.parametrize("change", [1, 2, 3])
+def test_a_picture_that_was_being_staged_when_the_power_went_is_not_there(change: int) -> None:
+    """A2.9."""
+    disk = MemoryDisk()
+    die_at(disk, change)
+    with pytest.raises(Dead):
+        asyncio.run(outbox(disk).stage(job().id, attempt=1, image=1, drawing=drawing(1)))
+    assert asyncio.run(outbox(disk).staged(job().id, attempt=1, image=1)) is None
+
+
+def test_one_seed_gives_three_files_named_after_the_job() -> None:
+    """S3.1."""
+    disk = staged(ONE_SEED)
+    files = asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+    stem = "ch01_p003_v1"
+    assert sorted(files) == [f"{stem}.lock.toml", f"{stem}.png", f"{stem}.workflow.json"]
+    for name, digest in files.items():
+        assert sha256(disk.data(f"outbox/{stem}/{name}")).hexdigest() == digest
+
+
+def test_several_seeds_are_numbered_in_the_order_asked() -> None:
+    """S3.1, S3.3: the executed graph lies beside each picture."""
+    disk = staged(PANEL)
+    asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    stem = "outbox/ch01_p003_v1/ch01_p003_v1"
+    assert disk.data(f"{stem}-02.png") == drawing(2).png
+    assert disk.data(f"{stem}-02.workflow.json") == drawing(2).workflow
+    assert read_lock(disk.data(f"{stem}-02.lock.toml")).sampler.seed == PANEL.seeds[1]
+
+
+def test_a_lock_vouches_for_its_own_files_by_the_line_of_its_verdict() -> None:
+    """S3.2."""
+    disk = staged(PANEL)
+    files = asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    lock = read_lock(disk.data("outbox/ch01_p003_v1/ch01_p003_v1-02.lock.toml"))
+    assert lock.subject.sha256 == files[lock.subject.file]
+    assert lock.workflow.sha256 == files[lock.workflow.file]
+    assert (lock.ledger.host, lock.ledger.segment) == ("studio-mac", "2026-11")
+    assert (lock.ledger.seq, lock.ledger.chain) == (8, f"{2:032}")
+
+
+@pytest.mark.parametrize("change", range(1, 7))
+def test_a_power_cut_while_publishing_leaves_whole_files_and_the_next_start_ends_it(
+    change: int,
+) -> None:
+    """A2.9."""
+    whole = staged(PANEL)
+    files = asyncio.run(outbox(whole).publish(drawn(PANEL)))
+    disk = staged(PANEL)
+    undisturbed = disk.before
+    die_at(disk, change)
+    with pytest.raises(Dead):
+        asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    assert len(disk.files("outbox")) == change - 1
+    assert all(disk.data(path) == whole.data(path) for path in disk.files("outbox"))
+    disk.before = undisturbed
+    assert asyncio.run(outbox(disk).publish(drawn(PANEL))) == files
+    assert disk.files("outbox") == whole.files("outbox")
+
+
+def remove_picture(disk: MemoryDisk) -> None:
+    del disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.png"]
+
+
+def damage_picture(disk: MemoryDisk) -> None:
+    disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.png"].data += b"x"
+
+
+def damage_note(disk: MemoryDisk) -> None:
+    disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.facts.json"].data = b"{}"
+
+
+@pytest.mark.parametrize("harm", [remove_picture, damage_picture, damage_note])
+def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
+    harm: Callable[[MemoryDisk], None],
+) -> None:
+    """A2.9."""
+    disk = staged(PANEL)
+    harm(disk)
+    with pytest.raises(WorldError, match="Picture 2 of ch01_p003_v1") as caught:
+        asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    assert caught.value.code == "RESULT_GONE"
+    assert disk.files("outbox") == []
+
+
+def test_a_picture_without_a_verdict_is_not_published() -> None:
+    disk = staged(ONE_SEED)
+    with pytest.raises(WorldError, match="drawn again"):
+        asyncio.run(outbox(disk).publish(replace(drawn(ONE_SEED), images={})))
+
+
+def test_a_disk_that_cannot_be_read_is_not_taken_for_a_lost_picture() -> None:
+    disk = staged(ONE_SEED)
+    disk.unreadable.add(".nightpress/staging/ch01_p003_v1/a1-01.png")
+    with pytest.raises(WorldError, match="input/output"):
+        asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+
+
+def test_results_are_synced_and_projections_are_not() -> None:
+    disk = staged(ONE_SEED)
+    asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+    assert all(synced for _, _, synced in disk.log)
+    disk.log.clear()
+    asyncio.run(outbox(disk).write_job_status(job()))
+    asyncio.run(outbox(disk).write_status({"schema": 1}))
+    assert disk.log == [
+        ("write", "outbox/ch01_p003_v1/status.toml", False),
+        ("write", "outbox/status.json", False),
+    ]
+
+
+def test_what_was_staged_is_forgotten_when_told_so_and_for_that_job_only() -> None:
+    disk = staged(ONE_SEED)
+    disk.put(".nightpress/staging/ch01_p003_v10/a1-01.png", b"")
+    asyncio.run(outbox(disk).clear_staging(JobId("ch01_p003_v1")))
+    assert disk.files() == [".nightpress/staging/ch01_p003_v10/a1-01.png"]
