@@ -97,10 +97,10 @@ class Disk(Protocol):
     async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
         """Append and sync, only if the file still has this inode and size (0, 0: create it).
 
-        Raises ``LedgerChanged`` when it has not. On a short write the file is cut back to ``size``
-        and
-        ``WorldError`` DISK_FULL raised; after a failed sync ``LedgerDamaged``: nobody knows what
-        is there.
+        While it is empty its folder is synced too: who created it may have died before that.
+        Raises ``LedgerChanged`` when it is another file now; ``WorldError`` DISK_FULL after a short
+        write, the file cut back to ``size``; ``LedgerDamaged`` when a sync failed or the file could
+        not be cut back: nobody knows what is there.
         """
         ...
 

@@ -65,7 +65,7 @@ class Pace:
                 " dead while it still answers; restart it."
             )
         took = now - self._first_step
-        each = took / self._steps
+        each = (self._last_step - self._first_step) / max(1, self._steps - 1)
         if now - self._last_step > max(self._silence_s, 3 * each):
             return "STALLED", (
                 f"The picture stood still after {self._steps} steps; it was given up {took:.0f} s"

@@ -171,7 +171,7 @@ class Performer:
         """Draw, look at and stage one picture; None when it is there and good."""
         job, spec = sheet.job, sheet.spec
         before = job.images.get(image)
-        if before is not None and before.verdict == GOOD:
+        if before is not None and _passes(before.verdict, spec):
             known = await self._outbox.staged(
                 job.id, attempt=job.attempt, image=image, sha256=before.sha256
             )
@@ -243,8 +243,9 @@ class Performer:
                 verdict.scores,
             )
         )
-        meant = not spec.quality and verdict.code != "WRONG_SIZE"
-        return None if verdict.ok or meant else Ended(Outcome.FAILED, verdict.code, verdict.text)
+        if _passes(verdict.code or GOOD, spec):
+            return None
+        return Ended(Outcome.FAILED, verdict.code, verdict.text)
 
     async def _stop(self, job: Job) -> None:
         if self._tools.renderer is not None:
@@ -262,3 +263,8 @@ class Performer:
             return
         await self._ask(ConfirmPublished(job.id, files))
         await self._outbox.clear_staging(job.id)
+
+
+def _passes(verdict: str, spec: PanelSpec) -> bool:
+    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
+    return verdict == GOOD or (verdict not in ("", "WRONG_SIZE") and not spec.quality)

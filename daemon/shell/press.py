@@ -122,20 +122,26 @@ class Press:
                 crew.board.run(),
             )
         ]
-        stopping = asyncio.ensure_future(self._stop.wait())
+        waits = [*tasks, asyncio.ensure_future(self._stop.wait())]
         try:
-            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.is_set():
-                async with asyncio.timeout(_STOP_S):
-                    await crew.loop.ask(Stop("asked to stop"))
-                await crew.board.finish()
+                waits.append(asyncio.ensure_future(_say_stopped(crew)))
+                await asyncio.wait(
+                    [*tasks, waits[-1]], timeout=_STOP_S, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
-            for task in (*tasks, stopping):
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for wait in waits:
+                wait.cancel()
+            ended = await asyncio.gather(*waits, return_exceptions=True)
         for error in ended:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+
+async def _say_stopped(crew: Crew) -> None:
+    await crew.loop.ask(Stop("asked to stop"))
+    await crew.board.finish()
 
 
 def _start(setup: Setup, torn: Torn | None) -> Start:

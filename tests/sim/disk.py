@@ -238,9 +238,11 @@ class LifeDisk:
             await self._step(f"create {path}")
             node = self._disk.new_node()
             self._disk.change(Change("", path, node))
-            await self._sync_name(path)
         elif node is None or node.inode != inode or len(node.data) != size:
             raise LedgerChanged(f"{path} was replaced")
+        if size == 0:
+            # Its maker may have died between the creation and this sync.
+            await self._sync_name(path)
         await self._pour(path, node, data)
         self._disk.now_ns += 1_000_003
         node.mtime_ns = self._disk.now_ns

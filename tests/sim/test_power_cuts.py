@@ -1,0 +1,82 @@
+"""No power cut, no kill and no misbehaving engine breaks a promise of the contract (A2.9, N6.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from tests.sim.checker import parse
+from tests.sim.story import PANEL_STORY, Fate, tell
+
+CHUNKS = 8
+REPLAY = """
+from tests.sim.story import PANEL_STORY, Fate, tell
+import hashlib, logging
+logging.disable(logging.CRITICAL)
+for seed in range(6):
+    history = tell(PANEL_STORY, Fate(seed, cut_at=40 * seed, mischief=0.3))
+    print(hashlib.sha256(history.ledger()).hexdigest(), history.broken)
+"""
+
+
+def test_the_story_ends_with_every_picture_published_and_nothing_broken() -> None:
+    history = tell(PANEL_STORY, Fate(seed=1))
+    kinds = [line["type"] for line in parse(history.ledger())]
+    assert history.broken == []
+    assert kinds.count("result.published") == 2
+    assert kinds.count("job.rejected") == kinds.count("job.duplicate") == 1
+    assert len(history.engine.executed) == 3
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_power_cut_before_any_step_of_the_disk_breaks_no_promise(chunk: int) -> None:
+    """A2.9: and nothing half-written is in the outbox."""
+    steps = tell(PANEL_STORY, Fate(seed=1)).disk.steps
+    for cut_at in range(1 + chunk, steps + 1, CHUNKS):
+        history = tell(PANEL_STORY, Fate(seed=cut_at, cut_at=cut_at))
+        assert history.broken == [], f"step {cut_at}: {history.disk.trace[cut_at - 1]}"
+        assert history.lives == 2 or cut_at > steps - 50, "the cut never came"
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_kill_before_any_step_breaks_no_promise_and_draws_nothing_twice(chunk: int) -> None:
+    """N6.2: what the engine still has is rejoined, not sent again."""
+    steps = tell(PANEL_STORY, Fate(seed=1)).disk.steps
+    for cut_at in range(1 + chunk, steps + 1, 2 * CHUNKS):
+        history = tell(PANEL_STORY, Fate(seed=cut_at, cut_at=cut_at, kill_only=True))
+        assert history.broken == [], f"step {cut_at}: {history.disk.trace[cut_at - 1]}"
+        assert len(history.engine.executed) == 3
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_an_engine_that_misbehaves_delays_the_story_and_breaks_nothing(seed: int) -> None:
+    """N1.3, N1.4, N6.1: lost answers, late answers, deaf sockets, refused connections."""
+    chance = random.Random(seed)
+    fate = Fate(
+        seed,
+        cut_at=chance.choice([0, chance.randint(1, 390)]),
+        kill_only=chance.random() < 0.5,
+        mischief=chance.choice([0.05, 0.3, 0.6]),
+    )
+    assert tell(PANEL_STORY, fate).broken == []
+
+
+def test_the_same_seed_is_the_same_ledger_whatever_the_hash_seed() -> None:
+    """One seed, one history: byte-identical under four values of PYTHONHASHSEED."""
+    told = {
+        hashlib.sha256(
+            subprocess.run(
+                [sys.executable, "-c", REPLAY],
+                env={**os.environ, "PYTHONHASHSEED": value},
+                check=True,
+                capture_output=True,
+            ).stdout
+        ).hexdigest()
+        for value in ("0", "1", "2718", "31415")
+    }
+    assert len(told) == 1
