@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.rehearsal.actions import Call, Done, Stage, changed_mark, perform
+from daemon.rehearsal.nodes import CLASSES
 from daemon.rehearsal.queue import Item, Outcome
 from daemon.rehearsal.schedule import Schedule
 
@@ -167,6 +168,12 @@ class _Run:
             for name, value in inputs.items()
         }
 
+    def _all_inputs(self, node_id: str) -> dict[str, Any]:
+        node = self.prompt[node_id]
+        hidden = {"prompt": self.prompt, "extra_pnginfo": self.extra.get("extra_pnginfo")}
+        seen = hidden if CLASSES[node["class_type"]].saves else {}
+        return self._resolve(node["inputs"]) | seen
+
     def _tick(self, node_id: str, value: int, total: int) -> None:
         self._stop_if_asked()
         self._set_progress(node_id, value, total, "running")
@@ -225,12 +232,14 @@ class _Run:
             "exception_message": f"{error}\n",
             "exception_type": _ALIEN_NAMES.get(name, name),
             "traceback": traceback.format_tb(error.__traceback__),
-            "current_inputs": {
-                key: [value if isinstance(value, int | float | str) else str(value)]
-                for key, value in self._resolve(self.prompt[node_id]["inputs"]).items()
-            },
+            "current_inputs": {k: [_told(v)] for k, v in self._all_inputs(node_id).items()},
             "current_outputs": list(self.prompt),
         }
+
+
+def _told(value: Any) -> Any:
+    """An input as an error names it: plain values as they are, others as their Python text."""
+    return value if value is None or isinstance(value, int | float | str) else str(value)
 
 
 def _meta(node_id: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Rehearsal room: text that is wrapped and sized to its box, with Pillow's built-in font."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,11 @@ class Lettering:
 
 def fit(text: str, width: int, height: int, *, largest: float, smallest: float) -> Lettering:
     """The text at the largest size that fits a box; at the smallest, what does not fit is cut."""
-    size = largest
+    # A letter takes at least a quarter of a square of its size: what is beyond that can never be
+    # seen, and what is far too large need not be tried.
+    area = width * height * 4
+    text = text[: max(40, round(area / smallest**2))]
+    size = min(largest, max(smallest, math.sqrt(area / max(1, len(text)))))
     while True:
         block = Lettering(_wrap(text, font(size), width), size)
         if block.height <= height:
@@ -71,9 +76,7 @@ def _wrap(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 def _pieces(word: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """A word, or what it is cut into where it is longer than a line."""
-    pieces = [""]
-    for letter in word:
-        if pieces[-1] and letters.getlength(pieces[-1] + letter) > width:
-            pieces.append("")
-        pieces[-1] += letter
-    return pieces
+    if letters.getlength(word) <= width:
+        return [word]
+    letters_a_line = max(1, int(width / letters.size))
+    return [word[i : i + letters_a_line] for i in range(0, len(word), letters_a_line)]

@@ -1,0 +1,1 @@
+"""The embedded engine against recordings of the real one, and its drawings and faults."""
