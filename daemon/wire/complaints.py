@@ -34,7 +34,8 @@ def complaints_of(
 ) -> Sequence[Complaint]:
     """One complaint for each thing that the model did not take.
 
-    ``unknown``: what to say of unknown keys by their names, where that is more than "unknown".
+    ``unknown``: what to say of unknown keys (dotted; a batch size wherever it stands) and of
+    missing ones (``missing vae``), where there is more to say than that.
     """
     found: list[Complaint] = []
     for error in mistake.errors(include_url=False):
@@ -141,7 +142,9 @@ def _unknown(
     model: type[BaseModel],
     unknown: Mapping[str, str],
 ) -> str:
-    if key in unknown and (owner is model or "batch" in key):
+    if dotted(path) in unknown:
+        return unknown[dotted(path)]
+    if key in unknown and "batch" in key:
         return unknown[key]
     shown = excerpt(key, limit=64)
     if owner is not model and key in _keys(model):

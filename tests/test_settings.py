@@ -1,0 +1,228 @@
+"""Settings are read once, and a wrong one stops the start with file, line and remedy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.policy import Policy
+from daemon.errors import AskerError
+from daemon.settings import Settings, read_settings, resolved_engine
+
+USER = '[comfyui]\nbase_path = "~/ComfyUI"\n'
+
+
+def settings(studio: str | None = None, user: str | None = None, **environment: str) -> Settings:
+    return read_settings(studio_toml=studio, user_toml=user, environment=environment)
+
+
+def refusal(studio: str | None = None, user: str | None = None, **environment: str) -> str:
+    with pytest.raises(AskerError) as caught:
+        settings(studio, user, **environment)
+    return str(caught.value)
+
+
+def test_without_any_file_everything_has_its_default() -> None:
+    found = settings()
+    assert found == Settings()
+    assert (found.engine, found.url, found.base_path) == ("auto", "http://127.0.0.1:8188", "")
+    assert (found.timeout_s, found.settle_s, found.policy) == (10.0, 2.0, Policy())
+    assert settings("", " \n") == found
+
+
+def test_every_setting_of_this_version_is_taken() -> None:
+    found = settings(
+        """[engine]
+use = "comfyui"
+[comfyui]
+mode = "external"
+url = "http://localhost:8190/"
+timeout_s = 30
+[intake]
+settle_s = 1
+rescan_s = 5
+[disk]
+min_free_gb = 20
+[policy]
+max_area = 262144
+max_side = 512
+max_steps = 30
+max_pictures = 8
+max_loras = 2
+max_training_steps = 1200
+""",
+        USER,
+        HOME="/Users/me/",
+    )
+    assert (found.engine, found.url, found.url_given) == ("comfyui", "http://localhost:8190", True)
+    assert found.base_path == "/Users/me/ComfyUI"
+    assert (found.timeout_s, found.settle_s, found.rescan_s) == (30.0, 1.0, 5.0)
+    assert found.policy == Policy(
+        min_free_gb=20.0,
+        max_area=262_144,
+        max_side=512,
+        max_steps=30,
+        max_pictures=8,
+        max_loras=2,
+        max_training_steps=1200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("studio", "environment", "engine"),
+    [
+        (None, {}, "rehearsal"),
+        (None, {"COMFYUI_BASE_PATH": ""}, "rehearsal"),
+        (None, {"COMFYUI_BASE_PATH": "/models"}, "comfyui"),
+        (None, {"COMFYUI_URL": "http://127.0.0.1:8188"}, "comfyui"),
+        ('[comfyui]\nurl = "http://127.0.0.1:8188"', {}, "comfyui"),
+        ('[comfyui]\nmode = "external"', {}, "rehearsal"),
+        ('[engine]\nuse = "rehearsal"', {"COMFYUI_BASE_PATH": "/models"}, "rehearsal"),
+        ('[engine]\nuse = "comfyui"', {}, "comfyui"),
+    ],
+)
+def test_auto_means_comfyui_when_a_path_or_an_address_is_set(
+    studio: str | None, environment: dict[str, str], engine: str
+) -> None:
+    assert resolved_engine(settings(studio, **environment)) == engine
+
+
+def test_the_environment_goes_before_the_files() -> None:
+    """N3.1: one base path, from one place."""
+    found = settings(
+        '[comfyui]\nurl = "http://127.0.0.1:1"',
+        USER,
+        COMFYUI_URL="http://127.0.0.1:2",
+        COMFYUI_BASE_PATH="/elsewhere",
+    )
+    assert (found.url, found.base_path) == ("http://127.0.0.1:2", "/elsewhere")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1", "http://127.1.2.3:8188/", "http://[::1]:8188", "http://localhost:8188"],
+)
+def test_this_machine_is_spoken_to(url: str) -> None:
+    """N2.1."""
+    assert settings(f'[comfyui]\nurl = "{url}"').url == url.rstrip("/")
+    assert settings(COMFYUI_URL=url).url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://192.168.1.7:8188", "this machine only"),
+        ("http://0.0.0.0:8188", "this machine only"),
+        ("http://example.com", "this machine only"),
+        ("http://localhost.example.com", "this machine only"),
+        ("http://127.0.0.1.example.com", "this machine only"),
+        ("http://2130706433:8188", "this machine only"),
+        ("http://127.0.0.1@example.com", "user name"),
+        ("http://me:secret@127.0.0.1", "user name"),
+        ("https://127.0.0.1:8188", "http://"),
+        ("file:///etc/passwd", "http://"),
+        ("127.0.0.1:8188", "http://"),
+        ("http://127.0.0.1:8188/api", "more than a host"),
+        ("http://127.0.0.1:8188?x=1", "more than a host"),
+        ("http://127.0.0.1:99999", "cannot be read"),
+        ("http://[::1", "cannot be read"),
+    ],
+)
+def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str) -> None:
+    """N2.1: the reason is told, and what to write; a password is not repeated."""
+    for text in (refusal(f'[comfyui]\nurl = "{url}"'), refusal(COMFYUI_URL=url)):
+        assert words in text
+        assert "http://127.0.0.1:8188" in text
+        assert "secret" not in text
+    assert refusal(f'[comfyui]\nurl = "{url}"').startswith("nightpress.toml, line 2, comfyui.url:")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ('[comfyui]\nmode = "managed"', "line 2, comfyui.mode", "not in this version yet"),
+        ("[comfyui]\ncustom_nodes = []", "line 2, comfyui.custom_nodes", "not in this version yet"),
+        ("[windows]\ntraining = []", "line 1, windows", "not in this version yet"),
+        ("[policy]\ncanary = true", "line 2, policy.canary", "not in this version yet"),
+        ('[comfyui]\nbase_path = "/x"', "line 2, comfyui.base_path", "cloned"),
+        ('[comfyui]\nprogram = "/x/main.py"', "line 2, comfyui.program", "config.toml"),
+        ('[comfyui]\nargs = ["--listen"]', "line 2, comfyui.args", "cloned"),
+        ('[trainer]\npath = "/x"', "line 1, trainer", "cloned"),
+        ('[engnie]\nuse = "auto"', "line 1, engnie", "`engine`"),
+        ('[engine]\nuse = "comfy"', "line 2, engine.use", '"rehearsal"'),
+        ('[intake]\nsettle_s = "2"', "line 2, intake.settle_s", "without quotes"),
+        ("[intake]\nsettle_s = -1", "line 2, intake.settle_s", "0 to 600"),
+        ("[comfyui]\ntimeout_s = 1", "line 2, comfyui.timeout_s", "5 to 600"),
+        ("[disk]\nmin_free_gb = inf", "line 2, disk.min_free_gb", "finite"),
+        ("[disk\n", "line 1", "]"),
+        ("engine = true", "line 1, engine", "[engine]"),
+        ("[disk]\nmin_free_gb = 1\nmin_free_gb = 2", "line 3, disk.min_free_gb", "twice"),
+    ],
+)
+def test_a_wrong_key_stops_the_start_with_its_place_and_a_remedy(
+    text: str, place: str, words: str
+) -> None:
+    said = refusal(text)
+    assert said.startswith(f"nightpress.toml, {place}")
+    assert words in said
+
+
+def test_everything_wrong_in_a_file_is_told_at_once() -> None:
+    said = refusal('[engine]\nuse = 1\n[comfyui]\nurl = "http://x"\n[disk]\nmin = 3\n').split("\n")
+    assert [line.split(",")[1] for line in said] == [" line 2", " line 4", " line 6"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[comfyui]\nbase_path = "ComfyUI"', "beginning with /"),
+        ('[comfyui]\nurl = "http://127.0.0.1"', "Move it to the studio's nightpress.toml"),
+        ('[engine]\nuse = "auto"', "Move it to the studio's nightpress.toml"),
+        ('[notify]\ncommand = "say"', "not in this version yet"),
+    ],
+)
+def test_the_users_file_names_folders_and_nothing_of_the_studio(text: str, words: str) -> None:
+    said = refusal(None, text)
+    assert said.startswith("~/.config/nightpress/config.toml, line ")
+    assert words in said
+
+
+def test_a_base_path_in_the_environment_does_not_depend_on_where_one_is() -> None:
+    assert refusal(COMFYUI_BASE_PATH="models").startswith("COMFYUI_BASE_PATH in the environment")
+
+
+@pytest.mark.parametrize(
+    ("cap", "usual"),
+    [
+        ("max_area", 393_216),
+        ("max_side", 768),
+        ("max_steps", 60),
+        ("max_pictures", 100),
+        ("max_loras", 4),
+        ("max_training_steps", 10_000),
+    ],
+)
+def test_a_cap_is_loosened_only_by_who_has_more_memory(cap: str, usual: int) -> None:
+    """A2.1: tightened freely; more is the owner's word."""
+    assert getattr(settings(f"[policy]\n{cap} = {usual}").policy, cap) == usual
+    assert "i_have_more_memory" in refusal(f"[policy]\n{cap} = {usual + 1}")
+    more = f"[policy]\ni_have_more_memory = true\n{cap} = {usual + 1}"
+    assert getattr(settings(more).policy, cap) == usual + 1
+    assert cap in refusal(f"[policy]\ni_have_more_memory = true\n{cap} = {10**9}")
+    assert cap in refusal(f"[policy]\n{cap} = 0")
+
+
+def test_having_more_memory_changes_nothing_by_itself() -> None:
+    assert settings("[policy]\ni_have_more_memory = true").policy == Policy()
+
+
+@given(st.text(st.characters(), max_size=400), st.text(max_size=60))
+def test_any_text_leads_to_settings_or_to_a_sentence(text: str, value: str) -> None:
+    for files in ((text, None), (None, text)):
+        said = ""
+        try:
+            settings(*files, COMFYUI_URL=value, COMFYUI_BASE_PATH=value)
+        except AskerError as error:
+            said = str(error)
+        assert all(line.isprintable() for line in said.split("\n"))
