@@ -1,0 +1,146 @@
+"""Adapters room: ``ports.Pixels`` through a worker process with a deadline.
+
+Law: a picture can at worst cost its worker. The next picture gets a new one, and a worker whose
+daemon is gone ends by itself, because its input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from daemon.craft.picture import PictureStats
+from daemon.errors import WorldError
+from daemon.wire.text import excerpt
+
+_WORKER = Path(__file__).with_name("worker.py")
+_LIMIT_MIB = 64
+_START_S = 60.0
+# One picture at a time needs no pool of threads.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class PictureReader:
+    """Implements ``ports.Pixels``. The worker starts at the first picture (about half a second).
+
+    ``deadline_s`` is for one picture; a real one takes a tenth of a second. To be used and closed
+    in one event loop.
+    """
+
+    def __init__(self, *, deadline_s: float = 20.0) -> None:
+        self._deadline_s = deadline_s
+        self._worker: Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def measure(self, png: bytes) -> PictureStats:
+        """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
+        if len(png) > _LIMIT_MIB * 2**20:
+            raise WorldError("PICTURE_BROKEN", f"The picture has more than {_LIMIT_MIB} MiB.")
+        async with self._turn:
+            # A worker that died may have died before: the second one is fresh and decides.
+            line = await self._ask(png) or await self._ask(png)
+        if line is None:
+            text = "The picture brought down the process that decodes it, twice."
+            raise WorldError("PICTURE_BROKEN", text)
+        return _stats(json.loads(line))
+
+    async def close(self) -> None:
+        """End the worker; a later picture would start another."""
+        async with self._turn:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                await _end(worker)
+
+    async def _ask(self, png: bytes) -> bytes | None:
+        """A worker's line about the picture; None when the worker died of it."""
+        # Until it has answered the worker is not kept: late or cancelled, its line would be taken
+        # for the next picture's.
+        worker, self._worker = self._worker or await _start(), None
+        line = None
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                line = await _exchange(worker, png)
+        except TimeoutError as error:
+            text = f"The picture could not be decoded within {self._deadline_s:g} s."
+            raise WorldError("PICTURE_BROKEN", text) from error
+        finally:
+            if line is None:
+                await _end(worker)
+            else:
+                self._worker = worker
+        return line
+
+
+async def _start() -> Process:
+    """A worker that has said that it is ready. A session of its own keeps Ctrl-C from it."""
+    try:
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            os.fspath(_WORKER),
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, **_ENVIRONMENT},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorldError("PIXELS_FAILED", _not_started(error.strerror or "")) from error
+    ready = b""
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_S):
+                ready = await _line_of(worker)
+    finally:
+        if not ready:
+            await _end(worker)
+    if not ready:
+        raise WorldError("PIXELS_FAILED", _not_started("it ended or hung at its start"))
+    return worker
+
+
+async def _exchange(worker: Process, png: bytes) -> bytes | None:
+    assert worker.stdin is not None, "it was started with a pipe"
+    try:
+        worker.stdin.write(struct.pack("<Q", len(png)) + png)
+        await worker.stdin.drain()
+        return await _line_of(worker) or None
+    except ConnectionError:
+        return None
+
+
+async def _line_of(worker: Process) -> bytes:
+    """Its next whole line; empty when it has died."""
+    assert worker.stdout is not None, "it was started with a pipe"
+    line = await worker.stdout.readline()
+    return line if line.endswith(b"\n") else b""
+
+
+async def _end(worker: Process) -> None:
+    """It holds nothing that would have to be put in order, so it is killed, and buried."""
+    with suppress(ProcessLookupError):
+        worker.kill()
+    with suppress(ConnectionError):
+        await worker.communicate()
+
+
+def _stats(answer: Any) -> PictureStats:
+    match answer:
+        case {"stats": dict(fields)}:
+            return PictureStats(**fields)
+        case {"broken": str(why)}:
+            raise WorldError("PICTURE_BROKEN", f"The picture {excerpt(why, limit=300)}.")
+    raise AssertionError(f"the worker answers in no other way: {answer!r}")
+
+
+def _not_started(why: str) -> str:
+    return (
+        f"The process that decodes pictures did not start: {why}. Its reason is in the daemon's"
+        " log; install the packages of requirements.lock again."
+    )

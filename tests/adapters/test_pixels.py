@@ -1,0 +1,280 @@
+"""Looking at pictures in a process that may be killed for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from daemon.adapters.pixels import PictureReader, worker
+from daemon.adapters.pixels import reader as reader_module
+from daemon.craft.picture import PictureStats, distance, judge
+from daemon.errors import WorldError
+
+pytestmark = pytest.mark.realprocess
+
+SIZE = (512, 768)
+
+
+def png_of(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def plane(colour: tuple[int, int, int]) -> bytes:
+    return png_of(Image.new("RGB", SIZE, colour))
+
+
+def page() -> Image.Image:
+    """Paper, thin frames, a figure in ink and a screentone: a page of a manga."""
+    image = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(image)
+    for top in (20, 400):
+        draw.rectangle((20, top, 492, top + 340), outline="black", width=2)
+    draw.ellipse((200, 100, 300, 250), fill=(0, 0, 0))
+    for x in range(40, 480, 6):
+        draw.line((x, 420, x, 720), fill=(120, 120, 120))
+    return image
+
+
+def night() -> Image.Image:
+    image = Image.new("RGB", SIZE, (3, 3, 8))
+    ImageDraw.Draw(image).ellipse((380, 60, 420, 100), fill=(230, 220, 160))
+    return image
+
+
+def one_line() -> Image.Image:
+    image = Image.new("RGB", SIZE, "white")
+    ImageDraw.Draw(image).line((0, 300, 511, 300), fill="black")
+    return image
+
+
+def fog() -> Image.Image:
+    """What a wrong VAE makes of a page: gray on gray."""
+    return page().point(lambda tone: 120 + tone // 8)
+
+
+def looked_at(*pictures: bytes) -> list[PictureStats]:
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        return [await reader.measure(picture) for picture in pictures]
+
+    return with_reader(look)
+
+
+def with_reader(
+    use: Callable[[PictureReader], Awaitable[list[PictureStats]]], deadline_s: float = 20.0
+) -> list[PictureStats]:
+    async def main() -> list[PictureStats]:
+        reader = PictureReader(deadline_s=deadline_s)
+        try:
+            return await use(reader)
+        finally:
+            await reader.close()
+
+    return asyncio.run(main())
+
+
+def test_verdicts_on_pictures_as_they_come_out_of_an_engine() -> None:
+    """A3.1"""
+    pictures = {
+        "page": (png_of(page()), ""),
+        "night": (png_of(night()), ""),
+        "one line": (png_of(one_line()), ""),
+        "black": (plane((0, 0, 0)), "BLACK_OR_GRAY"),
+        "gray": (plane((127, 127, 127)), "BLACK_OR_GRAY"),
+        "red": (plane((200, 0, 0)), "BLACK_OR_GRAY"),
+        "fog": (png_of(fog()), "WASHED_OUT"),
+    }
+    found = looked_at(*(picture for picture, _ in pictures.values()))
+    verdicts = [judge(stats, width=512, height=768).code for stats in found]
+    expected = {name: code for name, (_, code) in pictures.items()}
+    assert dict(zip(pictures, verdicts, strict=True)) == expected
+
+
+def test_the_numbers_are_those_of_the_picture() -> None:
+    half = Image.new("RGB", (8, 4), (255, 0, 0))
+    half.paste((0, 0, 0), (0, 0, 4, 4))
+    (stats,) = looked_at(png_of(half))
+    assert (stats.width, stats.height, stats.mode) == (8, 4, "RGB")
+    assert (stats.low, stats.high, stats.spread) == (0, 76, 255)
+    assert (stats.mean, stats.std) == (38.0, 38.0)
+    assert (stats.saturation, stats.dark, stats.one_colour) == (0.5, 0.5, 0.5)
+
+
+def test_a_perceptual_hash_forgives_a_little_noise_and_tells_pictures_apart() -> None:
+    noisy = page().point(lambda tone: min(255, tone + 3))
+    first, same, other = looked_at(png_of(page()), png_of(noisy), png_of(night()))
+    assert len(first.perceptual_hash) == 16
+    assert distance(first.perceptual_hash, same.perceptual_hash) <= 4
+    assert distance(first.perceptual_hash, other.perceptual_hash) > 4
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+def test_every_kind_of_png_is_measured_on_white(mode: str) -> None:
+    image = page().convert("L")
+    if mode == "I;16":
+        picture = png_of(image.convert("I").point(lambda tone: tone * 256).convert("I;16"))
+    else:
+        picture = png_of(image.convert(mode))
+    stats = worker.measure(picture)
+    assert stats["mean"] == pytest.approx(worker.measure(png_of(page()))["mean"], abs=2.0)
+
+
+def test_what_is_transparent_counts_as_white() -> None:
+    clear = png_of(Image.new("RGBA", (8, 8), (0, 0, 0, 0)))
+    assert worker.measure(clear)["low"] == 255
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A small file that would unfold to ``width`` x ``height`` black pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_bytes_that_are_no_whole_picture_are_broken_and_the_next_is_read() -> None:
+    """A2.9: a picture of which a part is missing is never taken for one."""
+    whole = png_of(page())
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
+    jpeg = BytesIO()
+    page().save(jpeg, "JPEG")
+    broken = {
+        "empty": b"",
+        "text": b"not a picture",
+        "cut in the head": whole[:20],
+        "cut in the middle": whole[:middle],
+        "cut at the end": whole[:-8],
+        "cut with a false end": whole[:middle] + whole[-12:],
+        "one byte flipped": flipped,
+        "another format": jpeg.getvalue() + b"IEND\xaeB`\x82",
+        "a bomb": bomb(40_000, 40_000),
+        "just too large": bomb(2001, 2000),
+    }
+
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        for name, picture in broken.items():
+            with pytest.raises(WorldError) as caught:
+                await reader.measure(picture)
+            assert (name, caught.value.code) == (name, "PICTURE_BROKEN")
+        return [await reader.measure(whole)]
+
+    assert with_reader(look)[0].mode == "RGB"
+
+
+def test_a_text_chunk_as_the_engine_writes_it_is_no_harm() -> None:
+    whole = png_of(page())
+    told = whole[:33] + chunk(b"tEXt", b"prompt\0" + b"x" * 200_000) + whole[33:]
+    assert looked_at(told) == looked_at(whole)
+
+
+def worker_of(reader: PictureReader) -> int:
+    assert reader._worker is not None
+    return reader._worker.pid
+
+
+def test_a_worker_that_is_killed_is_replaced_and_none_is_left() -> None:
+    workers = []
+
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        first = await reader.measure(plane((9, 9, 9)))
+        workers.append(worker_of(reader))
+        os.kill(workers[0], signal.SIGKILL)
+        second = await reader.measure(plane((9, 9, 9)))
+        workers.append(worker_of(reader))
+        return [first, second]
+
+    first, second = with_reader(look)
+    assert first == second
+    assert len(set(workers)) == 2
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)  # Neither alive nor a zombie.
+
+
+def test_a_picture_that_takes_too_long_costs_its_worker_and_no_other_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "worker.py"
+    slow.write_text("import sys, time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        with monkeypatch.context() as patch:
+            patch.setattr(reader_module, "_WORKER", slow)
+            with pytest.raises(WorldError, match="within") as caught:
+                await reader.measure(b"png")
+            assert caught.value.code == "PICTURE_BROKEN"
+        reader._deadline_s = 20.0
+        return [await reader.measure(plane((9, 9, 9)))]
+
+    assert with_reader(look, deadline_s=0.1)[0].high == 9
+
+
+def test_a_picture_whose_reader_was_cancelled_does_not_answer_for_the_next() -> None:
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        await reader.measure(plane((9, 9, 9)))
+        asked = asyncio.create_task(reader.measure(plane((200, 200, 200))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        return [await reader.measure(plane((50, 50, 50)))]
+
+    assert with_reader(look)[0].high == 50
+
+
+def test_a_picture_that_kills_every_worker_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = tmp_path / "worker.py"
+    dying.write_text("import sys\nprint('ready', flush=True)\nsys.stdin.buffer.read(9)\n")
+    monkeypatch.setattr(reader_module, "_WORKER", dying)
+    with pytest.raises(WorldError, match="brought down") as caught:
+        looked_at(plane((9, 9, 9)))
+    assert caught.value.code == "PICTURE_BROKEN"
+
+
+def test_a_worker_that_cannot_start_is_not_the_pictures_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "_WORKER", tmp_path / "none.py")
+    with pytest.raises(WorldError) as caught:
+        looked_at(plane((9, 9, 9)))
+    assert caught.value.code == "PIXELS_FAILED"
+
+
+def test_pictures_asked_for_at_once_each_get_their_own_answer() -> None:
+    tones = range(0, 250, 25)
+
+    async def look(reader: PictureReader) -> list[PictureStats]:
+        return await asyncio.gather(*(reader.measure(plane((t, t, t))) for t in tones))
+
+    assert [stats.high for stats in with_reader(look)] == list(tones)
+
+
+def test_a_worker_whose_daemon_is_gone_ends_by_itself() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-I", worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0
