@@ -111,14 +111,9 @@ class Replay:
         for name, told in self.told.items():
             if self.sockets[name].closed:
                 continue
-            due = len(_lasting(told))
-            mid_run = bool(told) and told[-1]["type"] == "progress"
 
-            async def there(name: str = name, due: int = due, mid_run: bool = mid_run) -> bool:
-                heard = self.heard[name]
-                if len(_lasting(heard)) > due or not mid_run:
-                    return len(_lasting(heard)) >= due
-                return any(m["type"] == "progress" for m in _since_lasting(heard))
+            async def there(name: str = name, told: list[Json] = told) -> bool:
+                return _is_as_far(self.heard[name], told)
 
             if not _joined_late(told):
                 await until(there)
@@ -244,6 +239,15 @@ def _is_passing(message: Json) -> bool:
         # A bar counts in integers; a node without one goes from 0.0 to 1.0.
         return any(n["state"] == "running" and n["value"] for n in data["nodes"].values())
     return kind == "progress" or (kind == "status" and "sid" not in data)
+
+
+def _is_as_far(heard: list[Json], told: list[Json]) -> bool:
+    lasting, due = len(_lasting(heard)), len(_lasting(told))
+    if lasting < due or _statuses(heard) < _statuses(told):
+        return False
+    mid_run = bool(told) and told[-1]["type"] == "progress"
+    sampling = any(m["type"] == "progress" for m in _since_lasting(heard))
+    return lasting > due or not mid_run or sampling
 
 
 def _since_lasting(messages: list[Json]) -> list[Json]:
