@@ -191,7 +191,7 @@ def _field(owner: type[BaseModel], key: str) -> str:
 def _keys(owner: type[BaseModel]) -> Sequence[str]:
     """The keys that a person writes; ``end = true`` is a program's mark."""
     names = [field.alias or name for name, field in owner.model_fields.items()]
-    return [name for name in names if name != "end" or owner.model_fields[name].default != 1]
+    return [name for name in names if name != "end" or owner.model_fields[name].default is not True]
 
 
 def _line(owner: type[BaseModel], key: str) -> str:

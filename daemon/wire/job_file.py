@@ -199,7 +199,9 @@ def _refused(page: _Page, complaints: Iterable[Complaint]) -> Refused:
 
 def _cut(complaints: Iterable[Complaint], policy: Policy) -> tuple[Complaint, ...]:
     """In the order of the file (what concerns no line last), as many as a person reads."""
-    found = sorted(complaints, key=lambda complaint: (complaint.line == 0, complaint.line))
+    found = sorted(
+        dict.fromkeys(complaints), key=lambda complaint: (complaint.line == 0, complaint.line)
+    )
     limit = policy.max_complaints
     if len(found) <= limit:
         return tuple(found)

@@ -6,6 +6,7 @@ mistakes of a file are told at once. Sizes are in pixels.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from daemon.core.policy import Policy
@@ -140,7 +141,7 @@ def _seed_faults(given: Given, policy: Policy) -> Iterator[Fault]:
             f"{len(seeds)} seeds are more than the {limit} pictures of one job. Make several jobs.",
         )
     if len(set(seeds)) < len(seeds):
-        twice = next(seed for index, seed in enumerate(seeds) if seed in seeds[:index])
+        twice = Counter(seeds).most_common(1)[0][0]
         yield Fault(given.at("seeds"), f"Seed {twice} is there twice; it draws the same picture.")
     variations = Range("variations", 1, limit, "one job is one folder to look through", "4")
     yield from range_faults(given, [variations])

@@ -38,8 +38,8 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
     """The file as a table. Lines end in ``\\n`` or ``\\r\\n``; a lone ``\\r`` is no end in TOML."""
     if len(data) > max_bytes:
         return _whole_file(
-            f"The file has {len(data)} bytes, and a job file at most {max_bytes}: it is a request, "
-            "not a place for pictures. Shorten the prompt or make several jobs."
+            f"The file has {len(data)} bytes, and at most {max_bytes} are read: it names pictures "
+            "and models, it does not hold them. Shorten it, or make several jobs."
         )
     if sentence := disguise_of(data):
         return _whole_file(sentence)
