@@ -147,31 +147,38 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 0xFF
+    return bytes(changed)
+
+
 def test_bytes_that_are_no_whole_picture_are_broken_and_the_next_is_read() -> None:
     """A2.9: a picture of which a part is missing is never taken for one."""
     whole = png_of(page())
     middle = len(whole) // 2
-    flipped = whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
     jpeg = BytesIO()
     page().save(jpeg, "JPEG")
+    large = png_of(Image.new("L", (2001, 2000)))
     broken = {
-        "empty": b"",
-        "text": b"not a picture",
-        "cut in the head": whole[:20],
-        "cut in the middle": whole[:middle],
-        "cut at the end": whole[:-8],
-        "cut with a false end": whole[:middle] + whole[-12:],
-        "one byte flipped": flipped,
-        "another format": jpeg.getvalue() + b"IEND\xaeB`\x82",
-        "a bomb": bomb(40_000, 40_000),
-        "just too large": bomb(2001, 2000),
+        "empty": (b"", "cut short"),
+        "text": (b"not a picture", "cut short"),
+        "cut in the middle": (whole[:middle], "cut short"),
+        "cut at the end": (whole[:-8], "cut short"),
+        "cut with a false end": (whole[:middle] + whole[-12:], "cannot be decoded"),
+        "one byte flipped": (flipped(whole, middle), "cannot be decoded"),
+        "a checksum flipped": (flipped(whole, -13), "cannot be decoded"),
+        "another format": (jpeg.getvalue() + b"IEND\xaeB`\x82", "cannot be decoded"),
+        "a bomb": (bomb(40_000, 40_000), "DecompressionBombError"),
+        "just too large": (large, "2001x2000, more than 4 million pixels"),
     }
 
     async def look(reader: PictureReader) -> list[PictureStats]:
-        for name, picture in broken.items():
+        for name, (picture, why) in broken.items():
             with pytest.raises(WorldError) as caught:
                 await reader.measure(picture)
             assert (name, caught.value.code) == (name, "PICTURE_BROKEN")
+            assert why in caught.value.text, name
         return [await reader.measure(whole)]
 
     assert with_reader(look)[0].mode == "RGB"
