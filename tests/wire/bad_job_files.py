@@ -169,6 +169,10 @@ PANELS = (
     bad_panel("two nets", NET + NET, 8, "controlnet", "at most one", "16 GB"),
     bad_panel("net array", f"[{NET.partition(chr(10))[0]}]\n", 5, "controlnet", "at most one"),
     bad_panel("net .pth", NET.replace(".safetensors", ".pth"), 6, "controlnet.model", "run code"),
+    bad_panel(
+        "net .safetensors.pt", NET.replace('rs"', 'rs.pt"'), 6, "controlnet.model", "run code"
+    ),
+    bad_panel("net .safetensors2", NET.replace('rs"', 'rs2"'), 6, "controlnet.model", "ending"),
     bad_panel("net jpg", NET.replace(".png", ".jpg"), 7, "controlnet.image", "PNG"),
     bad_panel(
         "net order", NET + "start = 0.5\nend = 0.2\n", 9, "controlnet.end", "before it starts"
