@@ -88,6 +88,7 @@ def model_fault(name: str, *, folder: str) -> str:
     if name.endswith(".safetensors"):
         return ""
     stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
+    stem = stem.removesuffix(".safetensors")
     better = f'Write "{excerpt(stem, limit=80)}.safetensors"'
     if name.lower().endswith(_CARRIES_CODE):
         return (

@@ -20,9 +20,11 @@ def size_faults(given: Given, policy: Policy) -> Iterator[Fault]:
             yield Fault(given.at(key), text)
     if width is None or height is None or single or width * height <= policy.max_area:
         return
+    silent = [key for key in ("width", "height") if not given.has(key)]
+    default = f" (the {silent[0]} is the usual one, none is given)" if silent else ""
     yield Fault(
         given.at("width" if given.has("width") else "height"),
-        f"{width} x {height} is {width * height} pixels, and a picture has at most "
+        f"{width} x {height}{default} is {width * height} pixels, and a picture has at most "
         f"{policy.max_area}{_as_size(policy.max_area)}: beyond it a 16 GB Mac swaps for minutes or "
         f"fails. Write {_nearest(width, height, policy)}",
     )

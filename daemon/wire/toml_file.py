@@ -128,6 +128,9 @@ def _sentence(reason: str, source: str) -> str:
         return "A \" inside a text ends it. Write \\\" for it, or put the text between ''' and '''."
     if not value:
         return "There is no value after the =. Write one, or remove the line."
+    if re.fullmatch(r"[^\W\d][^\"'\[\]{}=]*", value):
+        key = excerpt(source.partition("=")[0].strip(), limit=64)
+        return f'A text stands in double quotes. Write: {key} = "{excerpt(value)}"'
     return (
         f"The value {excerpt(value, limit=40)} is not TOML. Texts need double quotes around them, "
         "numbers and true or false need none, and there is one key to a line."

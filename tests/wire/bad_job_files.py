@@ -63,7 +63,7 @@ NO_TOML = (
     bad_panel("curly quotes", "negative = “blurry”\n", 5, "", "curly", "Smart Quotes"),
     bad_panel("web blank", "steps =\u00a020\n", 5, "", "special blank", "U+00A0"),
     bad_panel("colon", "steps: 20\n", 5, "steps", "=", "colon"),
-    bad_panel("no quotes", "negative = blurry hands\n", 5, "negative", "double quotes"),
+    bad_panel("no quotes", "negative = blurry hands\n", 5, "negative", 'negative = "blurry hands"'),
     bad_panel("open text", 'negative = "blurry\nsteps = 20\n', 5, "negative", "never closed", '"'),
     bad_panel("open long text", 'negative = """blurry\n', 5, "negative", "never closed", '"""'),
     bad_panel("open list", "seeds = [1, 2\nsteps = 20\n", 5, "seeds", "never closed", "]"),
@@ -172,7 +172,9 @@ PANELS = (
     bad_panel(
         "net .safetensors.pt", NET.replace('rs"', 'rs.pt"'), 6, "controlnet.model", "run code"
     ),
-    bad_panel("net .safetensors2", NET.replace('rs"', 'rs2"'), 6, "controlnet.model", "ending"),
+    bad_panel(
+        "net .safetensors2", NET.replace('rs"', 'rs2"'), 6, "controlnet.model", "ending", 'rs"'
+    ),
     bad_panel("net jpg", NET.replace(".png", ".jpg"), 7, "controlnet.image", "PNG"),
     bad_panel(
         "net order", NET + "start = 0.5\nend = 0.2\n", 9, "controlnet.end", "before it starts"
