@@ -16,7 +16,7 @@ from typing import Any
 from daemon.rehearsal.actions import Call, Done, Stage, changed_mark, perform
 from daemon.rehearsal.nodes import CLASSES
 from daemon.rehearsal.queue import Item, Outcome
-from daemon.rehearsal.schedule import Schedule
+from daemon.rehearsal.schedule import Schedule, is_link
 
 Prompt = dict[str, Any]
 
@@ -52,11 +52,6 @@ def signature(prompt: Prompt, node_id: str, stage: Stage, known: dict[str, str])
         text = json.dumps([name, mark, parts], sort_keys=True)
         known[node_id] = hashlib.sha256(text.encode()).hexdigest()
     return known[node_id]
-
-
-def is_link(value: Any) -> bool:
-    """Whether an input is a link: a list of node id and output slot."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
 
 
 class Executor:
