@@ -267,12 +267,12 @@ def _prompts(value: object, what: str) -> Mapping[str, Graph]:
     return {prompt_id: graph for _number, prompt_id, graph in sorted(items, key=lambda i: i[0])}
 
 
-def _queue_item(value: object, what: str) -> tuple[float, str, Graph]:
+def _queue_item(value: object, what: str) -> tuple[int | float, str, Graph]:
     """``[number, prompt_id, graph, extra_data, outputs]`` and whatever later versions append."""
     item = a_list(value, what)
     if len(item) < 3 or not isinstance(item[0], int | float) or not isinstance(item[1], str):
         raise _malformed(what, "is no [number, prompt id, graph, ...]")
-    return float(item[0]), item[1], a_mapping(item[2], f"{what} graph")
+    return item[0], item[1], a_mapping(item[2], f"{what} graph")
 
 
 def _last_message(status: object, what: str) -> tuple[str, Mapping[str, object]]:
