@@ -1,0 +1,223 @@
+"""Commands for the tests of the core: short to write by hand, and drawn by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from hypothesis import strategies as st
+
+from daemon.core.commands import (
+    Command,
+    ConfirmPublished,
+    Observe,
+    RecordModels,
+    RecordPrompt,
+    Reject,
+    ReportEnded,
+    ReportImage,
+    ReportIncident,
+    ReportUnpublishable,
+    Start,
+    Stop,
+    Submit,
+    TakeControl,
+)
+from daemon.core.jobs import (
+    Asked,
+    Complaint,
+    Control,
+    ControlKind,
+    FileFacts,
+    JobId,
+    LoraUse,
+    ModelFacts,
+    Outcome,
+    PanelSpec,
+    TrainSpec,
+)
+from daemon.core.state import State
+from daemon.core.world import World
+from tests.desk import READY, REHEARSING, Desk
+
+PANEL = PanelSpec(
+    prompt="spyke, leaping",
+    negative="",
+    width=512,
+    height=768,
+    seeds=(421,),
+    variations=1,
+    steps=20,
+    cfg=7.0,
+    sampler="euler",
+    scheduler="normal",
+    denoise=1.0,
+    clip_skip=2,
+    checkpoint="a.safetensors",
+    vae="v.safetensors",
+    workflow="panel",
+    quality=True,
+)
+TRAIN = TrainSpec(
+    trigger="spyke_plasma_v1",
+    dataset="datasets/spyke",
+    checkpoint="a.safetensors",
+    vae="v.safetensors",
+    steps=0,
+    network_dim=16,
+    network_alpha=8.0,
+    learning_rate=1e-4,
+    optimizer="AdamW",
+    lr_scheduler="cosine",
+    gradient_accumulation=1,
+    gradient_checkpointing=True,
+    unet_only=False,
+    mixed_precision="no",
+    save_every=200,
+    seed=1,
+    clip_skip=1,
+    features=(),
+    when="night",
+    resume=True,
+    force=False,
+    allow_overfit=False,
+    waive_trigger_probe=False,
+    regularization=None,
+    grid=None,
+)
+DOWN = replace(READY, engine_code="COMFY_NOT_READY", engine_text="The engine is silent.")
+BUSY = replace(READY, gpu_free=False)
+FULL = replace(READY, free_bytes=2**30)
+NONE = World("none", "ENGINE_MISSING", "No engine is set.")
+
+
+def file(text: str, *, inode: int = 1, name: str = "job.toml") -> FileFacts:
+    """The facts of a dropped file of this text; each ``inode`` is another drop."""
+    digest = sha256(text.encode()).hexdigest()
+    return FileFacts(name, digest, inode, 1_000 + inode, len(text.encode()))
+
+
+def panel(
+    name: str = "ch01",
+    *,
+    text: str = "",
+    inode: int = 1,
+    priority: int = 0,
+    rerun: bool = False,
+    spec: PanelSpec = PANEL,
+) -> Submit:
+    """A panel's file. Without a ``text`` of its own each name has one."""
+    text = text or f"panel = {name!r}"
+    asked = Asked("panel", name, f"ref of {name}", priority, rerun, spec)
+    return Submit(file(text, inode=inode, name=f"{name}.toml"), text, asked)
+
+
+def training(name: str = "spyke", *, inode: int = 1) -> Submit:
+    text = f"lora = {name!r}"
+    return Submit(
+        file(text, inode=inode), text, Asked("train", name, "", 0, rerun=False, spec=TRAIN)
+    )
+
+
+def control(kind: ControlKind, job: str = "", *, inode: int = 1) -> TakeControl:
+    return TakeControl(file(f"{kind} {job}", inode=inode), Control(kind, job))
+
+
+def ended(job: str, attempt: int, outcome: Outcome, code: str = "CODE") -> ReportEnded:
+    return ReportEnded(JobId(job), attempt, outcome, code, "What was seen.")
+
+
+def published(job: str) -> ConfirmPublished:
+    return ConfirmPublished(JobId(job), {f"{job}.png": "c" * 64})
+
+
+NAMES = ("ch01", "ch02", "spyke")
+WORLDS = (READY, DOWN, BUSY, FULL, REHEARSING, NONE)
+SPECS = (
+    PANEL,
+    PANEL,
+    replace(PANEL, seeds=(), variations=2),
+    replace(PANEL, loras=(LoraUse("spyke_v1", 0.7),)),
+)
+_ABOUT_ONE: tuple[ControlKind, ...] = ("cancel", "retry")
+_ABOUT_ALL: tuple[ControlKind, ...] = ("pause", "resume")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A command to be: ``kind`` of it, the ``job`` meant, and which of several it is."""
+
+    kind: str
+    job: int
+    which: int
+
+    def of(self, state: State) -> Command:
+        """The command, as often as not about the job that runs and the attempt it is in."""
+        which = self.which
+        known = [*state.jobs, JobId("never_v1")]
+        job = state.lease if state.lease and self.job % 2 else known[self.job % len(known)]
+        found = state.jobs.get(job)
+        attempt = which if found is None or which == 5 else found.attempt
+        name = NAMES[self.job % len(NAMES)]
+        match self.kind:
+            case "panel":
+                return panel(
+                    name,
+                    inode=which,
+                    priority=which % 3 - 1,
+                    rerun=which == 5,
+                    spec=SPECS[self.job % len(SPECS)],
+                )
+            case "training":
+                return training(name, inode=which)
+            case "refused":
+                errors = (Complaint(1, "width", "Too wide."),)
+                return Reject(file("bad", inode=which), b"bad", "", errors)
+            case "about one":
+                return control(_ABOUT_ONE[which % 2], job, inode=which)
+            case "about all":
+                return control(_ABOUT_ALL[which % 2], inode=which)
+            case "ended":
+                return ended(job, attempt, list(Outcome)[which % len(Outcome)])
+            case "lost":
+                return ended(job, attempt, Outcome.LOST)
+            case "prompt":
+                return RecordPrompt(job, attempt, which, f"prompt {job} {attempt} {which}")
+            case "image":
+                return ReportImage(job, attempt, which, "d" * 64, "good", {"mean": 0.5})
+            case "published":
+                return published(job)
+            case "gone":
+                return ReportUnpublishable(job, "Gone.")
+            case "models":
+                sha256 = f"{which % 2}" * 64
+                return RecordModels((ModelFacts("vae", "v.safetensors", sha256, 9, "F32"),))
+            case "observe":
+                return Observe(WORLDS[which % len(WORLDS)])
+            case _:
+                others = (
+                    ReportIncident("CODE", "Something."),
+                    Start("1.0.0", "comfyui", 7, "torn"),
+                    Stop("asked to stop"),
+                )
+                return others[which % len(others)]
+
+
+KINDS = (
+    *("panel", "panel", "ended", "ended", "lost", "published", "about one", "about one", "observe"),
+    *("training", "refused", "about all", "prompt", "image", "gone", "models", "others"),
+)
+asks = st.builds(Ask, st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 5))
+
+
+def serve(served: Iterable[Ask]) -> Desk:
+    """The desk after these commands, a turn each."""
+    desk = Desk()
+    for ask in served:
+        desk.do(ask.of(desk.state))
+    return desk
+
+
+desks = st.lists(asks, max_size=30).map(serve)
+"""A desk at which up to 30 commands have been served, a turn each."""

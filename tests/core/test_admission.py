@@ -1,0 +1,198 @@
+"""Who gets the GPU next, or the reason why nobody does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from daemon.core.admission import GIB, admit, line, nobody, why
+from daemon.core.commands import Observe
+from daemon.core.events import AttemptStarted, JobHeld
+from daemon.core.jobs import JobId, Outcome, Phase
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.core.world import World
+from tests.core.asking import BUSY, DOWN, FULL, NONE, Ask, asks, control, desks, ended, panel
+from tests.desk import READY, REHEARSING, Desk
+
+POLICY = Policy()
+REASONS = {
+    "COMFY_NOT_READY": DOWN,
+    "DISK_LOW": FULL,
+    "GPU_BUSY": BUSY,
+    "ENGINE_MISSING": NONE,
+}
+
+
+def waiting(*names: str, world: World = DOWN) -> Desk:
+    """A desk at which panels of these names wait."""
+    desk = Desk(world=world)
+    for name in names:
+        desk.do(panel(name))
+    return desk
+
+
+@given(desks)
+def test_at_most_one_attempt_goes_on(desk: Desk) -> None:
+    """A2.3."""
+    going = 0
+    for entry in desk.entries:
+        going += entry.event.type == "attempt.started"
+        going -= entry.event.type == "attempt.ended"
+        assert going in (0, 1)
+
+
+@given(desks)
+def test_while_nothing_runs_the_head_of_the_line_has_a_reason(desk: Desk) -> None:
+    queue = line(desk.state)
+    if desk.state.lease is None and queue:
+        assert queue[0].phase is Phase.HELD
+        assert queue[0].code
+        assert queue[0].code == desk.reasons()[queue[0].id].code
+
+
+@given(desks)
+def test_every_waiting_job_can_be_told_why(desk: Desk) -> None:
+    reasons = desk.reasons()
+    assert list(reasons) == [job.id for job in line(desk.state)]
+    assert all(reason.code and reason.text.endswith(".") for reason in reasons.values())
+
+
+@given(desks, asks)
+def test_when_all_is_said_there_is_nothing_more_to_say(desk: Desk, ask: Ask) -> None:
+    """A reason is recorded when its code changes, not with each tick."""
+    desk.do(ask.of(desk.state))
+    assert desk.do() == []
+
+
+@given(desks)
+def test_the_line_is_by_priority_then_by_acceptance(desk: Desk) -> None:
+    places = [(-job.priority, job.accepted_seq) for job in line(desk.state)]
+    assert places == sorted(places)
+
+
+def test_first_come_first_served() -> None:
+    desk = waiting("ch01", "ch02", "ch03")
+    [started] = desk.do(Observe(READY))
+    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default")
+
+
+def test_a_higher_priority_goes_first_but_interrupts_nothing() -> None:
+    desk = Desk()
+    for name, priority in (("ch01", 0), ("ch02", -1), ("ch03", 2), ("ch04", 2)):
+        desk.do(panel(name, priority=priority))
+    order = []
+    while desk.state.lease is not None:
+        order.append(desk.state.lease)
+        desk.do(ended(desk.state.lease, 1, Outcome.FAILED))
+    assert order == ["ch01_v1", "ch03_v1", "ch04_v1", "ch02_v1"]
+
+
+def test_a_job_tried_again_keeps_its_place_by_acceptance() -> None:
+    desk = waiting("ch01", "ch02", world=READY)
+    desk.do(ended("ch01_v1", 1, Outcome.LOST))
+    assert desk.state.lease == "ch01_v1"
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_a_world_that_cannot_draw_holds_the_head_of_the_line_and_says_so_once(code: str) -> None:
+    desk = Desk(world=REASONS[code])
+    [_, held] = desk.do(panel("ch01"))
+    assert isinstance(held, JobHeld)
+    assert (held.job, held.code) == ("ch01_v1", code)
+    [_, *more] = desk.do(panel("ch02"))
+    assert more == []
+    assert desk.reasons()[JobId("ch02_v1")].code == "IN_LINE"
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_what_held_a_job_being_over_it_starts(code: str) -> None:
+    desk = Desk(world=REASONS[code])
+    desk.do(panel("ch01"))
+    assert desk.do(Observe(READY)) == [AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default")]
+
+
+def test_another_reason_is_said_as_well() -> None:
+    desk = waiting("ch01")
+    [held] = desk.do(Observe(FULL))
+    assert isinstance(held, JobHeld)
+    assert (held.code, "1.0 GB" in held.text, "10 GB" in held.text) == ("DISK_LOW", True, True)
+
+
+def test_pause_comes_before_every_other_reason() -> None:
+    state = State(paused=True)
+    for world in REASONS.values():
+        reason = nobody(state, world, POLICY)
+        assert reason is not None
+        assert reason.code == "PAUSED"
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "low"),
+    [(None, False), (0, True), (10 * GIB - 1, True), (10 * GIB, False)],
+)
+def test_the_disk_is_low_below_its_floor_and_unknown_is_not_low(
+    free_bytes: int | None, low: bool
+) -> None:
+    reason = nobody(State(), replace(READY, free_bytes=free_bytes), POLICY)
+    assert (reason is not None) == low
+
+
+def test_the_floor_of_the_disk_is_the_policys() -> None:
+    tight = replace(POLICY, min_free_gb=0.5)
+    assert nobody(State(), FULL, tight) is None
+
+
+def test_a_rehearsal_job_never_runs_on_comfyui_nor_the_other_way_round() -> None:
+    """A studio never falls back by itself."""
+    rehearsed = waiting("ch01", world=replace(REHEARSING, gpu_free=False))
+    [_, held] = rehearsed.restart(READY)
+    assert isinstance(held, JobHeld)
+    assert (held.code, "accepted for rehearsal" in held.text) == ("ENGINE_MISSING", True)
+    real = waiting("ch01")
+    [_, held] = real.restart(REHEARSING)
+    assert isinstance(held, JobHeld)
+    assert (held.code, "only rehearses" in held.text) == ("ENGINE_MISSING", True)
+
+
+def test_a_job_that_cannot_run_here_lets_the_next_one_pass() -> None:
+    desk = waiting("ch01", world=replace(REHEARSING, gpu_free=False))
+    desk.restart(READY)
+    [_, started] = desk.do(panel("ch02"))
+    assert started == AttemptStarted(JobId("ch02_v1"), 1, "comfyui", "default")
+    assert desk.reasons()[JobId("ch01_r1")].code == "ENGINE_MISSING"
+
+
+def test_an_attempt_names_the_engine_it_runs_on() -> None:
+    desk = Desk(world=REHEARSING)
+    [_, started] = desk.do(panel("ch01"))
+    assert started == AttemptStarted(JobId("ch01_r1"), 1, "rehearsal", "default")
+
+
+def test_behind_the_running_job_everyone_knows_his_place() -> None:
+    desk = waiting("ch01", "ch02", "ch03", world=READY)
+    reasons = desk.reasons()
+    first, second = reasons[JobId("ch02_v1")], reasons[JobId("ch03_v1")]
+    assert (first.code, "ch01_v1 has the GPU" in first.text) == ("GPU_LEASED", True)
+    assert second.code == "IN_LINE"
+    assert second.text.startswith("1 ahead of it; next before it is ch02_v1")
+
+
+def test_a_job_about_to_start_says_so() -> None:
+    desk = waiting("ch01")
+    assert why(desk.state, READY, POLICY)[JobId("ch01_v1")].code == "STARTING"
+
+
+def test_nobody_is_admitted_while_the_lease_is_held_or_nobody_waits() -> None:
+    assert admit(State(), READY, POLICY) == []
+    busy = waiting("ch01", "ch02", world=READY)
+    assert admit(busy.state, READY, POLICY) == []
+
+
+def test_a_paused_press_says_so_to_a_job_that_was_held_for_another_reason() -> None:
+    desk = waiting("ch01")
+    [_, held] = desk.do(control("pause"))
+    assert isinstance(held, JobHeld)
+    assert held.code == "PAUSED"

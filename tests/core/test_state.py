@@ -1,0 +1,289 @@
+"""The state is the fold of the ledger, and of nothing else."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CalibrationMeasured,
+    CheckpointSaved,
+    ControlTaken,
+    DatasetRecorded,
+    Entry,
+    Event,
+    ImageJudged,
+    Incident,
+    JobApproved,
+    JobHeld,
+    LedgerRestored,
+    LoraInstalled,
+    ModelRecorded,
+    PictureReproduced,
+    PromptSent,
+    ResultPublished,
+)
+from daemon.core.jobs import FileFacts, JobId, Outcome, Phase
+from daemon.core.state import Job, State, apply, drop_of, evolve, fold
+from tests.core.asking import KINDS, Ask, control, desks, ended, file, panel, published, serve
+from tests.desk import SEGMENT, Desk
+
+CH01 = JobId("ch01_v1")
+
+
+def entry(event: Event, *, seq: int = 1, at: int = 0) -> Entry:
+    return Entry(seq, at, event, SEGMENT, "")
+
+
+def running() -> Desk:
+    """A desk at which ch01_v1 is being drawn."""
+    desk = Desk()
+    desk.do(panel("ch01"))
+    return desk
+
+
+def test_the_commands_drawn_by_chance_reach_every_phase_and_every_kind_of_event() -> None:
+    """Else the laws that are tested with them would be laws about nothing."""
+    chance = random.Random(1)
+    asked = [
+        [Ask(chance.choice(KINDS), chance.randint(0, 11), chance.randint(0, 5)) for _ in range(30)]
+        for _ in range(200)
+    ]
+    served = [serve(some) for some in asked]
+    phases = {job.phase for desk in served for job in desk.state.jobs.values()}
+    assert phases == set(Phase) - {Phase.REJECTED}
+    events = {type(entry.event) for desk in served for entry in desk.entries}
+    later = {CheckpointSaved, DatasetRecorded, JobApproved, LoraInstalled}
+    later |= {CalibrationMeasured, PictureReproduced, LedgerRestored}
+    assert events == set(get_args(Event)) - later
+
+
+def same(one: State, other: State) -> bool:
+    """Equal, the order of the queue included, which ``==`` of dictionaries does not see."""
+    return one == other and list(one.queue) == list(other.queue)
+
+
+@given(desks, st.data())
+def test_a_fold_is_the_same_however_its_entries_are_cut_into_batches(
+    desk: Desk, data: st.DataObject
+) -> None:
+    state, rest = State(), desk.entries
+    while rest:
+        size = data.draw(st.integers(1, len(rest)), label="size of a batch")
+        draft = state.draft()
+        for each in rest[:size]:
+            apply(draft, each)
+        state.absorb(draft)
+        rest = rest[size:]
+    assert same(state, fold(desk.entries))
+    assert same(state, desk.state)
+
+
+@given(desks)
+def test_a_draft_that_is_thrown_away_leaves_no_trace(desk: Desk) -> None:
+    before = fold(desk.entries)
+    draft = desk.state.draft()
+    last = draft.seq
+    for number, each in enumerate(desk.entries, start=1):
+        apply(draft, replace(each, seq=last + number))
+    assert same(desk.state, before)
+
+
+@given(desks, st.integers(0, 100))
+def test_a_fold_goes_on_where_another_ended(desk: Desk, cut: int) -> None:
+    first = fold(desk.entries[:cut])
+    assert same(fold(desk.entries[cut:], first), fold(desk.entries))
+
+
+def test_an_entry_out_of_its_place_is_a_damaged_history() -> None:
+    with pytest.raises(AssertionError, match="seq 3 after 0"):
+        fold([entry(Incident("CODE", ""), seq=3)])
+
+
+def test_an_event_of_a_job_that_was_never_accepted_is_a_damaged_history() -> None:
+    with pytest.raises(AssertionError, match="never accepted"):
+        fold([entry(AttemptStarted(CH01, 1, "comfyui", "default"))])
+
+
+def test_an_event_of_no_job_never_reaches_one() -> None:
+    job = running().state.jobs[CH01]
+    with pytest.raises(AssertionError, match="belongs to no job"):
+        evolve(job, entry(Incident("CODE", "")))
+
+
+def test_a_job_starts_waiting_with_everything_its_acceptance_says() -> None:
+    desk = Desk(at=5_000)
+    asked = panel("ch01", priority=3)
+    desk.do(control("pause"))
+    desk.do(asked)
+    job = desk.state.jobs[CH01]
+    assert (job.kind, job.name, job.ref, job.priority) == ("panel", "ch01", "ref of ch01", 3)
+    assert (job.file, job.request, job.spec) == (asked.file, asked.request, asked.asked.spec)
+    assert (job.accepted_seq, job.accepted_at) == (2, 7_000)
+    assert (job.attempt, job.unlucky, job.cancelling, job.images) == (0, 0, False, {})
+
+
+def test_a_started_attempt_takes_the_lease_and_forgets_the_pictures_of_the_last() -> None:
+    desk = running()
+    prompt = PromptSent(CH01, 1, 1, "prompt")
+    job = evolve(desk.state.jobs[CH01], entry(prompt))
+    assert job.images[1].prompt_id == "prompt"
+    again = evolve(job, entry(AttemptStarted(CH01, 2, "comfyui", "default")))
+    assert (again.phase, again.attempt, again.images) == (Phase.RUNNING, 2, {})
+    assert desk.state.lease == CH01
+
+
+def test_a_verdict_stays_with_its_prompt_and_with_the_line_that_recorded_it() -> None:
+    """S3.2: a lock points at that line."""
+    judged = entry(ImageJudged(CH01, 1, 2, "d" * 64, "good", {}), seq=9)
+    job = evolve(running().state.jobs[CH01], entry(PromptSent(CH01, 1, 2, "prompt")))
+    image = evolve(job, judged).images[2]
+    assert (image.prompt_id, image.verdict, image.sha256) == ("prompt", "good", "d" * 64)
+    assert image.judged is judged
+
+
+@pytest.mark.parametrize(
+    ("outcome", "phase"),
+    [
+        (Outcome.SUCCEEDED, Phase.PUBLISHING),
+        (Outcome.FAILED, Phase.FAILED),
+        (Outcome.LOST, Phase.WAITING),
+        (Outcome.STOPPED, Phase.WAITING),
+        (Outcome.CANCELLED, Phase.CANCELLED),
+    ],
+)
+def test_an_attempts_end_gives_the_lease_back_and_moves_the_job(
+    outcome: Outcome, phase: Phase
+) -> None:
+    desk = running()
+    end = AttemptEnded(CH01, 1, outcome, "CODE", "What was seen.", 0)
+    state = fold([entry(end, seq=desk.state.seq + 1, at=77)], desk.state)
+    job = state.jobs[CH01]
+    assert state.lease is None
+    assert job.phase is phase
+    assert (job.changed_at, job.changed_seq) == (77, state.seq)
+    assert job.unlucky == (1 if outcome is Outcome.LOST else 0)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_cancelled_job_is_cancelled_however_its_attempt_ended(outcome: Outcome) -> None:
+    desk = running()
+    desk.do(control("cancel", "ch01_v1"))
+    assert desk.state.jobs[CH01].cancelling
+    desk.do(ended("ch01_v1", 1, outcome))
+    job = desk.state.jobs[CH01]
+    assert (job.phase, job.cancelling, job.code) == (Phase.CANCELLED, False, "CANCELLED")
+
+
+def test_a_failed_job_keeps_what_was_seen() -> None:
+    desk = running()
+    desk.do(ended("ch01_v1", 1, Outcome.FAILED, "BLACK_OR_GRAY"))
+    job = desk.state.jobs[CH01]
+    assert (job.phase, job.code, job.text) == (Phase.FAILED, "BLACK_OR_GRAY", "What was seen.")
+
+
+def test_a_published_job_knows_its_files() -> None:
+    desk = running()
+    desk.do(ended("ch01_v1", 1, Outcome.SUCCEEDED))
+    desk.do(published("ch01_v1"))
+    job = desk.state.jobs[CH01]
+    assert job.phase is Phase.PUBLISHED
+    assert dict(job.files) == {"ch01_v1.png": "c" * 64}
+
+
+def test_the_queue_holds_what_is_open_and_a_retried_job_goes_to_its_end() -> None:
+    desk = running()
+    desk.do(panel("ch02"))
+    assert list(desk.state.queue) == ["ch01_v1", "ch02_v1"]
+    desk.do(ended("ch01_v1", 1, Outcome.FAILED))
+    assert list(desk.state.queue) == ["ch02_v1"]
+    desk.do(control("retry", "ch01_v1"))
+    assert list(desk.state.queue) == ["ch02_v1", "ch01_v1"]
+
+
+@given(desks)
+def test_the_queue_is_exactly_what_is_open(desk: Desk) -> None:
+    assert set(desk.state.queue) == {job.id for job in desk.state.jobs.values() if job.open}
+
+
+@given(desks)
+def test_the_lease_is_held_by_the_one_running_job(desk: Desk) -> None:
+    """A2.3: two at once cannot be written down."""
+    going = [job.id for job in desk.state.jobs.values() if job.phase is Phase.RUNNING]
+    assert going == ([] if desk.state.lease is None else [desk.state.lease])
+
+
+def test_a_refused_control_changes_no_job() -> None:
+    desk = running()
+    before = desk.state.jobs[CH01]
+    refused = ControlTaken("ch01_v1", "retry", "Not now.", file("retry"))
+    state = fold([entry(refused, seq=desk.state.seq + 1)], desk.state)
+    assert state.jobs[CH01] == before
+    assert drop_of(refused.file) in state.answered
+
+
+def test_an_approval_changes_nothing_in_the_life_of_a_job() -> None:
+    job = running().state.jobs[CH01]
+    assert evolve(job, entry(JobApproved(CH01, 1, 0))) == job
+
+
+def test_every_answer_is_remembered_by_its_drop() -> None:
+    desk = Desk()
+    first, again, refused = panel("ch01"), panel("ch01", inode=2), panel("ch02", inode=3)
+    desk.do(first)
+    desk.do(again)
+    assert desk.state.answered[drop_of(first.file)] == "ch01_v1"
+    assert desk.state.answered[drop_of(again.file)] == "ch01_v1"
+    assert drop_of(refused.file) not in desk.state.answered
+
+
+@pytest.mark.parametrize("changed", ["sha256", "inode", "mtime_ns", "size"])
+def test_a_file_saved_again_is_another_drop(changed: str) -> None:
+    facts = file("text")
+    other = {"sha256": "0" * 64, "inode": 99, "mtime_ns": 99, "size": 99}[changed]
+    values = {name: getattr(facts, name) for name in FileFacts.__slots__}
+    assert drop_of(FileFacts(**{**values, changed: other})) != drop_of(facts)
+    assert drop_of(replace(facts, name="renamed.toml")) == drop_of(facts)
+
+
+def test_a_studio_that_drew_once_with_comfyui_has_drawn_for_real() -> None:
+    state = State()
+    accepted = Desk().do(panel("ch01"))[0]
+    fold([entry(accepted), entry(AttemptStarted(CH01, 1, "rehearsal", ""), seq=2)], state)
+    assert not state.drew_for_real
+    apply(state, entry(AttemptStarted(CH01, 2, "comfyui", ""), seq=3))
+    apply(state, entry(AttemptStarted(CH01, 3, "rehearsal", ""), seq=4))
+    assert state.drew_for_real
+
+
+def test_a_model_is_known_as_it_was_last_recorded() -> None:
+    """S3.4."""
+    old = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32")
+    new = replace(old, sha256="f" * 64)
+    state = fold([entry(old), entry(new, seq=2)])
+    assert state.models["vae", "v.safetensors"].sha256 == "f" * 64
+
+
+def test_a_held_job_says_why_and_until_when() -> None:
+    job = evolve(running().state.jobs[CH01], entry(JobHeld(CH01, "WINDOW", "At night.", 99)))
+    assert (job.phase, job.code, job.text, job.not_before) == (
+        Phase.HELD,
+        "WINDOW",
+        "At night.",
+        99,
+    )
+
+
+def test_evolving_a_job_leaves_the_one_before_as_it_was() -> None:
+    before: Job = running().state.jobs[CH01]
+    kept = replace(before)
+    evolve(before, entry(PromptSent(CH01, 1, 1, "prompt")))
+    evolve(before, entry(ResultPublished(CH01, {"a": "b"})))
+    assert before == kept
