@@ -1,0 +1,1 @@
+"""Stories that people can read: commands, and what each of them led to."""

@@ -1,0 +1,186 @@
+"""Tells a story: a text of commands, and below each the events, wishes and reasons it led to.
+
+A story is blocks with an empty line between them. A block is one command a line (several lines are
+one turn), then ``----``, then what it led to; lines that begin with ``#`` are the narrator's.
+
+    submit NAME [priority=N] [text=WORD] [drop=N] [rerun] [seeds=none|1,2] [train]
+    prompt|judged JOB IMAGE                 about the attempt that the job is in
+    ended JOB OUTCOME [CODE] [attempt=N]    outcomes as in the ledger
+    published|gone JOB
+    cancel|retry JOB [drop=N]    pause|resume [drop=N]
+    observe engine=up|down  gpu=free|busy  disk=ample|low
+    start [comfyui|rehearsal|none] [forget=N]
+        the daemon starts on the ledger, which a power cut has robbed of its last N lines
+
+``python -m tests.scenarios`` says which stories no longer come true; ``--rewrite`` tells them anew,
+and a person reads the diff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import assert_never
+
+from daemon.core.commands import Command, Observe, RecordPrompt, ReportImage, ReportUnpublishable
+from daemon.core.events import Event, JobAccepted
+from daemon.core.jobs import ControlKind, JobId, Outcome, PanelSpec
+from daemon.core.plan import Effect, PublishResult, RunAttempt, StopAttempt
+from daemon.core.world import World
+from tests.core.asking import PANEL, control, ended, panel, published, training
+from tests.desk import READY, REHEARSING, Desk
+
+STORIES = Path(__file__).parent
+RULE = "----"
+ENGINES = {
+    "comfyui": READY,
+    "rehearsal": REHEARSING,
+    "none": World("none", "ENGINE_MISSING", "No engine is set."),
+}
+CONTROLS: Mapping[str, ControlKind] = {
+    "cancel": "cancel",
+    "retry": "retry",
+    "pause": "pause",
+    "resume": "resume",
+}
+UNTOLD = {"profile", "evidence", "files", "scores", "sha256", "name", "inode", "mtime_ns", "size"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command of a story: ``prompt ch01_v1 2`` or ``submit ch01 priority=3 rerun``."""
+
+    verb: str
+    words: Sequence[str]
+    options: Mapping[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> Line:
+        verb, *rest = text.split()
+        options = dict(word.split("=", 1) for word in rest if "=" in word)
+        return cls(verb, [word for word in rest if "=" not in word], options)
+
+    def number(self, name: str, default: int) -> int:
+        return int(self.options.get(name, default))
+
+
+def stories() -> list[Path]:
+    return sorted(STORIES.glob("*.txt"))
+
+
+def retold(story: str) -> str:
+    """The story with what its commands lead to now."""
+    desk = Desk()
+    return "\n\n".join(_block(desk, block) for block in story.strip().split("\n\n")) + "\n"
+
+
+def _block(desk: Desk, block: str) -> str:
+    told = block.partition(f"\n{RULE}")[0]
+    lines = [line for line in told.splitlines() if not line.startswith("#")]
+    if not lines:
+        return told
+    outcome = [_event(event) for event in _serve(desk, [Line.of(line) for line in lines])]
+    outcome += [f"wants  {_effect(effect)}" for effect in desk.wants()]
+    outcome += [f"why    {job} {why.code}" for job, why in desk.reasons().items()]
+    return "\n".join([told, RULE, *(outcome or ["nothing"])])
+
+
+def _serve(desk: Desk, lines: Sequence[Line]) -> Sequence[Event]:
+    if lines[0].verb == "start":
+        world = ENGINES[lines[0].words[0]] if lines[0].words else None
+        return desk.restart(world, forget=lines[0].number("forget", 0))
+    return desk.do(*(_command(desk, line) for line in lines))
+
+
+def _command(desk: Desk, line: Line) -> Command:
+    name = line.words[0] if line.words else ""
+    found = desk.state.jobs.get(JobId(name))
+    attempt = line.number("attempt", found.attempt if found else 1)
+    match line.verb:
+        case "submit":
+            return _submit(line, name)
+        case "cancel" | "retry" | "pause" | "resume":
+            return control(CONTROLS[line.verb], name, inode=line.number("drop", 1))
+        case "prompt":
+            image = int(line.words[1])
+            return RecordPrompt(JobId(name), attempt, image, f"prompt-{attempt}-{image}")
+        case "judged":
+            return ReportImage(JobId(name), attempt, int(line.words[1]), "d" * 64, "good", {})
+        case "ended":
+            return ended(name, attempt, Outcome(line.words[1]), "".join(line.words[2:3]))
+        case "published":
+            return published(name)
+        case "gone":
+            return ReportUnpublishable(JobId(name), "Its pictures are not there.")
+        case "observe":
+            return Observe(_seen(desk.world, line.options))
+        case _:
+            raise ValueError(f"a story has no command {line.verb!r}")
+
+
+def _submit(line: Line, name: str) -> Command:
+    if "train" in line.words:
+        return training(name, inode=line.number("drop", 1))
+    asked = line.options.get("seeds", "421")
+    seeds = () if asked == "none" else tuple(map(int, asked.split(",")))
+    return panel(
+        name,
+        text=line.options.get("text", ""),
+        inode=line.number("drop", 1),
+        priority=line.number("priority", 0),
+        rerun="rerun" in line.words,
+        spec=replace(PANEL, seeds=seeds, variations=len(seeds) or 1),
+    )
+
+
+def _seen(world: World, options: Mapping[str, str]) -> World:
+    for what, how in options.items():
+        match what, how:
+            case "engine", "up":
+                world = replace(world, engine_code="", engine_text="")
+            case "engine", "down":
+                text = "The engine has not answered for 60 s."
+                world = replace(world, engine_code="COMFY_NOT_READY", engine_text=text)
+            case "gpu", "free" | "busy":
+                world = replace(world, gpu_free=how == "free")
+            case "disk", "ample" | "low":
+                world = replace(world, free_bytes=2**40 if how == "ample" else 2**30)
+            case _:
+                raise ValueError(f"nobody can observe {what}={how}")
+    return world
+
+
+def _event(event: Event) -> str:
+    return " ".join([f"{event.type:<16}", *_facts(event)]).rstrip()
+
+
+def _facts(event: Event) -> Iterator[str]:
+    """What an event says beyond its type, the job first, without what goes without saying."""
+    for field in fields(event):
+        value = getattr(event, field.name)
+        match field.name, value:
+            case "job", str() if value:
+                yield value
+            case "spec", PanelSpec(seeds=seeds):
+                yield f"seeds={','.join(map(str, seeds))}"
+            case "errors", tuple():
+                yield from (f'"{error.text}"' for error in value)
+            case (("text" | "error"), str()) if value:
+                yield f'"{value}"'
+            case (("kind" | "ref" | "request"), _) if isinstance(event, JobAccepted):
+                pass
+            case name, (str() | int()) if value and name not in UNTOLD:
+                yield f"{name}={value}"
+
+
+def _effect(effect: Effect) -> str:
+    match effect:
+        case RunAttempt(job, attempt):
+            return f"draw {job} attempt={attempt}"
+        case StopAttempt(job, attempt):
+            return f"stop {job} attempt={attempt}"
+        case PublishResult(job, attempt):
+            return f"publish {job} attempt={attempt}"
+        case _:
+            assert_never(effect)
