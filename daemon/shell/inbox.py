@@ -67,6 +67,7 @@ class Inbox:
         self._ask = ask
         self._seen: dict[str, Sighting] = {}
         self._hidden: dict[str, int] = {}
+        self._seen_hidden: dict[str, int] = {}
         self._told: set[tuple[str, Seen]] = set()
         self._wake = asyncio.Event()
 
@@ -112,7 +113,9 @@ class Inbox:
         jobs = [item for item in items if is_job_name(item.name)]
         self._sight(jobs)
         ready = [item for item in jobs if not item.busy]
-        self._hidden = {item.name: item.inode for item in items if item.name.startswith(".")}
+        hidden = {item.name: item.inode for item in items if item.name.startswith(".")}
+        # What is seen under a dot-name from here on counts at the next listing.
+        self._seen_hidden, self._hidden = self._hidden, hidden
         for start in range(0, len(ready), _AT_ONCE):
             batch = ready[start : start + _AT_ONCE]
             await asyncio.gather(*(self._take(item) for item in batch))
@@ -131,7 +134,7 @@ class Inbox:
     def _was_renamed(self, item: FileStat) -> bool:
         stem = item.name.removesuffix(".toml")
         return any(
-            name in self._hidden and self._hidden[name] in (0, item.inode)
+            self._seen_hidden.get(name) in (0, item.inode)
             for name in (f".{stem}.tmp", f".{item.name}.tmp")
         )
 
