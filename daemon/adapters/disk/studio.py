@@ -189,6 +189,10 @@ class StudioDisk:
             now = os.fstat(fd)
             if not new and (now.st_ino, now.st_size) != (inode, size):
                 raise LedgerChanged(_replaced(path))
+            if size == 0:
+                # Before its first bytes: who made it may have died before its name was on the
+                # drive, and everything that is appended later would hang on that name.
+                self._flush_or_stop(folder, path)
             try:
                 _pour(fd, data)
             except OSError:
@@ -197,8 +201,6 @@ class StudioDisk:
                     os.unlink(name, dir_fd=folder)
                 raise
             self._flush_or_stop(fd, path)
-            if new:
-                self._flush_or_stop(folder, path)
             facts = os.fstat(fd)
             if facts.st_nlink == 0:
                 raise LedgerChanged(_replaced(path))  # Unlinked between our opening and writing.
