@@ -68,9 +68,11 @@ def write_line(event: Event, *, at: int, head: Head) -> tuple[Entry, bytes]:
 def read_lines(lines: Iterable[bytes], *, head: Head, segment: str) -> Iterator[Entry]:
     """The entries of one segment's lines (without their newlines) that follow ``head``.
 
-    Raises ``LedgerDamaged`` with segment and line number at the first line that cannot be believed.
+    ``segment`` is the path of its file, whose name is the month. Raises ``LedgerDamaged`` with
+    segment and line number at the first line that cannot be believed.
     """
     seq, previous = head.seq, head.chain
+    month = segment.rpartition("/")[2].removesuffix(".jsonl")
     for number, line in enumerate(lines, start=1):
         tail = _TAIL.fullmatch(line[-_TAIL_BYTES:])
         if tail is None:
@@ -85,8 +87,8 @@ def read_lines(lines: Iterable[bytes], *, head: Head, segment: str) -> Iterator[
             )
         seq, previous = seq + 1, chain
         try:
-            entry = _entry(json.loads(line), segment, chain)
-        except (ValueError, KeyError, TypeError) as error:
+            entry = _entry(json.loads(line), month, chain)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _damaged(segment, number, f"its content cannot be read ({error})") from error
         if entry.seq != seq:
             raise _damaged(segment, number, f"it says seq {entry.seq} where {seq} is due")
