@@ -1,7 +1,7 @@
 """Touches the rehearsal engine's process: starts one for a studio, or finds the one that runs.
 
 Law: it is ours when the port of our record answers with our own base directory. It outlives a
-killed daemon, so that what it draws is rejoined, and ends by itself when nobody asks anything of it.
+killed daemon, so that what it draws is rejoined, and ends by itself when nobody needs it.
 """
 
 from __future__ import annotations

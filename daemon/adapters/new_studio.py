@@ -1,0 +1,130 @@
+"""Touches the disk to make a studio: folders, settings that say their defaults, templates.
+
+Law: nothing that is there is overwritten, and nothing is written before all of it can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.errors import AskerError
+from daemon.wire.text import visible
+
+FOLDERS = ("inbox", "outbox", "ledger", "workflows", "datasets", "poses")
+STUDIO_ID = "ledger/studio"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+SETTINGS = """\
+# Settings of this studio. Every key has a default; those below are the defaults, switched off by
+# the # before them. Where ComfyUI lies is not said here, because studios are shared: set
+# COMFYUI_BASE_PATH (the folder that holds models/) in the environment, or [comfyui] base_path in
+# ~/.config/nightpress/config.toml.
+
+[engine]
+# use = "auto"                # "comfyui", "rehearsal"; auto: ComfyUI where its place is known
+
+[comfyui]
+# mode = "external"           # you start ComfyUI yourself
+# url = "http://127.0.0.1:8188"
+# timeout_s = 10              # an answer takes longer than this: the engine counts as silent
+
+[intake]
+# settle_s = 2                # a file is taken when it was quiet for so long
+# rescan_s = 10               # the inbox is listed as often as this in any case
+
+[disk]
+# min_free_gb = 10            # below it nothing starts
+
+[policy]
+# Caps may be tightened; beyond what 16 GB of memory bear only with i_have_more_memory = true.
+# max_area = 393216           # pixels: 512 x 768
+# max_side = 768
+# max_steps = 60
+# max_pictures = 100
+# max_loras = 4
+"""
+_IGNORE = """\
+# What a run leaves behind; deletable when no daemon is alive.
+.nightpress/
+# Jobs on their way through, and what is rewritten all the time.
+/inbox/*
+!/inbox/README.md
+/outbox/status.json
+/outbox/rejected/
+"""
+_ATTRIBUTES = """\
+# A ledger line is hashed byte for byte: git must never change its line ends.
+ledger/** -text
+"""
+_ABOUT: Mapping[str, str] = {
+    "inbox": "Drop job files (*.toml) here. It empties as they are taken; the answer to a file that"
+    "\ncannot be run is in outbox/rejected/.\n",
+    "outbox": "One folder a job: the request, its status, pictures, executed graphs and lock files."
+    "\nstatus.json is for programs. Nothing published here is ever rewritten.\n",
+    "ledger": "What happened, one line an event, one folder a machine. Only ever appended to; keep"
+    "\nit in git. `nightpress log` reads it, `nightpress verify` checks it.\n",
+    "datasets": "Training pictures, each with a .txt caption beside it, one folder a character.\n",
+    "poses": "Hint images for [controlnet], as PNG.\n",
+}
+
+
+def make_studio(folder: Path, *, studio: str) -> list[str]:
+    """Make a studio with this id; gives what was left as it was, relative to the folder.
+
+    Raises ``AskerError`` when there is one already, or something is in its way.
+    """
+    _refuse_conflicts(folder)
+    kept = []
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path, data in _files(studio).items():
+        if (folder / path).exists():
+            kept.append(path)
+        else:
+            (folder / path).write_bytes(data)
+    return kept
+
+
+def _files(studio: str) -> Mapping[str, bytes]:
+    """Path -> bytes of everything a new studio holds."""
+    texts = {
+        "nightpress.toml": SETTINGS,
+        ".gitignore": _IGNORE,
+        ".gitattributes": _ATTRIBUTES,
+        **{f"{name}/README.md": f"# {name}/\n\n{about}" for name, about in _ABOUT.items()},
+    }
+    templates = {f"workflows/{file.name}": file.read_bytes() for file in _templates()}
+    # The id comes last: a studio that was made halfway is not one yet, and init goes on with it.
+    last = {STUDIO_ID: f"{studio}\n".encode()}
+    return {**{path: text.encode() for path, text in texts.items()}, **templates, **last}
+
+
+def _templates() -> list[Path]:
+    """The templates of the product: in a wheel inside the package, in a checkout beside it."""
+    for folder in (_PACKAGE / "_templates", _PACKAGE.parent / "workflows"):
+        if folder.is_dir():
+            return sorted(file for file in folder.glob("[!.]*.*") if file.is_file())
+    raise AskerError(
+        "This installation of nightpress has lost its workflow templates; install it again."
+    )
+
+
+def _refuse_conflicts(folder: Path) -> None:
+    shown = visible(str(folder))
+    if (folder / STUDIO_ID).exists():
+        raise AskerError(f"{shown} is a studio already. `nightpress run` in it starts its daemon.")
+    for name in FOLDERS:
+        path = folder / name
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise AskerError(
+                f"{shown}/{name} is in the way: it is a link or a file, and a studio needs a "
+                "folder of its own there. Move it away, or choose another folder."
+            )
+    for name in ("inbox", "outbox", "ledger"):
+        path = folder / name
+        if path.is_dir() and any(item.name != "README.md" for item in path.iterdir()):
+            raise AskerError(
+                f"{shown}/{name} is there and not empty, so it may belong to something else. "
+                "Nothing was changed. Move it away, or choose another folder."
+            )

@@ -1,0 +1,350 @@
+"""The composition root: the only module that knows every concrete class.
+
+Law: nothing here decides about jobs. It finds out where it is, takes the guard, puts adapters into
+ports, and lets the press work until a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import stat
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import assert_never
+
+from daemon import __version__
+from daemon.adapters import machine, new_studio
+from daemon.adapters.alarm import SchedulerAlarm
+from daemon.adapters.clock import SystemClock, SystemEntropy
+from daemon.adapters.comfyui import ComfyRenderer
+from daemon.adapters.disk import StudioDisk
+from daemon.adapters.folder_watch import FolderWatch
+from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
+from daemon.adapters.guard import Guard
+from daemon.adapters.host_folder import bind_host, own_host
+from daemon.adapters.pixels import PictureReader
+from daemon.adapters.rehearsal_process import RehearsalProcess
+from daemon.adapters.weights import ModelFolders, PropFolders
+from daemon.core.commands import Command
+from daemon.core.decide import Studio
+from daemon.core.jobs import FileFacts
+from daemon.core.world import EngineName
+from daemon.errors import AskerError, PersonNeeded
+from daemon.ports import GpuLock, Renderer, Weights
+from daemon.settings import Settings, read_settings, resolved_engine
+from daemon.shell.intake import Intake
+from daemon.shell.press import Ports, Press, Setup
+from daemon.wire.instants import instant_text
+from daemon.wire.status import DaemonFacts
+
+log = logging.getLogger(__name__)
+
+_LOG_BYTES = 4 * 2**20
+_LOGS_KEPT = 3
+_STUDIO_ID = re.compile(r"[0-9a-f]{12}")
+_DREW = re.compile(rb'"type":"attempt\.started","job":"[^"]*","attempt":[0-9]+,"engine":"comfyui"')
+# Their everyday news would be all that a log held.
+_CHATTY = ("httpx", "httpcore", "websockets", "watchdog", "asyncio")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A studio as this machine sees it, before anything works in it. ``folder`` is absolute."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    settings: Settings
+    engine: EngineName
+    id: str
+    host: str
+
+    @property
+    def private(self) -> Path:
+        """What is kept for a run only."""
+        return self.folder / ".nightpress"
+
+    @property
+    def studio(self) -> Studio:
+        """What a decision needs to know of it."""
+        return Studio(self.id, rehearsal=self.engine == "rehearsal")
+
+
+def make_studio(folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """Make a studio and bind its ledger to this machine; gives what was left as it was."""
+    kept = new_studio.make_studio(folder, studio=SystemEntropy().token()[:12])
+    _bound_host(folder, environment)
+    return kept
+
+
+def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
+    """Be the daemon of a studio until SIGTERM or SIGINT; the exit status.
+
+    Raises ``AskerError`` for wrong settings, ``PersonNeeded`` when it must not go on by itself.
+    """
+    _refuse_links(folder)
+    clock = SystemClock()
+    guard = Guard(folder / ".nightpress" / "guard")
+    guard.take(since=instant_text(clock.now()))
+    try:
+        _keep_log(folder / ".nightpress" / "logs")
+        home = _at_home(folder, environment)
+        asyncio.run(_serve(home, clock))
+    except PersonNeeded as error:
+        log.critical("%s", error)
+        raise
+    finally:
+        guard.give_back()
+    return 0
+
+
+async def examine(home: Home, *, name: str, data: bytes) -> Command:
+    """The command that would answer this file in the inbox."""
+    file = FileFacts(name, sha256(data).hexdigest(), 0, 0, len(data))
+    policy = home.settings.policy
+    intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home))
+    whole = len(data) <= policy.max_job_file_bytes
+    return await intake.examine(file, data if whole else None)
+
+
+def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
+    """The studio as the daemon would find it; nothing in its ledger is made or changed."""
+    settings = _settings(folder, environment)
+    host = _own_host(folder, environment) or ""
+    engine = _engine(folder, settings, host)
+    return Home(folder, environment, settings, engine, _read_id(folder) or "0" * 12, host)
+
+
+def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
+    _settings(folder, environment)
+    if _read_id(folder) is None:
+        _write_id(folder)
+    _bound_host(folder, environment)
+    return at_home(folder, environment)
+
+
+async def _serve(home: Home, clock: SystemClock) -> None:
+    async with AsyncExitStack() as stack:
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        # A closed terminal is no reason to stop printing.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        ports = await _ports(home, clock, stack)
+        press = Press(ports, _setup(home, clock))
+        inbox = FolderWatch(home.folder / "inbox", press.wake_inbox, renamed=press.wake_inbox)
+        inbox.start()
+        stack.push_async_callback(inbox.stop)
+        stopping = asyncio.ensure_future(stopped.wait())
+        stopping.add_done_callback(lambda _: press.stop())
+        stack.callback(stopping.cancel)
+        _say_hello(home)
+        await press.run()
+    log.info("stopped")
+
+
+async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports:
+    pixels = PictureReader()
+    stack.push_async_callback(pixels.close)
+    alarm = SchedulerAlarm()
+    alarm.start()
+    stack.push_async_callback(alarm.stop)
+    return Ports(
+        disk=StudioDisk(home.folder),
+        clock=clock,
+        gpu=_gpu(home),
+        alarm=alarm,
+        renderer=await _renderer(home, stack),
+        pixels=pixels,
+        weights=_weights(home),
+    )
+
+
+def _setup(home: Home, clock: SystemClock) -> Setup:
+    settings = home.settings
+    places = {"$STUDIO": str(home.folder)}
+    if settings.base_path:
+        places["$COMFYUI"] = settings.base_path
+    return Setup(
+        studio=home.id,
+        host=home.host,
+        version=__version__,
+        daemon=DaemonFacts(__version__, os.getpid(), home.id, clock.now()),
+        engine=home.engine,
+        places=places,
+        policy=settings.policy,
+        settle_s=settings.settle_s,
+        rescan_s=settings.rescan_s,
+    )
+
+
+async def _renderer(home: Home, stack: AsyncExitStack) -> Renderer | None:
+    match home.engine:
+        case "none":
+            return None
+        case "comfyui":
+            url, mode = home.settings.url, "external"
+        case "rehearsal":
+            process = RehearsalProcess(home.folder)
+            url, mode = await process.ensure(), "managed"
+            stack.push_async_callback(process.stop)
+            keeping = asyncio.ensure_future(process.keep())
+            stack.callback(keeping.cancel)
+        case _:
+            assert_never(home.engine)
+    renderer = ComfyRenderer(url, entropy=SystemEntropy(), mode=mode)
+    stack.push_async_callback(renderer.close)
+    return renderer
+
+
+def _weights(home: Home) -> Weights:
+    cache = home.private / "weights.json"
+    if home.engine == "rehearsal" or not home.settings.base_path:
+        return PropFolders(home.private / "rehearsal", cache)
+    return ModelFolders(Path(home.settings.base_path), cache)
+
+
+def _gpu(home: Home) -> GpuLock:
+    if home.engine == "rehearsal":
+        return NoGpuLock()
+    path = gpu_lock_path(home.environment, home=_user_home(home.environment))
+    return UserGpuLock(path, who=str(home.folder))
+
+
+def _engine(folder: Path, settings: Settings, host: str) -> EngineName:
+    """The engine that is meant; none where falling back to the rehearsal would be a surprise."""
+    if resolved_engine(settings) == "comfyui":
+        if not settings.base_path:
+            raise AskerError(
+                "ComfyUI is to draw, and nightpress does not know where its models are, so it "
+                "could not check or record them. Set COMFYUI_BASE_PATH to the folder that holds "
+                "models/ (or [comfyui] base_path in ~/.config/nightpress/config.toml) and start "
+                "again."
+            )
+        return "comfyui"
+    if settings.engine == "auto" and _drew_for_real(folder / "ledger" / host):
+        return "none"
+    return "rehearsal"
+
+
+def _drew_for_real(segments: Path) -> bool:
+    """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
+    return any(_DREW.search(file.read_bytes()) for file in sorted(segments.glob("*.jsonl")))
+
+
+def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
+    user = _user_home(environment) / ".config" / "nightpress" / "config.toml"
+    return read_settings(
+        studio_toml=_text(folder / "nightpress.toml"),
+        user_toml=_own_text(user),
+        environment=environment,
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AskerError(f"{path} cannot be read as a text in UTF-8: {error}.") from None
+
+
+def _own_text(path: Path) -> str | None:
+    """The user's own settings, which may name programs: only as long as nobody else can write."""
+    text = _text(path)
+    if text is not None:
+        facts = path.stat()
+        if facts.st_uid != os.getuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise AskerError(
+                f"{path} could have been written by others, so it is not believed. "
+                f"Make it yours alone: chown $USER {path}; chmod 600 {path}"
+            )
+    return text
+
+
+def _user_home(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("HOME") or Path.home())
+
+
+def _is_ours(environment: Mapping[str, str]) -> tuple[str, partial[bool]]:
+    ours = machine.machine_id(_user_home(environment) / ".config" / "nightpress")
+    return ours, partial(machine.is_ours, machine=ours)
+
+
+def _own_host(folder: Path, environment: Mapping[str, str]) -> str | None:
+    _, is_ours = _is_ours(environment)
+    return own_host(folder / "ledger", is_ours=is_ours)
+
+
+def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
+    ours, is_ours = _is_ours(environment)
+    return bind_host(
+        folder / "ledger",
+        name=machine.host_name(),
+        binding=machine.fresh_binding(ours, salt=SystemEntropy().token()),
+        is_ours=is_ours,
+    )
+
+
+def _read_id(folder: Path) -> str | None:
+    """The studio's id. Raises ``PersonNeeded`` for a file that holds no id."""
+    text = _text(folder / new_studio.STUDIO_ID)
+    if text is None:
+        return None
+    if not _STUDIO_ID.fullmatch(text.strip()):
+        raise PersonNeeded(
+            f"{folder / new_studio.STUDIO_ID} holds no studio id (12 hexadecimal digits). Seeds "
+            "and prompt ids derive from it: put the recorded one back (git log -p ledger/studio)."
+        )
+    return text.strip()
+
+
+def _write_id(folder: Path) -> None:
+    """An id for a studio that was made by hand; exclusive, since it is never to change."""
+    with (folder / new_studio.STUDIO_ID).open("x", encoding="ascii") as file:
+        file.write(SystemEntropy().token()[:12] + "\n")
+
+
+def _refuse_links(folder: Path) -> None:
+    for name in ("inbox", "outbox", "ledger", ".nightpress"):
+        if (folder / name).is_symlink():
+            raise PersonNeeded(
+                f"{folder / name} is a link. What is written there must stay in the studio: put a "
+                "folder in its place."
+            )
+
+
+def _keep_log(folder: Path) -> None:
+    """Log to stderr, and to a file that is turned over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    to_file = RotatingFileHandler(
+        folder / "daemon.log", maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
+    )
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _say_hello(home: Home) -> None:
+    log.info("nightpress %s works in %s (ledger: %s)", __version__, home.folder, home.host)
+    match home.engine:
+        case "rehearsal":
+            log.warning("REHEARSAL: pictures are storyboards; no ComfyUI is set up, none is asked")
+        case "comfyui":
+            log.info("ComfyUI at %s, models in %s", home.settings.url, home.settings.base_path)
+        case "none":
+            log.warning("ENGINE_MISSING: this studio has printed with ComfyUI, and none is set now")
+    log.info("drop job files into %s; Ctrl-C stops", home.folder / "inbox")

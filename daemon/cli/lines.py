@@ -1,0 +1,189 @@
+"""The face: the ledger's lines as they stand in the files, of every host, and what is added.
+
+Law: it only reads. A last line without its end is still being written, and is left for later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import merge
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.cli.place import WrongCommand
+from daemon.cli.tables import Table, as_table, inner, raw, text, whole
+from daemon.wire.text import visible
+
+_SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
+
+_LINE_LIMIT_BYTES = 128 * 1024
+
+
+class Line(NamedTuple):
+    """One line: whose it is, its bytes without the newline, and what they say."""
+
+    host: str
+    data: bytes
+    table: Table
+
+
+def segments(studio: Path) -> Mapping[str, Sequence[Path]]:
+    """Each host's segments, oldest first. Links are not followed."""
+    found: dict[str, list[Path]] = {}
+    for folder in sorted((studio / "ledger").iterdir()):
+        if folder.is_dir() and not folder.is_symlink():
+            names = [item for item in sorted(folder.iterdir()) if _SEGMENT.fullmatch(item.name)]
+            files = [item for item in names if item.is_file() and not item.is_symlink()]
+            if files:
+                found[folder.name] = files
+    return found
+
+
+class Tail:
+    """Reads what is added to the ledger, from its beginning or from now."""
+
+    def __init__(self, studio: Path, *, damaged: Callable[[str], None] | None = None) -> None:
+        self._studio = studio
+        self._read: dict[Path, int] = {}
+        self._damaged = damaged
+
+    def skip(self) -> None:
+        """Count everything that is there now as read."""
+        for files in segments(self._studio).values():
+            for file in files:
+                self._read[file] = file.stat().st_size
+
+    def skip_until(self, revision: str) -> None:
+        """Count as read what a git revision already had. Raises ``WrongCommand``."""
+        commit = f"{revision}^{{commit}}"
+        code, _ = _git(self._studio, "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
+        if code != 0:
+            raise WrongCommand(
+                f"--since {visible(revision)}: neither a seq number of the ledger nor a revision "
+                "that git knows in this studio."
+            )
+        for files in segments(self._studio).values():
+            for file in files:
+                path = file.relative_to(self._studio)
+                self._read[file] = _size_then(self._studio, f"{revision}:./{path}")
+
+    def lines(self) -> Sequence[Line]:
+        """What was added since the last call: each host's in its order, all by their time."""
+        added = [
+            [line for file in files for line in self._added(host, file)]
+            for host, files in segments(self._studio).items()
+        ]
+        # A merge, not a sort: a host whose clock went back keeps its own order.
+        return list(merge(*added, key=lambda line: raw(line.table, "at")))
+
+    def _added(self, host: str, file: Path) -> Iterator[Line]:
+        start = self._read.get(file, 0)
+        if file.stat().st_size <= start:
+            return
+        with file.open("rb") as opened:
+            opened.seek(start)
+            data = opened.read()
+        end = data.rfind(b"\n") + 1
+        self._read[file] = start + end
+        for line in data[:end].split(b"\n")[:-1]:
+            try:
+                table = as_table(json.loads(line))
+            except ValueError:
+                table = {}
+            if table:
+                yield Line(host, line, table)
+            elif self._damaged is not None:
+                self._damaged(f"{file.relative_to(self._studio)}: a line cannot be read")
+
+
+def last_seq(file: Path) -> int:
+    """The number of a segment's last whole line; 0 when there is none."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - 2 * _LINE_LIMIT_BYTES))
+        data = opened.read()
+    line = data[: data.rfind(b"\n")].rpartition(b"\n")[2]
+    try:
+        return whole(as_table(json.loads(line)), "seq")
+    except ValueError:
+        return 0
+
+
+def is_about(line: Line, job: str) -> bool:
+    """Whether a line tells of this job."""
+    return job in (raw(line.table, "job"), raw(line.table, "of"))
+
+
+def what(table: Table) -> str:
+    """An event's own words in one line, its job left out."""
+    match raw(table, "type"):
+        case "job.accepted":
+            spec = inner(table, "spec")
+            seeds = spec.get("seeds")
+            pictures = len(seeds) if isinstance(seeds, list) else 0
+            unit = "picture" if pictures == 1 else "pictures"
+            made = f", {pictures} {unit}" if pictures else ""
+            return f"{text(table, 'kind')}{made}, from {text(inner(table, 'file'), 'name')}"
+        case "job.rejected":
+            errors = [text(error, "text") for error in _errors(table)]
+            return f"{text(table, 'name')}: {' '.join(errors)}"
+        case "job.duplicate":
+            return (
+                f"{text(inner(table, 'file'), 'name')} is the same request as {text(table, 'of')}"
+            )
+        case "job.held":
+            return f"{text(table, 'code')}: {text(table, 'text')}"
+        case "control.taken":
+            error = text(table, "error")
+            return text(table, "kind") + (f": not done. {error}" if error else "")
+        case "attempt.ended":
+            said = [text(table, key) for key in ("outcome", "code", "evidence")]
+            return ", ".join(part for part in said if part)
+        case "result.published":
+            return ", ".join(sorted(inner(table, "files")))
+        case _:
+            return _others(table)
+
+
+_PLACE = frozenset({"seq", "at", "type", "job", "chain", "scores"})
+
+
+def _others(table: Table) -> str:
+    shown = []
+    for key, value in table.items():
+        if key in _PLACE or value in ("", 0, [], {}):
+            continue
+        plain = json.dumps(value) if isinstance(value, dict | list) else str(value)
+        short = plain[:12] if key in ("sha256", "lock_sha256") else plain
+        shown.append(text({"value": f"{key} {short}"}, "value"))
+    return ", ".join(shown)
+
+
+def _errors(table: Table) -> Sequence[Table]:
+    errors = table.get("errors")
+    return [as_table(error) for error in errors] if isinstance(errors, list) else []
+
+
+def seq(line: Line) -> int:
+    """The line's number in its host's ledger."""
+    return whole(line.table, "seq")
+
+
+def _size_then(studio: Path, thing: str) -> int:
+    code, said = _git(studio, "cat-file", "-s", thing)
+    # The segment did not exist then: all of it is new.
+    return int(said) if code == 0 else 0
+
+
+def _git(studio: Path, *arguments: str) -> tuple[int, str]:
+    """Git's exit status and answer. Raises ``WrongCommand`` where there is no git."""
+    import subprocess  # Only --since needs it, and it is slow to import.
+
+    try:
+        # Git is where the user's PATH finds it.
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=studio, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise WrongCommand("--since with a git revision needs git; it is not on PATH.") from None
+    return done.returncode, done.stdout

@@ -1,0 +1,134 @@
+"""A studio on the real disk for tests of the command line, with a ledger that they write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from time import sleep
+
+from daemon.core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    ControlTaken,
+    DaemonStarted,
+    Event,
+    ImageJudged,
+    JobAccepted,
+    JobEnded,
+    JobRejected,
+    PromptSent,
+    ResultPublished,
+)
+from daemon.core.jobs import Complaint, FileFacts, JobId, Outcome, Phase
+from daemon.wire.ledger_line import Head, write_line
+from tests.examples import ONE_SEED, accepted
+
+AT = 1_795_000_000_000
+MONTH = "2026-11"
+
+
+class StudioFiles:
+    """A studio's folder and the pen that writes its ledger."""
+
+    def __init__(self, root: Path, *, host: str = "mac") -> None:
+        self.root = root
+        self.host = host
+        self.head = Head()
+        for name in ("inbox", "outbox", f"ledger/{host}", ".nightpress"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def segment(self) -> Path:
+        return self.root / "ledger" / self.host / f"{MONTH}.jsonl"
+
+    def write(self, *events: Event) -> None:
+        """Append events to the ledger, a second apart."""
+        for event in events:
+            entry, line = write_line(event, at=AT + 1000 * self.head.seq, head=self.head)
+            self.head = Head(entry.seq, entry.chain, entry.segment)
+            with self.segment.open("ab") as file:
+                file.write(line)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """As if a daemon were alive."""
+        fd = os.open(self.root / ".nightpress" / "guard", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def answering(self, answer: object) -> Iterator[None]:
+        """As if a daemon were alive that answers files in the inbox by ``answer(facts)``."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                for path in sorted((self.root / "inbox").glob("[!.]*.toml")):
+                    data, stat = path.read_bytes(), path.stat()
+                    digest = sha256(data).hexdigest()
+                    facts = FileFacts(
+                        path.name, digest, stat.st_ino, stat.st_mtime_ns, stat.st_size
+                    )
+                    path.unlink()
+                    assert callable(answer)
+                    self.write(*answer(facts))
+                sleep(0.01)
+
+        with self.guarded():
+            thread = threading.Thread(target=work)
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
+
+
+def whole_story(name: str = "ch01_p003", *, file: FileFacts | None = None) -> list[Event]:
+    """A panel with one picture, from its acceptance to its end."""
+    return [*taken(name, file=file), *drawn(name)]
+
+
+def taken(name: str = "ch01_p003", *, file: FileFacts | None = None) -> list[Event]:
+    first = accepted(name, spec=ONE_SEED)
+    if file is None:
+        return [first]
+    return [
+        JobAccepted(
+            first.job, "panel", "", 0, file, first.request, first.spec, ("strength 0.95 is high",)
+        )
+    ]
+
+
+def drawn(name: str = "ch01_p003") -> list[Event]:
+    job = JobId(f"{name}_v1")
+    return [
+        AttemptStarted(job, 1, "comfyui", "default"),
+        PromptSent(job, 1, 1, "0f0f0f0f-0000-0000-0000-000000000000"),
+        ImageJudged(job, 1, 1, "c" * 64, "good", {"mean": 0.5}),
+        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
+        ResultPublished(job, {f"{job}.png": "c" * 64}),
+        JobEnded(job, Phase.PUBLISHED, ""),
+    ]
+
+
+def refusal(file: FileFacts) -> list[Event]:
+    errors = (Complaint(3, "width", "1024 is too wide. Write 768 at most.\x1b[2J"),)
+    return [JobRejected(file.name, file.sha256, "", errors, file.inode, file.mtime_ns, file.size)]
+
+
+def control(kind: str, job: str = "", error: str = "") -> object:
+    """An answer to a control file."""
+    return lambda file: [ControlTaken(job, kind, error, file)]
+
+
+def started() -> Event:
+    return DaemonStarted("0.1.0", "comfyui")
