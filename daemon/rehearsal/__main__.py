@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from daemon.rehearsal import props
+from daemon.rehearsal.console import say
 from daemon.rehearsal.faults import Faults
 from daemon.rehearsal.server import Options, Rehearsal
 
@@ -84,9 +85,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         asyncio.run(_serve(Rehearsal(options, faults), args))
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped server\n")
+        say("\nStopped server")
     except OSError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        say(f"{type(error).__name__}: {error}")
         return 1
     return 0
 
@@ -98,9 +99,8 @@ async def _serve(rehearsal: Rehearsal, args: argparse.Namespace) -> None:
         site = web.TCPSite(runner, args.listen, args.port)
         await site.start()
         address = runner.addresses[0]
-        sys.stderr.write("Starting server\n\n")
-        sys.stderr.write(f"To see the GUI go to: http://{args.listen}:{address[1]}\n")
-        sys.stderr.flush()
+        say("Starting server\n")
+        say(f"To see the GUI go to: http://{args.listen}:{address[1]}")
         if args.idle_exit_s:
             await rehearsal.until_idle(args.idle_exit_s)
         else:

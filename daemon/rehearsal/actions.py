@@ -6,7 +6,6 @@ read the headers of the real files and fail as the real loaders fail.
 
 import hashlib
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from daemon.rehearsal import weights
+from daemon.rehearsal.console import say
 from daemon.rehearsal.draw import Hint, Shot, draw
 from daemon.rehearsal.faults import Faults
 from daemon.rehearsal.folders import Layout
@@ -140,7 +140,7 @@ def _load_lora(call: Call) -> Done:
     name, strength = call["lora_name"], call["strength_model"]
     header = weights.read_header(call.stage.layout.model_path("loras", name))
     for key in weights.unmatched_lora_keys(header):
-        sys.stderr.write(f"lora key not loaded: {key}\n")
+        say(f"lora key not loaded: {key}")
     laid_over = (name, strength)
     layered = [m and replace(m, loras=(*m.loras, laid_over)) for m in (call["model"], call["clip"])]
     return Done(tuple(layered))
@@ -225,7 +225,7 @@ def _decode(call: Call) -> Done:
     latent, faults = call["samples"], call.stage.faults
     size = (latent.width, latent.height)
     if faults.take("nan"):
-        sys.stderr.write("RuntimeWarning: invalid value encountered in cast\n")
+        say("RuntimeWarning: invalid value encountered in cast")
         return Done(([Image.new("RGB", size)] * latent.batch,))
     if faults.take("black"):
         return Done(([Image.new("RGB", size)] * latent.batch,))

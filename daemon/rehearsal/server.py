@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-import sys
 import time
 import urllib.parse
 import uuid
@@ -20,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from daemon.rehearsal.actions import Stage
+from daemon.rehearsal.console import say
 from daemon.rehearsal.execute import Executor
 from daemon.rehearsal.faults import Faults
 from daemon.rehearsal.files import FileRoutes
@@ -135,7 +135,7 @@ class Rehearsal:
         self.faults.die_if("post")
         if status := int(self.faults.number("refuse_post")):
             return web.Response(status=status, text=f"{status}: refused by the rehearsal")
-        sys.stderr.write("got prompt\n")
+        say("got prompt")
         body = await request.json()
         number = self._next_number(body)
         if "prompt" not in body:
@@ -144,7 +144,7 @@ class Rehearsal:
         prompt_id = str(body.get("prompt_id", _new_id()))
         verdict = validate_prompt(prompt, body.get("partial_execution_targets"), self.layout)
         if verdict.error is not None:
-            sys.stderr.write(f"invalid prompt: {verdict.error}\n")
+            say(f"invalid prompt: {verdict.error}")
             return _refusal(verdict.error, verdict.node_errors)
         extra = body.get("extra_data", {})
         if "client_id" in body:

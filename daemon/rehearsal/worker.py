@@ -4,12 +4,12 @@ Its law, observed: history first, then ``status``, then ``executing`` with no no
 wrong outside a node ends the thread, and nobody notices but by the queue standing still.
 """
 
-import sys
 import threading
 import time
 import traceback
 
 from daemon.rehearsal.actions import Stage
+from daemon.rehearsal.console import say
 from daemon.rehearsal.execute import Executor
 from daemon.rehearsal.queue import Item, PromptQueue
 
@@ -47,7 +47,7 @@ class Worker:
                     self._executor.forget()
         except Exception:  # noqa: BLE001 - see the law above.
             # The real worker thread dies of this too; only its log tells.
-            sys.stderr.write(traceback.format_exc())
+            say(traceback.format_exc())
 
     def _run(self, item: Item) -> None:
         faults, board = self._stage.faults, self._stage.switchboard
@@ -62,4 +62,4 @@ class Worker:
         self._queue.finish(item, None if faults.take("lose_history") else outcome)
         if board.client_id is not None:
             board.post("executing", {"node": None, "prompt_id": item[1]}, board.client_id)
-        sys.stderr.write(f"Prompt executed in {time.perf_counter() - began:.2f} seconds\n")
+        say(f"Prompt executed in {time.perf_counter() - began:.2f} seconds")

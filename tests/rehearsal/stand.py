@@ -22,7 +22,7 @@ from daemon.rehearsal.faults import Faults
 from daemon.rehearsal.server import Options, Rehearsal
 
 PATIENCE_S = 5.0
-BENCH_PACE = 0.04  # A recorded second of a sleeping test node lasts so many of ours.
+BENCH_PACE = 0.12  # A recorded second of a sleeping test node lasts so many of ours.
 Json = dict[str, Any]
 
 

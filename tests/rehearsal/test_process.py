@@ -118,6 +118,20 @@ def test_a_restart_forgets_everything_but_the_files(tmp_path: Path) -> None:
             assert images[0]["filename"] == expected
 
 
+def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """N6.2: a killed daemon leaves a closed pipe behind; the prompt ends all the same."""
+    with _process(tmp_path) as (process, url):
+        assert process.stderr is not None
+        process.stderr.close()
+        for color in (1, 2):
+            prompt_id = httpx.post(f"{url}/prompt", json={"prompt": flat(color)}).json()[
+                "prompt_id"
+            ]
+            deadline = time.monotonic() + 5
+            while not httpx.get(f"{url}/history/{prompt_id}").json():
+                assert time.monotonic() < deadline
+
+
 def test_it_goes_when_its_parent_is_gone(tmp_path: Path) -> None:
     """N4.5: no engine outlives what it was started for."""
     with (

@@ -114,7 +114,7 @@ def test_a_reconnected_client_goes_on_hearing(tmp_path: Path) -> None:
     first = next(x for x in recording("a") if x.get("method") == "POST")
 
     async def play() -> None:
-        async with standing(tmp_path, step_s=0.02) as stand:
+        async with standing(tmp_path, step_s=0.03) as stand:
             await stand.run(first["body"]["prompt"])
             await Replay(stand, lines).play()
 
