@@ -205,7 +205,8 @@ class Loop:
                 self._not_before[effect] = loop.time() + _PAUSE_S
                 loop.call_later(_PAUSE_S, self.wake)
                 self._note_failure(effect, task)
-            elif effect not in wanted:
+            elif isinstance(effect, RunAttempt) and effect not in wanted:
+                # The others end by themselves; what they do after their report is wanted too.
                 task.cancel()
         busy = {effect.job for effect in self._tasks}
         self._not_before = {key: when for key, when in self._not_before.items() if key in wanted}
