@@ -79,6 +79,10 @@ _PICTURES: Mapping[str, Diagnosis] = {
         "what came back is no whole picture",
         "Check the free space on the engine's disk: a picture cut short means that it was full.",
     ),
+    "PIXELS_FAILED": Diagnosis(
+        "the process that decodes pictures does not start",
+        "Read the end of the daemon's log, then install the packages of requirements.lock again.",
+    ),
     "WRONG_SIZE": Diagnosis(
         "the picture has another size than the job asked for",
         "Check that the template's size slots lead to its latent, and that nothing scales after.",
