@@ -23,8 +23,6 @@ from daemon.wire.text import excerpt
 _WORKER = Path(__file__).with_name("worker.py")
 _LIMIT_MIB = 64
 _START_S = 60.0
-# One picture at a time needs no pool of threads.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class PictureReader:
@@ -87,7 +85,6 @@ async def _start() -> Process:
             os.fspath(_WORKER),
             stdin=PIPE,
             stdout=PIPE,
-            env={**os.environ, **_ENVIRONMENT},
             start_new_session=True,
         )
     except OSError as error:
