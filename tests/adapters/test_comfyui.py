@@ -429,8 +429,8 @@ def test_proxy_settings_of_the_environment_are_not_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """N2.1: what is said to the engine stays on this machine."""
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://192.0.2.1:9")
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
@@ -439,6 +439,8 @@ def test_proxy_settings_of_the_environment_are_not_looked_at(
         async with hostile(answer) as (renderer, heads):
             await renderer.queue()
             assert heads[0].startswith(b"GET /queue HTTP/1.1")
+            async with renderer.listen():
+                assert heads[1].startswith(b"GET /ws?clientId=")
 
     asyncio.run(story())
 
