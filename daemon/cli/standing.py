@@ -42,6 +42,8 @@ def why(arguments: Arguments) -> int:
     if arguments.json:
         document({**found, "alive": alive})
         return 0
+    if not alive:
+        say(paint(place.NO_DAEMON, "yellow"))
     say(f"{text(found, 'job')}  {phase(raw(found, 'phase'))}  {text(found, 'code')}".rstrip())
     say(f"  {text(found, 'reason')}")
     earliest = raw(found, "not_before")
@@ -67,7 +69,7 @@ def picture(seen: Table, *, alive: bool) -> Iterator[str]:
     lease = inner(seen, "lease")
     if lease:
         yield ""
-        yield paint("DRAWING", "bold")
+        yield paint("DRAWING" if alive else "WAS DRAWING", "bold")
         yield f"  {text(lease, 'job')}   {_progress(lease)}"
     yield from _queue(seen)
     yield from _recent(seen)
@@ -124,7 +126,7 @@ def _queue(seen: Table) -> Iterator[str]:
     width = _width(waiting[:_QUEUE_SHOWN])
     for job in waiting[:_QUEUE_SHOWN]:
         name, state = text(job, "job"), phase(raw(job, "phase"), width=10)
-        yield f"  {name:<{width}}  {state}  {text(job, 'reason')}"
+        yield f"  {name:<{width}}  {state}  {_here(job, 'reason')}"
     if count > _QUEUE_SHOWN:
         yield f"  … and {count - _QUEUE_SHOWN} more"
 
@@ -136,17 +138,26 @@ def _recent(seen: Table) -> Iterator[str]:
         yield paint("ENDED", "bold")
         width = _width(ended)
         for job in ended:
-            name, state = text(job, "job"), phase(raw(job, "phase"), width=11)
+            name, state = _called(job), phase(raw(job, "phase"), width=11)
             when = clock(raw(job, "changed_at"), beside=raw(seen, "at"))
-            yield f"  {name:<{width}}  {state}  {when}  {text(job, 'sentence')}"
-    rejected = whole(seen, "rejected_count")
-    if rejected:
+            yield f"  {name:<{width}}  {state}  {when}  {_here(job, 'sentence')}"
+    if whole(seen, "rejected_count"):
         yield ""
-        yield f"{counted(rejected, 'file')} refused so far; the answers are in outbox/rejected/."
+        yield "What was refused is in outbox/rejected/, each file with its answer."
+
+
+def _here(job: Table, key: str) -> str:
+    """A sentence for somebody who is in the studio."""
+    return text(job, key).replace("$STUDIO/", "")
 
 
 def _width(jobs: Sequence[Table]) -> int:
-    return min(_WIDEST, max(len(text(job, "job")) for job in jobs))
+    return min(_WIDEST, max(len(_called(job)) for job in jobs))
+
+
+def _called(job: Table) -> str:
+    """A job by its id, a refused file by its name."""
+    return text(job, "job") or text(job, "file")
 
 
 def _queued(seen: Table, job: str) -> Table:

@@ -111,7 +111,8 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
 def settle(state: State, job: JobId, policy: Policy) -> Sequence[Event]:
     """The end of a job that is due but not in the ledger yet.
 
-    Asked after every event of a job and of every queued job at start, so that a power cut between an
+    Asked after every event of a job and of every queued job at start, so that a power cut between
+    an
     attempt's end and the job's end needs no other cure.
     """
     found = state.jobs.get(job)

@@ -40,6 +40,9 @@ from daemon.core.events import (
 from daemon.core.ids import split_job
 from daemon.core.jobs import OPEN_PHASES, FileFacts, JobId, Kind, ModelFacts, Outcome, Phase, Spec
 
+REFUSALS_KEPT = 200
+"""How many of the latest refused files status can still tell of."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -115,6 +118,7 @@ class State:
     paused: bool = False
     drew_for_real: bool = False
     rejected: int = 0
+    refusals: tuple[Entry, ...] = ()
     seq: int = 0
 
     def draft(self) -> State:
@@ -131,6 +135,7 @@ class State:
             paused=self.paused,
             drew_for_real=self.drew_for_real,
             rejected=self.rejected,
+            refusals=self.refusals,
             seq=self.seq,
         )
 
@@ -147,6 +152,7 @@ class State:
         self.paused = draft.paused
         self.drew_for_real = draft.drew_for_real
         self.rejected = draft.rejected
+        self.refusals = draft.refusals
         self.seq = draft.seq
 
 
@@ -176,6 +182,7 @@ def apply(state: State, entry: Entry) -> None:
         case JobRejected():
             state.answered[(event.sha256, event.inode, event.mtime_ns, event.size)] = "rejected"
             state.rejected += 1
+            state.refusals = (*state.refusals[1 - REFUSALS_KEPT :], entry)
         case JobDuplicate(of=of, file=file):
             state.answered[drop_of(file)] = of
         case ControlTaken(file=file):

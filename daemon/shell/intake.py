@@ -23,6 +23,7 @@ from daemon.wire.job_file import Refused, read_job_file
 
 Examine = Callable[[FileFacts, bytes | None], Awaitable[Command]]
 
+HINTS = ".nightpress/hints"
 HINT_LIMIT_BYTES = 32 * 2**20
 _TEMPLATE_LIMIT_BYTES = 4 * 2**20
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -126,7 +127,7 @@ class Intake:
 
 def hint_path(digest: str) -> str:
     """Where a hint image waits between its job's examination and its acceptance."""
-    return f".nightpress/hints/{digest}.png"
+    return f"{HINTS}/{digest}.png"
 
 
 def stem_of(name: str) -> str:

@@ -33,7 +33,7 @@ from daemon.craft.picture import judge
 from daemon.errors import AskerError, EngineError, WorldError
 from daemon.ports import Disk, Pixels, Renderer, Weights
 from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
-from daemon.shell.intake import HINT_LIMIT_BYTES, Pattern, model_facts, read_pattern
+from daemon.shell.intake import HINT_LIMIT_BYTES, HINTS, Pattern, model_facts, read_pattern
 from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
 from daemon.shell.progress import Progress
 from daemon.wire.making import Making, engine_of, hint_name, models_of
@@ -117,7 +117,10 @@ class Performer:
                 assert_never(effect)
 
     async def sweep(self) -> None:
-        """Forget what was staged for jobs that need it no more."""
+        """Forget what was kept aside for jobs that need it no more. Asked before the inbox
+        opens.
+        """
+        await self._tools.disk.remove(HINTS)
         jobs = self._state().jobs
         for folder in await self._tools.disk.list(STAGING):
             job = jobs.get(JobId(folder.name))

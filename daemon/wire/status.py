@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from daemon.core.admission import Reason
+from daemon.core.events import Entry, JobRejected
 from daemon.core.jobs import JobId, Phase
 from daemon.core.state import Job, State
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.instants import instant_text
+from daemon.wire.rejected import rejected_folder
 from daemon.wire.toml_text import toml_bytes
 
 STATUS_SCHEMA = 1
@@ -137,7 +139,7 @@ def status_document(
         "lease": _lease(state, progress),
         "queue": [_queued(job, reasons.get(job.id)) for job in _head_of_queue(state)],
         "queue_count": len(state.queue),
-        "recent": [_ended(job) for job in _recent(state)],
+        "recent": _recent(state),
         "rejected_count": state.rejected,
         "incidents": [
             {"at": instant_text(notice.at), "code": notice.code, "text": notice.text}
@@ -206,9 +208,33 @@ def _head_of_queue(state: State) -> Iterable[Job]:
     )
 
 
-def _recent(state: State) -> Iterable[Job]:
+def _recent(state: State) -> list[Document]:
+    """Ended jobs and refused files, newest first."""
+    ended = [(job.changed_seq, _ended(job)) for job in _last_ended(state)]
+    refused = [(entry.seq, _refused(entry)) for entry in state.refusals]
+    latest = heapq.nlargest(RECENT_SHOWN, [*ended, *refused], key=lambda item: item[0])
+    return [document for _, document in latest]
+
+
+def _last_ended(state: State) -> Iterable[Job]:
     ended = (job for job in state.jobs.values() if not job.open)
     return heapq.nlargest(RECENT_SHOWN, ended, key=lambda job: job.changed_seq)
+
+
+def _refused(entry: Entry) -> Document:
+    rejected = entry.event
+    assert isinstance(rejected, JobRejected), "state keeps refusals only"
+    folder = rejected_folder(rejected)
+    return {
+        "job": None,
+        "file": rejected.name,
+        "phase": Phase.REJECTED.value,
+        "code": "REJECTED",
+        "sentence": rejected.errors[0].text if rejected.errors else "",
+        "ref": rejected.ref,
+        "changed_at": instant_text(entry.at),
+        "folder": f"$STUDIO/{folder}",
+    }
 
 
 def _queued(job: Job, reason: Reason | None) -> Document:
