@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -49,6 +50,8 @@ PING_S = 30.0
 KEPT_MESSAGES = 256
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class ComfyRenderer:
@@ -100,8 +103,7 @@ class ComfyRenderer:
         status, data = await self._ask("POST", "/prompt", content=json.dumps(body))
         match status:
             case 200:
-                answer = a_mapping(read_json(data, what="/prompt"), "/prompt")
-                return accepted_node_errors(answer)
+                return accepted_node_errors(a_mapping(read_json(data, what="/prompt"), "/prompt"))
             case 400:
                 raise PromptRefused("VALIDATION", refusal(data))
             case _:
@@ -114,12 +116,8 @@ class ComfyRenderer:
             await self._done("/interrupt", {"prompt_id": prompt_id})
 
     async def upload(self, *, name: str, data: bytes) -> str:
-        status, answer = await self._ask(
-            "POST",
-            "/upload/image",
-            files={"image": (name, data, "image/png")},
-            data={"type": "input"},
-        )
+        form = {"files": {"image": (name, data, "image/png")}, "data": {"type": "input"}}
+        status, answer = await self._ask("POST", "/upload/image", **form)
         if status != 200:
             raise _unexpected("POST /upload/image", status, answer)
         return read_uploaded(read_json(answer, what="/upload/image"))
@@ -147,7 +145,9 @@ class ComfyRenderer:
             yield ears
         finally:
             listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            (error,) = await asyncio.gather(listening, return_exceptions=True)
+            if isinstance(error, Exception):
+                _log.error("The engine's socket was given up for good: %r", error)
 
     async def _json(self, method: str, path: str) -> object:
         status, data = await self._ask(method, path)
@@ -206,13 +206,15 @@ class _ComfyEars:
 
     async def keep_open(self) -> None:
         """Read, and open the socket again when it drops, more slowly each time, until cancelled."""
-        pause = FIRST_PAUSE_S
+        pause, loop = FIRST_PAUSE_S, asyncio.get_running_loop()
         while True:
-            opened = asyncio.get_running_loop().time()
-            if await self._read_until_gone():
-                self._put(None)
-            self.tried.set()
-            lasted = asyncio.get_running_loop().time() - opened
+            opened = loop.time()
+            try:
+                if await self._read_until_gone():
+                    self._put(None)
+            finally:
+                self.tried.set()
+            lasted = loop.time() - opened
             pause = FIRST_PAUSE_S if lasted > LONGEST_PAUSE_S else min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(pause * self._jitter())
             # The old socket is closed by now. A fresh id all the same: when a server notices the
@@ -288,10 +290,8 @@ async def _body(response: httpx.Response, where: str) -> bytes:
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > ANSWER_LIMIT_BYTES:
-            raise EngineError(
-                "ENGINE_BAD_ANSWER",
-                f"{where} was answered with more than {ANSWER_LIMIT_BYTES} bytes.",
-            )
+            why = f"{where} was answered with more than {ANSWER_LIMIT_BYTES} bytes."
+            raise EngineError("ENGINE_BAD_ANSWER", why)
     return bytes(body)
 
 

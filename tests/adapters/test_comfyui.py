@@ -621,6 +621,24 @@ def test_a_socket_follows_no_redirect() -> None:
     asyncio.run(story())
 
 
+def test_a_broken_socket_library_is_deaf_ears_and_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """N1.3: whatever becomes of the socket, the poller goes on."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(comfyui, "connect", broken)
+
+    async def story() -> None:
+        async with renderer_at(await unused_port()) as renderer, renderer.listen() as ears:
+            assert await ears.hear(timeout_s=0.05) is None
+
+    asyncio.run(story())
+    assert "a bug" in caplog.text
+
+
 def test_leaving_the_ears_leaves_no_task_behind() -> None:
     async def story() -> None:
         async with talking(until_closed) as (renderer, _):
