@@ -85,13 +85,13 @@ class Ledger:
             blob = await self._disk.read(path, limit_bytes=_LIMIT_BYTES)
             data, self._file = blob.data, blob.stat
             end = data.rfind(b"\n") + 1
-            if end < len(data):
-                if name != names[-1]:
-                    raise LedgerDamaged(
-                        f"{path}: its last line is cut off, yet a later segment exists."
-                    )
-                torn = await self._set_aside(path, data[end:], keep=end)
+            if end < len(data) and name != names[-1]:
+                raise LedgerDamaged(
+                    f"{path}: its last line is cut off, yet a later segment exists."
+                )
             self._fold(state, data[:end], path, month=name[:7])
+            if end < len(data):
+                torn = await self._set_aside(path, data[end:], keep=end)
         return Loaded(state, torn)
 
     def page(self) -> Page:
@@ -172,7 +172,7 @@ async def foreign_numbers(disk: Disk, *, host: str) -> tuple[dict[tuple[str, str
             try:
                 blob = await disk.read(path, limit_bytes=_LIMIT_BYTES)
             except WorldError as error:
-                damaged.append(f"{path}: {error.text}")
+                damaged.append(error.text)
                 continue
             bad = _collect(blob.data.split(b"\n"), numbers)
             if bad:
