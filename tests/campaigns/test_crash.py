@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.story import PANEL_STORY, Fate, tell
+from tests.sim.story import CONTROL_STORY, PANEL_STORY, Drop, Fate, tell
 
 SEEDS = 20
 
 
+@pytest.mark.parametrize("story", [PANEL_STORY, CONTROL_STORY], ids=["panel", "control"])
 @pytest.mark.parametrize("kill_only", [False, True], ids=["power", "kill"])
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_no_cut_before_any_step_breaks_a_promise(seed: int, kill_only: bool) -> None:
-    steps = tell(PANEL_STORY, Fate(seed)).disk.steps
+def test_no_cut_before_any_step_breaks_a_promise(
+    seed: int, kill_only: bool, story: tuple[Drop, ...]
+) -> None:
+    steps = tell(story, Fate(seed)).disk.steps
     broken = {
         cut_at: history.broken
         for cut_at in range(1, steps + 1)
-        if (history := tell(PANEL_STORY, Fate(seed * 1000 + cut_at, cut_at, kill_only))).broken
+        if (history := tell(story, Fate(seed * 1000 + cut_at, cut_at, kill_only))).broken
     }
     print(f"seed {seed}: {steps} steps cut, {len(broken)} with violations")
     assert broken == {}

@@ -40,6 +40,21 @@ def violations(lines: Sequence[Line]) -> list[str]:
     return [*_jobs(lines), *_lease(lines), *_drops(lines), *_pictures(lines)]
 
 
+def open_jobs(lines: Sequence[Line]) -> set[str]:
+    """The jobs for which something is still to be done."""
+    found: set[str] = set()
+    for line in lines:
+        if line["type"] == "job.accepted" or _is_retry(line):
+            found.add(line["job"])
+        elif line["type"] == "job.ended":
+            found.discard(line["job"])
+    return found
+
+
+def _is_retry(line: Line) -> bool:
+    return line["type"] == "control.taken" and line["kind"] == "retry" and not line["error"]
+
+
 def _jobs(lines: Sequence[Line]) -> list[str]:
     found = []
     phases: dict[str, str] = {}
@@ -51,7 +66,7 @@ def _jobs(lines: Sequence[Line]) -> list[str]:
             phases[job] = "open"
         elif job and kind != "control.taken" and job not in phases:
             found.append(f"{kind} for {job}, which was never accepted")
-        elif kind == "control.taken" and line["kind"] == "retry" and not line["error"]:
+        elif _is_retry(line):
             phases[job] = "open"
         elif kind == "job.ended":
             if phases[job] != "open":

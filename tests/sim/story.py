@@ -17,7 +17,7 @@ from daemon.core.policy import Policy
 from daemon.ports import GpuLock
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
-from tests.sim.checker import chain_violations, parse, violations
+from tests.sim.checker import chain_violations, open_jobs, parse, violations
 from tests.sim.disk import PowerCut, SimDisk
 from tests.sim.engine import SimEngine, SimGpu, SimPixels, SimRenderer, SimWeights
 
@@ -53,6 +53,16 @@ PANEL_STORY = (
     Drop(0.6, "wide.toml", BAD),
     Drop(9.0, "again.toml", PANEL),
     Drop(9.1, "ch01_p004.toml", OTHER),
+)
+
+CONTROL_STORY = (
+    Drop(0.5, "ch01_p003.toml", PANEL),
+    Drop(0.6, "ch01_p004.toml", OTHER),
+    Drop(8.5, "stop.toml", b'kind = "cancel"\njob = "ch01_p003_v1"\nend = true\n'),
+    Drop(9.0, "hush.toml", b'kind = "pause"\nend = true\n'),
+    Drop(30.0, "on.toml", b'kind = "resume"\nend = true\n'),
+    Drop(31.0, "more.toml", b'kind = "retry"\njob = "ch01_p003_v1"\nend = true\n'),
+    Drop(45.0, "late.toml", b'kind = "cancel"\njob = "ch01_p003_v1"\nend = true\n'),
 )
 
 
@@ -191,9 +201,7 @@ def at_rest(disk: SimDisk) -> bool:
     waiting = [n for n in disk.names if n.startswith(("inbox/", ".nightpress/taken/"))]
     ledger = [name for name in disk.names if name.endswith(".jsonl")]
     lines = [line for name in sorted(ledger) for line in parse(disk.names[name].data)]
-    accepted = sum(line["type"] == "job.accepted" for line in lines)
-    ended = sum(line["type"] == "job.ended" for line in lines)
-    return bool(lines) and not waiting and accepted <= ended
+    return bool(lines) and not waiting and not open_jobs(lines)
 
 
 def _was_recorded(history: History, prompt: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.sim.checker import parse
-from tests.sim.story import PANEL_STORY, Fate, tell
+from tests.sim.story import CONTROL_STORY, PANEL_STORY, Fate, tell
 
 CHUNKS = 8
 REPLAY = """
@@ -51,6 +51,14 @@ def test_a_kill_before_any_step_breaks_no_promise_and_draws_nothing_twice(chunk:
         history = tell(PANEL_STORY, Fate(seed=cut_at, cut_at=cut_at, kill_only=True))
         assert history.broken == [], f"step {cut_at}: {history.disk.trace[cut_at - 1]}"
         assert len(history.engine.executed) == 3
+
+
+@pytest.mark.parametrize("kill_only", [False, True], ids=["power", "kill"])
+def test_cancel_pause_and_retry_outlive_a_cut_at_any_time(kill_only: bool) -> None:
+    steps = tell(CONTROL_STORY, Fate(seed=1)).disk.steps
+    for cut_at in range(1, steps + 1, 4):
+        history = tell(CONTROL_STORY, Fate(cut_at, cut_at, kill_only))
+        assert history.broken == [], f"step {cut_at}: {history.disk.trace[cut_at - 1]}"
 
 
 @pytest.mark.parametrize("seed", range(24))
