@@ -1,0 +1,21 @@
+"""The real engine for each test, one test at a time whatever the number of workers."""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.engine import RealEngine, find
+
+
+@pytest.fixture
+def real() -> Iterator[RealEngine]:
+    """The server of the environment, for this test alone; skips aloud when there is none."""
+    engine = find()
+    with (Path(tempfile.gettempdir()) / "nightpress-tests-real.lock").open("a") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        yield engine
