@@ -1,4 +1,4 @@
-"""What a test needs from the machine beyond Python: there, or skipped aloud, or in CI a failure."""
+"""What a test needs beyond Python: programs, skipped aloud but in CI a failure; material, skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def node() -> str:
 
 def file(path: Path) -> Path:
     """A recording or other material that may not have been handed out with the source."""
-    return path if path.exists() else _missing(f"{path.name} is not there")
+    return path if path.exists() else pytest.skip(f"{path.name} is not there")
 
 
 def _missing(what: str) -> NoReturn:

@@ -47,6 +47,13 @@ def test_every_row_of_the_event_table_says_what_has_happened() -> None:
     assert [row[0] for row in rows if not row[2]] == []
 
 
+def test_the_readme_says_what_reproducible_means_and_what_it_does_not() -> None:
+    """S1.1: same character, same pose, indistinguishable; never the same bytes."""
+    told = README.read_text(encoding="utf-8").partition('"reproducible" means')[2][:300]
+    assert "visually indistinguishable" in told
+    assert "never bit-identical" in told
+
+
 @pytest.mark.realprocess
 def test_the_readmes_commands_run_from_top_to_bottom(tmp_path: Path) -> None:
     for command in console_commands(README.read_text(encoding="utf-8")):
