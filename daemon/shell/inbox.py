@@ -30,6 +30,7 @@ _ASIDE = ".nightpress/taken"
 _AT_ONCE = 64
 _TEMPORARY = ("~", ".swp", ".swx", ".tmp", ".part", ".crdownload", ".download", ".icloud", ".bak")
 _MARGIN_S = 0.05
+_NAME_BYTES = 200
 _UNFINISHED_S = 10.0
 """A text without a final newline is taken as still being written for this long."""
 
@@ -98,12 +99,10 @@ class Inbox:
         """Finish what a crash left half put away: answered files go, others return to the inbox."""
         for item in await self._disk.list(_ASIDE):
             path = f"{_ASIDE}/{item.name}"
-            name = item.name.partition("-")[2]
-            blob = await self._disk.read(path, limit_bytes=self._limit_bytes)
-            if drop_of(await self._facts(name, path, blob)) in self._answered():
+            if await self._drop_at(path) in self._answered():
                 await self._disk.remove(path)
             else:
-                await self._put_back(path, name)
+                await self._put_back(path, item.name.partition("-")[2] or item.name)
 
     async def scan(self) -> bool:
         """One pass: answer every file that has settled. True when another look will be needed
@@ -126,7 +125,7 @@ class Inbox:
         now = asyncio.get_running_loop().time()
         seen: dict[str, Sighting] = {}
         for item in jobs:
-            facts = (item.inode, item.mtime_ns, item.size)
+            facts = _seen(item)
             before = self._seen.get(item.name)
             seen[item.name] = before if before and before.facts == facts else Sighting(facts, now)
         self._seen = seen
@@ -140,15 +139,15 @@ class Inbox:
 
     async def _take(self, item: FileStat) -> None:
         path = f"inbox/{item.name}"
-        key = (item.name, (item.inode, item.mtime_ns, item.size))
+        key = (item.name, _seen(item))
         try:
             blob = await self._disk.read(path, limit_bytes=self._limit_bytes, owned=True)
         except WorldError as error:
             if error.code not in ("NOT_FOUND", "CHANGING") and key not in self._told:
                 self._told.add(key)
-                await self._ask(ReportIncident("INBOX_UNREADABLE", f"{path}: {error.text}"))
+                await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))
             return
-        if not self._complete(item, blob):
+        if _seen(blob.stat) != _seen(item) or not self._complete(item, blob):
             return
         try:
             file = await self._facts(item.name, path, blob)
@@ -160,23 +159,29 @@ class Inbox:
 
     def _complete(self, item: FileStat, blob: Blob) -> bool:
         """Quiet for long enough, renamed into place, or ended by ``end = true``."""
-        if not blob.complete or self._was_renamed(item) or _says_end(blob.data):
+        if self._was_renamed(item) or (blob.complete and _says_end(blob.data)):
             return True
         quiet_s = asyncio.get_running_loop().time() - self._seen[item.name].since
-        unfinished = not blob.data.endswith(b"\n")
+        unfinished = blob.complete and not blob.data.endswith(b"\n")
         return quiet_s >= (max(self._settle_s, _UNFINISHED_S) if unfinished else self._settle_s)
+
+    async def _drop_at(self, path: str) -> Drop | None:
+        """The drop that lies there now; None when it is no file that can be read."""
+        try:
+            blob = await self._disk.read(path, limit_bytes=self._limit_bytes)
+            return drop_of(await self._facts("", path, blob))
+        except WorldError:
+            return None
 
     async def _facts(self, name: str, path: str, blob: Blob) -> FileFacts:
         digest = sha256(blob.data).hexdigest() if blob.complete else await self._disk.sha256(path)
         stat = blob.stat
-        return FileFacts(
-            unicodedata.normalize("NFC", name), digest, stat.inode, stat.mtime_ns, stat.size
-        )
+        return FileFacts(_text(name), digest, stat.inode, stat.mtime_ns, stat.size)
 
     async def _put_away(self, path: str, file: FileFacts, *, whole: bool) -> None:
         """Rename aside, compare, remove; a file that was saved again meanwhile is put back."""
         name = path.removeprefix("inbox/")
-        aside = f"{_ASIDE}/{file.sha256[:12]}-{name}"
+        aside = f"{_ASIDE}/{file.sha256[:12]}-{_short(name)}"
         if not whole:
             aside = f"{rejected_folder(file)}/job.toml"
         try:
@@ -185,8 +190,7 @@ class Inbox:
             if error.code == "NOT_FOUND":
                 return
             raise
-        blob = await self._disk.read(aside, limit_bytes=self._limit_bytes)
-        if drop_of(await self._facts(name, aside, blob)) != drop_of(file):
+        if await self._drop_at(aside) != drop_of(file):
             await self._put_back(aside, name)
         elif whole:
             await self._disk.remove(aside)
@@ -206,6 +210,21 @@ def is_job_name(name: str) -> bool:
     if name.startswith(".") or lower.endswith(_TEMPORARY) or ".sb-" in lower:
         return False
     return lower.endswith((".toml", ".toml.txt", ".toml.rtf"))
+
+
+def _seen(item: FileStat) -> Seen:
+    return (item.inode, item.mtime_ns, item.size)
+
+
+def _short(name: str) -> str:
+    """The end of a name: with the hash before it, a name as long as the system allows is none."""
+    return _text(name).encode()[-_NAME_BYTES:].decode(errors="ignore")
+
+
+def _text(name: str) -> str:
+    """The name as text that can be written down: some systems allow names that are no UTF-8."""
+    known = name.encode(errors="surrogateescape").decode(errors="replace")
+    return unicodedata.normalize("NFC", known)
 
 
 def _says_end(data: bytes) -> bool:

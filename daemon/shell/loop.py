@@ -125,7 +125,10 @@ class Loop:
                     await self._serve([letter])
                 return
             log.warning("not recorded: %s", error.text)
-            for _, done in letters:
+            for command, done in letters:
+                if isinstance(command, Observe):
+                    # What was seen is so, whether or not its consequence could be written down.
+                    self.world = command.world
                 if done is not None and not done.done():
                     done.set_exception(error)
             asyncio.get_running_loop().call_later(_PAUSE_S, self.wake)
