@@ -1,0 +1,136 @@
+"""A real studio and its real daemon, as processes, for the few tests that need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from daemon.bootstrap import make_studio
+
+PATIENCE_S = 20.0
+
+PANEL = """\
+kind = "panel"
+prompt = "spyke, leaping in the rain"
+seed = 421
+steps = 1
+checkpoint = "a.safetensors"
+vae = "v.safetensors"
+"""
+
+
+class RealStudio:
+    """A studio below a temporary folder, with a home of its own, and whatever runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = (folder / "studio").resolve()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder / "home"),
+            "NIGHTPRESS_STUDIO": str(self.root),
+        }
+        make_studio(self.root, self.environment)
+        (self.root / "nightpress.toml").write_text("[disk]\nmin_free_gb = 0\n")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A daemon, once it is alive and its engine answers."""
+        before = self.status()
+        with (self.root / "stderr.txt").open("ab") as said:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "daemon", "run"],
+                env=self.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
+            )
+
+        def ready() -> bool:
+            assert child.poll() is None, (self.root / "stderr.txt").read_text()
+            seen = self.status()
+            return seen != before and bool(seen) and bool(seen["engine"]["ready"])
+
+        until(ready)
+        return child
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A daemon that is gone afterwards."""
+        child = self.start()
+        try:
+            yield child
+        finally:
+            end(child)
+
+    def nightpress(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One command, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "daemon", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    def drop(self, name: str, text: str = PANEL) -> None:
+        """As a program drops a file: under a dot-name, then renamed."""
+        temporary = self.root / "inbox" / f".{name}.tmp"
+        temporary.write_text(text)
+        temporary.rename(self.root / "inbox" / f"{name}.toml")
+
+    def status(self) -> Mapping[str, Any]:
+        """status.json; empty while there is none."""
+        try:
+            document: Mapping[str, Any] = json.loads(
+                (self.root / "outbox" / "status.json").read_bytes()
+            )
+        except FileNotFoundError:
+            return {}
+        return document
+
+    def events(self, kind: str) -> list[Mapping[str, Any]]:
+        """The ledger's lines of a type."""
+        files = sorted(self.root.glob("ledger/*/*.jsonl"))
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        return [line for line in lines if line["type"] == kind]
+
+    def engine(self, path: str) -> Any:
+        """What the rehearsal engine answers to a GET."""
+        record = json.loads((self.root / ".nightpress" / "rehearsal.json").read_text())
+        with urllib.request.urlopen(f"http://127.0.0.1:{record['port']}{path}") as answer:
+            return json.loads(answer.read())
+
+    def close(self) -> None:
+        """Ends the engine, if one is left."""
+        record = self.root / ".nightpress" / "rehearsal.json"
+        if record.exists():
+            with suppress(ProcessLookupError):
+                os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
+
+
+def until(done: Callable[[], object]) -> None:
+    """Wait until it is so; fails when it never is."""
+    deadline_s = monotonic() + PATIENCE_S
+    while not done():
+        assert monotonic() < deadline_s, "it never came to be"
+        sleep(0.02)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL for one that does not care."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
