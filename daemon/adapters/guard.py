@@ -38,8 +38,8 @@ class Guard:
             who = _text(fd) or "another process"
             os.close(fd)
             raise StudioBusy(
-                f"Another daemon works in this studio already: {who}. Stop it first (Ctrl-C where"
-                " it runs, or `nightpress service uninstall`); one studio has one daemon."
+                f"Another daemon works in this studio already: {who}. One studio has one daemon;"
+                " stop that one first (Ctrl-C where it runs, or SIGTERM to its pid)."
             )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, since {since}\n".encode(), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 from daemon import __version__
@@ -33,7 +34,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
     parser.add_argument("--version", action="version", version=f"nightpress {__version__}")
     parser.add_argument("--studio", metavar="DIR", help=_STUDIO)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
 
     def verb(name: str, about: str, *, studio: bool = True) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)
@@ -46,7 +47,11 @@ def parse(argv: Sequence[str]) -> Arguments:
     _asking(verb)
     _reading(verb)
     _controlling(verb)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.verb is None:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    return arguments
 
 
 _STUDIO = "the studio (default: $NIGHTPRESS_STUDIO, else the nearest folder upwards with one)"

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 from daemon.cli import place
 from daemon.cli.drop import Drop, is_of
-from daemon.cli.lines import Line, Tail, what
+from daemon.cli.lines import Line, Tail, complaints, what
 from daemon.cli.say import paint, phase
 from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
 
@@ -102,7 +102,7 @@ class Follower:
         error = text(table, "error")
         self.refused = self.refused or bool(error)
         job, kind = text(table, "job"), text(table, "kind")
-        self._say(error or f"{kind} {job}: taken".replace(" :", ":"))
+        self._say(error or f"{' '.join(filter(None, (kind, job)))}: ok")
 
     def _happened(self, line: Line) -> None:
         table = line.table
@@ -131,16 +131,6 @@ class Follower:
         seen = status_document(self._studio)
         found = next((each for each in rows(seen, "queue") if raw(each, "job") == job), {})
         return raw(found, "phase") or "published"
-
-
-def complaints(rejected: Table) -> Sequence[str]:
-    """The sentences of a refusal, each with its line and key where it has them."""
-    said = []
-    for error in rows(rejected, "errors"):
-        line, key = whole(error, "line"), text(error, "key")
-        where = ", ".join(filter(None, (f"line {line}" if line else "", key)))
-        said.append(f"{where}: {text(error, 'text')}" if where else text(error, "text"))
-    return said
 
 
 def status_document(studio: Path) -> Table:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.cli.place import WrongCommand
-from daemon.cli.tables import Table, as_table, inner, raw, text, whole
+from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
 from daemon.wire.text import visible
 
 _SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
 
+_NAMES_SHOWN = 4
 _LINE_LIMIT_BYTES = 128 * 1024
 
 
@@ -126,8 +127,7 @@ def what(table: Table) -> str:
             made = f", {pictures} {unit}" if pictures else ""
             return f"{text(table, 'kind')}{made}, from {text(inner(table, 'file'), 'name')}"
         case "job.rejected":
-            errors = [text(error, "text") for error in _errors(table)]
-            return f"{text(table, 'name')}: {' '.join(errors)}"
+            return f"{text(table, 'name')}: {' | '.join(complaints(table))}"
         case "job.duplicate":
             return (
                 f"{text(inner(table, 'file'), 'name')} is the same request as {text(table, 'of')}"
@@ -141,7 +141,11 @@ def what(table: Table) -> str:
             said = [text(table, key) for key in ("outcome", "code", "evidence")]
             return ", ".join(part for part in said if part)
         case "result.published":
-            return ", ".join(sorted(inner(table, "files")))
+            files = inner(table, "files")
+            drawn = [name for name in sorted(files) if name.endswith(".png")]
+            shown = text({"names": ", ".join(drawn[:_NAMES_SHOWN])}, "names")
+            more = ", …" if len(drawn) > _NAMES_SHOWN else ""
+            return f"{len(files)} files: {shown}{more}"
         case _:
             return _others(table)
 
@@ -160,9 +164,14 @@ def _others(table: Table) -> str:
     return ", ".join(shown)
 
 
-def _errors(table: Table) -> Sequence[Table]:
-    errors = table.get("errors")
-    return [as_table(error) for error in errors] if isinstance(errors, list) else []
+def complaints(rejected: Table) -> Sequence[str]:
+    """The sentences of a refusal, each with its line and key where it has them."""
+    said = []
+    for error in rows(rejected, "errors"):
+        line, key = whole(error, "line"), text(error, "key")
+        where = ", ".join(filter(None, (f"line {line}" if line else "", key)))
+        said.append(f"{where}: {text(error, 'text')}" if where else text(error, "text"))
+    return said
 
 
 def seq(line: Line) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.lines import last_seq, segments
-from daemon.cli.say import clock, counted, document, local, paint, phase, say
+from daemon.cli.say import clock, document, local, paint, phase, say
 from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
 
 _QUEUE_SHOWN = 20
