@@ -7,22 +7,19 @@ no path and no other machine; those come from the environment or from the user's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from daemon.core.jobs import Complaint
 from daemon.core.policy import Policy
 from daemon.errors import AskerError
 from daemon.wire.addresses import DEFAULT_URL, url_fault
-from daemon.wire.complaints import complaints_of
-from daemon.wire.given import Fault, Given
-from daemon.wire.range_rules import Range, range_faults
+from daemon.wire.complaints import STRICT, between, checked, out_of_range, rule
 from daemon.wire.text import excerpt
 from daemon.wire.toml_file import Unreadable, read_toml
-from daemon.wire.toml_lines import dotted
 
 STUDIO_FILE = "nightpress.toml"
 USER_FILE = "~/.config/nightpress/config.toml"
@@ -31,18 +28,16 @@ MAX_BYTES = 64 * 1024
 EngineUse = Literal["auto", "comfyui", "rehearsal"]
 File = TypeVar("File", bound=BaseModel)
 
-_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-# The most that a cap can be loosened to; a limit on everything, whatever the memory.
-_CEILINGS: Mapping[str, int] = {
-    "max_area": 2048 * 2048,
-    "max_side": 2048,
-    "max_steps": 1_000,
-    "max_pictures": 1_000,
-    "max_loras": 16,
-    "max_training_steps": 100_000,
+# The least of a cap, and the most that it can be loosened to: a limit on everything, whatever the
+# memory.
+_CAPS: Mapping[str, tuple[int, int]] = {
+    "max_area": (64 * 64, 2048 * 2048),
+    "max_side": (64, 2048),
+    "max_steps": (1, 1_000),
+    "max_pictures": (1, 1_000),
+    "max_loras": (1, 16),
+    "max_training_steps": (1, 100_000),
 }
-_FLOORS: Mapping[str, int] = {"max_area": 64 * 64, "max_side": 64}
 
 _LATER = "This setting is known, but not in this version yet. Remove it, or put # before it."
 _MINE = (
@@ -66,59 +61,93 @@ _USER_UNKNOWN: Mapping[str, str] = {
 }
 
 
+def _base_path_fault(path: str) -> str:
+    if (not path or path.startswith(("/", "~/"))) and path.isprintable():
+        return ""
+    return (
+        f'The base path "{excerpt(path)}" depends on where nightpress was started. Write the '
+        "folder that holds models/, beginning with / or ~/"
+    )
+
+
+def _url_fault(url: str) -> str:
+    return url and url_fault(url)
+
+
+def _cap(value: int | None, info: ValidationInfo) -> int | None:
+    """A cap may be tightened by anyone, and loosened by who says that there is more memory."""
+    key = info.field_name or ""
+    low, high = _CAPS[key]
+    why = "beyond it nothing is promised"
+    if not info.data.get("i_have_more_memory"):
+        high = getattr(Policy(), key)
+        why = "what a 16 GB Mac bears; more needs i_have_more_memory = true in [policy]"
+    if value is not None and not low <= value <= high:
+        raise out_of_range(low, high, why)
+    return value
+
+
+_Cap = Annotated[int | None, AfterValidator(_cap)]
+
+
 class _Engine(BaseModel):
-    model_config = _STRICT
-    use: EngineUse = Field(default="auto", examples=["auto"])
+    model_config = STRICT
+    use: EngineUse = "auto"
 
 
 class _Comfyui(BaseModel):
-    model_config = _STRICT
-    mode: Literal["external", "managed"] = Field(default="external", examples=["external"])
-    url: str = Field(default="", examples=[DEFAULT_URL])
-    timeout_s: float = Field(default=10.0, examples=[10])
+    model_config = STRICT
+    mode: Literal["external"] = Field(
+        default="external",
+        description='"managed" is not in this version yet: start ComfyUI yourself',
+    )
+    url: Annotated[str, rule(_url_fault)] = Field(default="", examples=[DEFAULT_URL])
+    timeout_s: Annotated[float, between(5, 600, "a busy server answers after seconds")] = 10.0
 
 
 class _Intake(BaseModel):
-    model_config = _STRICT
-    settle_s: float = Field(default=2.0, examples=[2])
-    rescan_s: float = Field(default=10.0, examples=[10])
+    model_config = STRICT
+    settle_s: Annotated[float, between(0, 600, "how long a file must be quiet")] = 2.0
+    rescan_s: Annotated[float, between(0.2, 3600, "how often the inbox is listed anyway")] = 10.0
 
 
 class _Disk(BaseModel):
-    model_config = _STRICT
-    min_free_gb: float = Field(default=Policy().min_free_gb, examples=[10])
+    model_config = STRICT
+    min_free_gb: Annotated[float, between(0, 10_000, "below it nothing starts")] = (
+        Policy().min_free_gb
+    )
 
 
 class _Caps(BaseModel):
     """Caps of the policy; None = as the policy has it."""
 
-    model_config = _STRICT
-    i_have_more_memory: bool = Field(default=False, examples=[True])
-    max_area: int | None = Field(default=None, examples=[512 * 512])
-    max_side: int | None = Field(default=None, examples=[512])
-    max_steps: int | None = Field(default=None, examples=[30])
-    max_pictures: int | None = Field(default=None, examples=[20])
-    max_loras: int | None = Field(default=None, examples=[2])
-    max_training_steps: int | None = Field(default=None, examples=[1200])
+    model_config = STRICT
+    i_have_more_memory: bool = False
+    max_area: _Cap = Field(default=None, examples=[512 * 512])
+    max_side: _Cap = Field(default=None, examples=[512])
+    max_steps: _Cap = Field(default=None, examples=[30])
+    max_pictures: _Cap = Field(default=None, examples=[20])
+    max_loras: _Cap = Field(default=None, examples=[2])
+    max_training_steps: _Cap = Field(default=None, examples=[1200])
 
 
 class _StudioFile(BaseModel):
-    model_config = _STRICT
-    engine: _Engine = Field(default=_Engine(), examples=["[engine]"])
-    comfyui: _Comfyui = Field(default=_Comfyui(), examples=["[comfyui]"])
-    intake: _Intake = Field(default=_Intake(), examples=["[intake]"])
-    disk: _Disk = Field(default=_Disk(), examples=["[disk]"])
-    policy: _Caps = Field(default=_Caps(), examples=["[policy]"])
+    model_config = STRICT
+    engine: _Engine = _Engine()
+    comfyui: _Comfyui = _Comfyui()
+    intake: _Intake = _Intake()
+    disk: _Disk = _Disk()
+    policy: _Caps = _Caps()
 
 
 class _UserComfyui(BaseModel):
-    model_config = _STRICT
-    base_path: str = Field(default="", examples=["~/ComfyUI"])
+    model_config = STRICT
+    base_path: Annotated[str, rule(_base_path_fault)] = Field(default="", examples=["~/ComfyUI"])
 
 
 class _UserFile(BaseModel):
-    model_config = _STRICT
-    comfyui: _UserComfyui = Field(default=_UserComfyui(), examples=["[comfyui]"])
+    model_config = STRICT
+    comfyui: _UserComfyui = _UserComfyui()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +175,8 @@ def read_settings(
     Of the environment COMFYUI_BASE_PATH, COMFYUI_URL and HOME are read, and go before the files; an
     empty variable is as good as none. Raises AskerError: all wrong keys of a file, one a line.
     """
-    studio = _file(STUDIO_FILE, studio_toml, _StudioFile, _studio_faults, _STUDIO_UNKNOWN)
-    user = _file(USER_FILE, user_toml, _UserFile, _user_faults, _USER_UNKNOWN)
+    studio = _file(STUDIO_FILE, studio_toml, _StudioFile, _STUDIO_UNKNOWN)
+    user = _file(USER_FILE, user_toml, _UserFile, _USER_UNKNOWN)
     for name, fault in (("COMFYUI_URL", url_fault), ("COMFYUI_BASE_PATH", _base_path_fault)):
         if (value := environment.get(name)) and (text := fault(value)):
             raise AskerError(f"{name} in the environment: {text}")
@@ -174,43 +203,20 @@ def resolved_engine(settings: Settings) -> Literal["comfyui", "rehearsal"]:
     return settings.engine
 
 
-def _base_path_fault(path: str) -> str:
-    if path.startswith(("/", "~/")) and path.isprintable():
-        return ""
-    return (
-        f'The base path "{excerpt(path)}" depends on where nightpress was started. Write the '
-        "folder that holds models/, beginning with / or ~/"
-    )
-
-
 def _at_home(path: str, *, home: str) -> str:
     return f"{home.rstrip('/')}/{path[2:]}" if path.startswith("~/") and home else path
 
 
-def _file(
-    name: str,
-    text: str | None,
-    model: type[File],
-    rules: Callable[[Given], Iterator[Fault]],
-    unknown: Mapping[str, str],
-) -> File:
+def _file(name: str, text: str | None, model: type[File], unknown: Mapping[str, str]) -> File:
     """A settings file as its model. Raises AskerError with everything that is wrong in it."""
     if text is None or not text.strip():
         return model()
     read = read_toml(text.encode("utf-8", "replace"), max_bytes=MAX_BYTES)
     if isinstance(read, Unreadable):
         raise _wrong(name, read.complaints)
-    found = [
-        Complaint(read.outline.line_of(fault.path), dotted(fault.path), fault.text)
-        for fault in rules(Given(read.table))
-    ]
-    try:
-        file = model.model_validate(read.table)
-    except ValidationError as mistake:
-        shape = complaints_of(mistake, model=model, outline=read.outline, unknown=unknown)
-        raise _wrong(name, [*shape, *found]) from None
-    if found:
-        raise _wrong(name, found)
+    file = checked(model, read.table, outline=read.outline, unknown=unknown)
+    if isinstance(file, list):
+        raise _wrong(name, file)
     return file
 
 
@@ -220,59 +226,6 @@ def _wrong(name: str, complaints: Iterable[Complaint]) -> AskerError:
         for c in sorted(complaints, key=lambda complaint: complaint.line)
     ]
     return AskerError("\n".join(lines))
-
-
-def _studio_faults(given: Given) -> Iterator[Fault]:
-    comfyui = given.inner("comfyui")
-    if comfyui is not None:
-        if comfyui.text("mode") == "managed":
-            yield Fault(
-                comfyui.at("mode"),
-                'mode = "managed" is not in this version yet: start ComfyUI yourself and write '
-                'mode = "external".',
-            )
-        if comfyui.has("url") and (fault := url_fault(comfyui.text("url") or DEFAULT_URL)):
-            yield Fault(comfyui.at("url"), fault)
-        yield from range_faults(
-            comfyui, [Range("timeout_s", 5, 600, "a busy server answers after seconds", "10")]
-        )
-    yield from _number_faults(given)
-    yield from _cap_faults(given)
-
-
-def _number_faults(given: Given) -> Iterator[Fault]:
-    if (intake := given.inner("intake")) is not None:
-        settle = Range("settle_s", 0, 600, "how long a file must be quiet", "2")
-        rescan = Range("rescan_s", 0.2, 3600, "how often the inbox is listed in any case", "10")
-        yield from range_faults(intake, (settle, rescan))
-    if (disk := given.inner("disk")) is not None:
-        yield from range_faults(
-            disk, [Range("min_free_gb", 0, 10_000, "below it nothing starts", "10")]
-        )
-
-
-def _cap_faults(given: Given) -> Iterator[Fault]:
-    """A cap may be tightened by anyone, and loosened by who says that there is more memory."""
-    caps = given.inner("policy")
-    if caps is None:
-        return
-    more = caps.yes("i_have_more_memory")
-    reason = (
-        "beyond it nothing is promised"
-        if more
-        else "what a 16 GB Mac bears; more needs i_have_more_memory = true in [policy]"
-    )
-    for key, ceiling in _CEILINGS.items():
-        usual = getattr(Policy(), key)
-        high = ceiling if more else usual
-        yield from range_faults(caps, [Range(key, _FLOORS.get(key, 1), high, reason, f"{usual}")])
-
-
-def _user_faults(given: Given) -> Iterator[Fault]:
-    comfyui = given.inner("comfyui")
-    path = None if comfyui is None else comfyui.text("base_path")
-    if comfyui is not None and path is not None and (fault := _base_path_fault(path)):
-        yield Fault(comfyui.at("base_path"), fault)
 
 
 def _policy(studio: _StudioFile) -> Policy:

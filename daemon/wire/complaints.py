@@ -1,48 +1,116 @@
-"""Spells what pydantic found wrong for people: the key, what it is, what it takes, what to write.
+"""Spells what is wrong with a document for people: the key, what it takes and why, what to write.
 
-Law: a sentence never repeats more than an excerpt of a value, and always says what to write.
+Law: one sentence for one wrong key, made from its field alone: ``description`` is the reason, the
+first of ``examples`` (else the default) is what to write. No sentence repeats more than an excerpt
+of a value.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from daemon.core.jobs import Complaint
+from daemon.core.policy import Policy
 from daemon.wire.text import excerpt
 from daemon.wire.toml_lines import Outline, Path, dotted
 
+# Defaults are checked too: settings may have tightened a limit below them.
+STRICT = ConfigDict(
+    strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+)
+
 _TAKES: Mapping[str, str] = {
-    "int_type": "a whole number",
-    "float_type": "a number",
+    "int_type": "a whole number without quotes",
+    "float_type": "a number without quotes",
     "finite_number": "a finite number",
     "string_type": "a text in double quotes",
-    "bool_type": "true or false",
+    "bool_type": "true or false without quotes",
     "list_type": "a list in [ ]",
 }
 
+# What other programs call a key of ours.
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("cfg_scale", "guidance_scale"), "cfg"),
+    **dict.fromkeys(("max_train_steps", "max_train_epochs", "epochs"), "steps"),
+    **dict.fromkeys(("rank", "dim"), "network_dim"),
+    "ckpt_name": "checkpoint",
+    "positive": "prompt",
+    "lr": "learning_rate",
+    "alpha": "network_alpha",
+}
 
-def complaints_of(
-    mistake: ValidationError,
+Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value")
+
+
+def checked(
+    model: type[Model],
+    table: Mapping[str, object],
     *,
-    model: type[BaseModel],
     outline: Outline,
     unknown: Mapping[str, str],
-) -> Sequence[Complaint]:
-    """One complaint for each thing that the model did not take.
+    policy: Policy | None = None,
+) -> Model | list[Complaint]:
+    """The table as a model, or what is wrong with it. ``policy``: whose limits ``between`` names.
 
-    ``unknown``: what to say of unknown keys (dotted; a batch size wherever it stands) and of
-    missing ones (``missing vae``), where there is more to say than that.
+    ``unknown``: what to say of keys (dotted) that people write and the model has not, where there
+    is more to say than which key is near.
     """
+    try:
+        return model.model_validate(table, context=policy)
+    except ValidationError as mistake:
+        errors = mistake.errors(include_url=False)
     found: list[Complaint] = []
-    for error in mistake.errors(include_url=False):
-        path: Path = error["loc"]
-        text = _sentence(error["type"], path, error["input"], model=model, unknown=unknown)
+    for error in errors:
+        path: Path = (*error["loc"], *error.get("ctx", {}).get("at", ()))
+        text = _sentence(error, path, model, unknown)
         found.append(Complaint(outline.line_of(path), dotted(path), text))
     return found
+
+
+def fault(text: str, *at: str | int) -> PydanticCustomError:
+    """What a validator raises: the sentence, and where below its own place the mistake stands."""
+    return PydanticCustomError("rule", "{text}", {"text": text, "at": at})
+
+
+def out_of_range(low: float, high: float, why: str) -> PydanticCustomError:
+    """What a validator raises of a number outside ``low`` to ``high``."""
+    return PydanticCustomError("range", "out of range", {"low": low, "high": high, "why": why})
+
+
+def rule(fault_of: Callable[[Value], str]) -> AfterValidator:
+    """A value's own rule: what is wrong with it as a sentence, '' when nothing is."""
+
+    def check(value: Value) -> Value:
+        if text := fault_of(value):
+            raise fault(text)
+        return value
+
+    return AfterValidator(check)
+
+
+def between(low: float | str, high: float | str, why: str) -> AfterValidator:
+    """The range of a number, both ends included; an end as text is the policy's limit so named."""
+
+    def check(value: float, info: ValidationInfo) -> float:
+        policy = policy_of(info)
+        least, most = (getattr(policy, end) if isinstance(end, str) else end for end in (low, high))
+        if not least <= value <= most:
+            raise out_of_range(least, most, why)
+        return value
+
+    return AfterValidator(check)
+
+
+def policy_of(info: ValidationInfo) -> Policy:
+    """Whose limits a model is validated with; the mission's own, where none were given."""
+    return info.context or Policy()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -53,28 +121,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return by_spelling[close[0]] if close else ""
 
 
-def as_toml(value: object) -> str:
-    """A value as it is written in a job file (texts, numbers, true and false, lists of them)."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f'"{value}"'
-        case list():
-            return f"[{', '.join(map(as_toml, value))}]"
-        case _:
-            return f"{value}"
-
-
 def described(value: object) -> str:
     """What a value is, in words, with an excerpt of it."""
     match value:
-        case bool():
-            return as_toml(value)
+        case bool() | int() | float():
+            return excerpt(_as_toml(value), limit=40)
         case str():
             return f'the text "{excerpt(value, limit=40)}"'
-        case int() | float():
-            return excerpt(f"{value}", limit=40)
         case dict():
             return "a table"
         case list():
@@ -84,98 +137,64 @@ def described(value: object) -> str:
 
 
 def _sentence(
-    kind: str, path: Path, value: object, *, model: type[BaseModel], unknown: Mapping[str, str]
+    error: ErrorDetails, path: Path, model: type[BaseModel], unknown: Mapping[str, str]
 ) -> str:
-    owner, key = _owner(model, path)
-    line = _line(owner, key)
-    if kind == "missing":
-        return unknown.get(f"missing {key}", f"`{key}` is missing. Write for example: {line}")
+    kind, value, details = error["type"], error["input"], error.get("ctx", {})
+    if kind == "rule":
+        return str(details["text"])
+    owner, key = _place(model, path)
     if kind == "extra_forbidden":
-        return _unknown(key, path, owner=owner, model=model, unknown=unknown)
-    if kind == "model_type":
-        return _no_table(owner, key, value)
-    if kind == "list_type" and key == "lora":
-        return (
-            f"LoRAs are written as blocks, not as {described(value)}: [[lora]] in double brackets, "
-            'below it name = "spyke_v1" and strength = 0.7, one block for each.'
-        )
-    if kind == "literal_error":
-        choices = " or ".join(
-            map(as_toml, get_args(owner.model_fields[_field(owner, key)].annotation))
-        )
-        return f"`{key}` takes {choices}, not {described(value)}. Write: {line}"
+        return unknown.get(dotted(path)) or _unknown(key, path, owner, model)
+    field = _keys(owner)[key]
+    line, why = _line(key, field), f" ({field.description})" if field.description else ""
+    if kind == "missing":
+        return f"`{key}` is missing{why}. Write for example: {line}"
+    if _table(field) is not None:
+        takes = field.description or f"[{key}] on a line of its own, and its keys below it"
+        return f"`{key}` is {described(value)} here. Write {takes}."
+    subject = f"Entry {path[-1] + 1} of `{key}`" if isinstance(path[-1], int) else f"`{key}`"
+    if kind == "range":
+        return f"{subject} is {_range(value, key, field, **details)}"
     takes = _TAKES.get(kind, "something else")
-    if isinstance(path[-1], int):
-        return (
-            f"Entry {path[-1] + 1} of `{key}` is {described(value)}, and it takes {takes}. "
-            f"Write for example: {line}"
-        )
-    return f"`{key}` takes {takes}, not {described(value)}. Write for example: {line}{_hint(value)}"
+    if kind == "literal_error":
+        takes = " or ".join(map(_as_toml, get_args(field.annotation))) + why
+    return f"{subject} takes {takes}, not {described(value)}. Write for example: {line}"
 
 
-def _no_table(owner: type[BaseModel], key: str, value: object) -> str:
-    inner = _table(owner, key) or owner
-    if key == "controlnet" and isinstance(value, list):
-        return (
-            "A job has at most one ControlNet: a second one does not fit beside the model in 16 "
-            "GB. Write [controlnet] in single brackets, once."
-        )
-    return (
-        f"`{key}` is a table of its own, not {described(value)}. Write [{key}] in a line, and "
-        f"its keys ({', '.join(_keys(inner))}) below it."
-    )
+def _range(value: object, key: str, field: FieldInfo, *, low: float, high: float, why: str) -> str:
+    ends = " to ".join(f"{end:g}" if abs(end) < 1e6 else f"{end}" for end in (low, high))
+    right = _example(field)
+    if isinstance(right, int | float):
+        right = min(max(right, low), high)
+    return f"{ends} ({why}), not {described(value)}. Write for example: {key} = {_as_toml(right)}"
 
 
-def _hint(value: object) -> str:
-    if not isinstance(value, str):
-        return ""
-    bare = value.strip().lower()
-    plain = bare in {"true", "false"} or bare.lstrip("+-").replace(".", "", 1).isdecimal()
-    return " (without quotes)" if plain else ""
-
-
-def _unknown(
-    key: str,
-    path: Path,
-    *,
-    owner: type[BaseModel],
-    model: type[BaseModel],
-    unknown: Mapping[str, str],
-) -> str:
-    if dotted(path) in unknown:
-        return unknown[dotted(path)]
-    if key in unknown and "batch" in key:
-        return unknown[key]
-    shown = excerpt(key, limit=64)
+def _unknown(key: str, path: Path, owner: type[BaseModel], model: type[BaseModel]) -> str:
+    known, shown = _keys(owner), excerpt(key, limit=64)
     if owner is not model and key in _keys(model):
         return (
             f"`{shown}` belongs to the job itself, and stands here below [{path[0]}]. Move the "
             "line up, above the first line with [ ]."
         )
-    meant = nearest(key, _keys(owner))
-    if meant:
-        return f"There is no key `{shown}`. Did you mean `{meant}`? Write: {_line(owner, meant)}"
-    return f"There is no key `{shown}` here. The keys are: {', '.join(_keys(owner))}."
+    if meant := nearest(_ELSEWHERE.get(key, key), known):
+        line = _line(meant, known[meant])
+        return f"There is no key `{shown}`. Did you mean `{meant}`? Write: {line}"
+    return f"There is no key `{shown}` here. The keys are: {', '.join(known)}."
 
 
-def _owner(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], str]:
-    """The table's model in which a path ends, and the key there (that of the list for an item)."""
+def _place(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], str]:
+    """The model of the table in which a path ends, and the last key of the path."""
     owner, key = model, ""
     for part in path:
-        if isinstance(part, int):
-            continue
-        inner = _table(owner, key)
-        owner, key = (inner or owner), part
-    last = _table(owner, key)
-    return (last, key) if last is not None and isinstance(path[-1], int) else (owner, key)
+        if isinstance(part, str):
+            above = _keys(owner).get(key)
+            owner, key = (above and _table(above)) or owner, part
+    return owner, key
 
 
-def _table(owner: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The model of the table or of the array of tables at this key."""
-    name = _field(owner, key)
-    if name not in owner.model_fields:
-        return None
-    waiting: list[object] = [owner.model_fields[name].annotation]
+def _table(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of the table, or of each table of the array, that a field takes."""
+    waiting: list[object] = [field.annotation]
     while waiting:
         kind = waiting.pop()
         if isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, BaseModel):
@@ -184,23 +203,26 @@ def _table(owner: type[BaseModel], key: str) -> type[BaseModel] | None:
     return None
 
 
-def _field(owner: type[BaseModel], key: str) -> str:
-    return next((n for n, field in owner.model_fields.items() if field.alias == key), key)
+def _keys(owner: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """The fields of a table by the keys that a person writes."""
+    return {field.alias or name: field for name, field in owner.model_fields.items()}
 
 
-def _keys(owner: type[BaseModel]) -> Sequence[str]:
-    """The keys that a person writes; ``end = true`` is a program's mark."""
-    names = [field.alias or name for name, field in owner.model_fields.items()]
-    return [name for name in names if name != "end" or owner.model_fields[name].default is not True]
+def _example(field: FieldInfo) -> Any:
+    return field.examples[0] if field.examples else field.default
 
 
-def _line(owner: type[BaseModel], key: str) -> str:
-    field = owner.model_fields.get(_field(owner, key))
-    if field is None or not field.examples:
-        return key
-    example = field.examples[0]
-    return (
-        str(example)
-        if isinstance(example, str) and example[:1] == "["
-        else (f"{key} = {as_toml(example)}")
-    )
+def _line(key: str, field: FieldInfo) -> str:
+    if _table(field) is not None:
+        return f"[[{key}]]" if get_origin(field.annotation) is list else f"[{key}]"
+    return f"{key} = {_as_toml(_example(field))}"
+
+
+def _as_toml(value: object) -> str:
+    match value:
+        case bool():
+            return f"{value}".lower()
+        case str():
+            return f'"{value}"'
+        case _:
+            return f"{value}".replace("'", '"')

@@ -1,44 +1,38 @@
-"""Spells job files: the bytes of a dropped file become what is asked for, or the reasons why not.
+"""Spells job files: the bytes of a dropped file become what is asked for, or why it is not done.
 
-Law: any bytes lead to a value, quickly, and all mistakes of a file are told at once, each with its
-line, its key, the limit with its reason, and what to write instead. A last line ``end = true``
+Law: any bytes lead to a value, quickly, and all wrong keys of a file are told at once, each with
+its line, its key, the limit with its reason, and what to write instead. A last line ``end = true``
 (a program's sign that the file is whole) is not part of the job, whichever table is above it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from daemon.core.ids import split_job
-from daemon.core.jobs import Asked, Complaint, Control
+from daemon.core.jobs import Asked, Complaint, Control, ControlKind
 from daemon.core.policy import Policy
-from daemon.wire.complaints import complaints_of, described, nearest
-from daemon.wire.given import Fault, Given
-from daemon.wire.job_models import ControlFile, PanelFile, TrainFile
-from daemon.wire.job_specs import panel_asked, train_asked
-from daemon.wire.name_rules import ref_fault
-from daemon.wire.panel_rules import UNKNOWN as PANEL_UNKNOWN
-from daemon.wire.panel_rules import panel_faults, panel_warnings
+from daemon.wire import panel_file, train_file
+from daemon.wire.complaints import STRICT, checked, described, fault, nearest
+from daemon.wire.name_rules import Ref, ref_fault
+from daemon.wire.panel_file import PanelFile
 from daemon.wire.text import excerpt
 from daemon.wire.toml_file import Unreadable, read_toml
-from daemon.wire.toml_lines import Outline, dotted
-from daemon.wire.train_rules import RESOLUTION_KEYS, resolution_faults, train_faults, train_warnings
-from daemon.wire.train_rules import UNKNOWN as TRAIN_UNKNOWN
+from daemon.wire.toml_lines import Outline
+from daemon.wire.train_file import TrainFile, without_resolution
 
 _ABOUT_ONE = ("cancel", "retry")
-_ABOUT_ALL = ("pause", "resume")
+_CONTROLS = (*_ABOUT_ONE, "pause", "resume")
 _LATER = ("approve", "reproduce", "calibrate", "prune")
-_KINDS = ("panel", "train", *_ABOUT_ONE, *_ABOUT_ALL)
+_KINDS = ("panel", "train", *_CONTROLS)
 
 _MARK = re.compile(rb"[ \t]*end[ \t]*=[ \t]*true[ \t]*(?:#.*)?")
 _REF_LINE = re.compile(r'\s*ref\s*=\s*"([^"\\]*)"\s*(?:#.*)?')
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +43,36 @@ class Refused:
     errors: tuple[Complaint, ...]
 
 
+def _which(job: str, info: ValidationInfo) -> str:
+    kind = info.data.get("kind")
+    if kind not in _ABOUT_ONE and job:
+        raise fault(
+            f"{kind} is about the whole queue, not about one job. Remove the line, or write "
+            'kind = "cancel" to stop this job.'
+        )
+    if kind in _ABOUT_ONE and split_job(job) is None:
+        what = f'"{excerpt(job)}" is no job.' if job else f"`job` is missing: {kind} which?"
+        raise fault(
+            f"{what} A job is a name with its number, as status and outbox/ show it. "
+            'Write for example: job = "ch01_p003_v1"'
+        )
+    return job
+
+
+class ControlFile(BaseModel):
+    """A file that speaks of jobs."""
+
+    model_config = STRICT
+    kind: ControlKind
+    ref: Ref = Field(default="", examples=["run-7/ch01/3"])
+    job: Annotated[str, AfterValidator(_which)] = Field(default="", examples=["ch01_p003_v1"])
+
+
 @dataclass(frozen=True, slots=True)
 class _Page:
     """A file that is TOML, and what is needed to judge it."""
 
-    given: Given
+    table: Mapping[str, object]
     outline: Outline
     stem: str
     policy: Policy
@@ -65,7 +84,14 @@ def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control 
     read = read_toml(data if len(data) > limit else _without_mark(data), max_bytes=limit)
     if isinstance(read, Unreadable):
         return Refused(_ref_in(read), _cut(read.complaints, policy))
-    return _judged(_Page(Given(read.table), read.outline, stem, policy))
+    # The mark is told above its last place too, where a table that follows cannot swallow it.
+    table = {key: read.table[key] for key in read.table if (key, read.table[key]) != ("end", True)}
+    answer = _judged(_Page(table, read.outline, stem, policy))
+    if not isinstance(answer, list):
+        return answer
+    ref = table.get("ref")
+    shown = ref if isinstance(ref, str) and not ref_fault(ref) else ""
+    return Refused(shown, _cut(answer, policy))
 
 
 def _without_mark(data: bytes) -> bytes:
@@ -74,142 +100,57 @@ def _without_mark(data: bytes) -> bytes:
     return above if above and _MARK.fullmatch(last) else data
 
 
-def _judged(page: _Page) -> Asked | Control | Refused:
-    kind = page.given.table.get("kind")
+def _judged(page: _Page) -> Asked | Control | list[Complaint]:
+    outline, policy, kind = page.outline, page.policy, page.table.get("kind")
     if kind == "panel":
-        return _panel(page)
+        table = {"panel": page.stem, **page.table}
+        unknown = panel_file.UNKNOWN
+        panel = checked(PanelFile, table, outline=outline, unknown=unknown, policy=policy)
+        return panel if isinstance(panel, list) else panel.asked(policy)
     if kind == "train":
-        return _train(page)
-    if kind in _ABOUT_ONE or kind in _ABOUT_ALL:
-        return _control(page)
-    complaint = Complaint(page.outline.line_of(("kind",)), "kind", _kind_sentence(page.given))
-    later = kind in _LATER
-    return _refused(page, [complaint] if later else [complaint, *_as_if_kind_were_right(page)])
+        table = {"lora": page.stem, **without_resolution(page.table)}
+        unknown = train_file.UNKNOWN
+        train = checked(TrainFile, table, outline=outline, unknown=unknown, policy=policy)
+        return train if isinstance(train, list) else train.asked()
+    if kind in _CONTROLS:
+        control = checked(ControlFile, page.table, outline=outline, unknown={})
+        return control if isinstance(control, list) else Control(control.kind, control.job)
+    likely = "" if kind in _LATER else _likely_kind(page.table)
+    complaint = Complaint(outline.line_of(("kind",)), "kind", _kind_sentence(page.table, likely))
+    # What else is wrong, where the other keys leave no doubt about the kind.
+    other = _judged(replace(page, table={**page.table, "kind": likely})) if likely else []
+    return [complaint, *(other if isinstance(other, list) else [])]
 
 
-def _panel(page: _Page) -> Asked | Refused:
-    faults = panel_faults(page.given, stem=page.stem, policy=page.policy)
-    file = _checked(PanelFile, page, page.given.table, faults, unknown=PANEL_UNKNOWN)
-    if isinstance(file, Refused):
-        return file
-    warnings = tuple(panel_warnings(page.given, page.policy))
-    return panel_asked(file, stem=page.stem, warnings=warnings)
+def _likely_kind(table: Mapping[str, object]) -> str:
+    """What the other keys say that this is; '' when they do not say."""
+    if not table.keys().isdisjoint(("trigger", "dataset", "network_dim", "regularization")):
+        return "train"
+    return "" if table.keys().isdisjoint(("prompt", "panel", "controlnet", "cfg")) else "panel"
 
 
-def _train(page: _Page) -> Asked | Refused:
-    faults = (
-        *resolution_faults(page.given, page.policy),
-        *train_faults(page.given, stem=page.stem, policy=page.policy),
-    )
-    # 512 may be written although there is no such key; anything else is among the faults.
-    table = {key: page.given.table[key] for key in page.given.table if key not in RESOLUTION_KEYS}
-    file = _checked(TrainFile, page, table, faults, unknown=TRAIN_UNKNOWN)
-    if isinstance(file, Refused):
-        return file
-    warnings = tuple(train_warnings(page.given, page.policy))
-    return train_asked(file, stem=page.stem, warnings=warnings)
-
-
-def _control(page: _Page) -> Control | Refused:
-    file = _checked(ControlFile, page, page.given.table, _control_faults(page.given), unknown={})
-    return file if isinstance(file, Refused) else Control(file.kind, file.job or "")
-
-
-def _checked(
-    model: type[Model],
-    page: _Page,
-    table: Mapping[str, object],
-    faults: Iterable[Fault],
-    *,
-    unknown: Mapping[str, str],
-) -> Model | Refused:
-    """The table as a model, unless the model or a rule finds something wrong."""
-    found = [
-        Complaint(page.outline.line_of(fault.path), dotted(fault.path), fault.text)
-        for fault in (*_ref_faults(page.given), *faults)
-    ]
-    try:
-        file = model.model_validate(table)
-    except ValidationError as mistake:
-        wrong = complaints_of(mistake, model=model, outline=page.outline, unknown=unknown)
-        return _refused(page, [*wrong, *found])
-    return _refused(page, found) if found else file
-
-
-def _control_faults(given: Given) -> Iterator[Fault]:
-    kind, job = given.text("kind"), given.text("job")
-    if kind in _ABOUT_ALL and given.has("job"):
-        yield Fault(
-            given.at("job"),
-            f"{kind} is about the whole queue, not about one job. Remove the line, or write "
-            'kind = "cancel" to stop this job.',
-        )
-    elif kind in _ABOUT_ONE and not given.has("job"):
-        yield Fault(given.at("job"), f'`job` is missing: {kind} which? Write job = "ch01_p003_v1"')
-    elif job is not None and split_job(job) is None:
-        yield Fault(
-            given.at("job"),
-            f'"{excerpt(job)}" is no job: a job is a name with its number, as status and outbox/ '
-            'show it. Write for example: job = "ch01_p003_v1"',
-        )
-
-
-def _ref_faults(given: Given) -> Iterator[Fault]:
-    ref = given.text("ref")
-    if ref is not None and (fault := ref_fault(ref)):
-        yield Fault(given.at("ref"), fault)
-
-
-def _kind_sentence(given: Given) -> str:
-    kind = given.table.get("kind")
-    likely = _likely_kind(given) or "panel"
-    if not given.has("kind"):
+def _kind_sentence(table: Mapping[str, object], likely: str) -> str:
+    likely = likely or "panel"
+    if "kind" not in table:
         return f'`kind` is missing: what is this? Write as the first line: kind = "{likely}"'
-    if not isinstance(kind, str):
-        return f'`kind` takes a text, not {described(kind)}. Write: kind = "{likely}"'
+    kind = table["kind"]
     if kind in _LATER:
         return f'kind = "{kind}" is not in this version yet. Nothing was changed.'
-    meant = nearest(kind, _KINDS) or likely
+    meant = nearest(kind, _KINDS) if isinstance(kind, str) else ""
     return (
-        f'There is no kind "{excerpt(kind)}"; the kinds are {", ".join(_KINDS)}. '
-        f'Write: kind = "{meant}"'
+        f"`kind` is one of {', '.join(_KINDS)}, not {described(kind)}. "
+        f'Write: kind = "{meant or likely}"'
     )
-
-
-def _likely_kind(given: Given) -> str:
-    """What the other keys say that this is; '' when they do not say."""
-    if any(map(given.has, ("trigger", "dataset", "network_dim", "regularization"))):
-        return "train"
-    return "panel" if any(map(given.has, ("prompt", "panel", "controlnet", "cfg"))) else ""
-
-
-def _as_if_kind_were_right(page: _Page) -> Sequence[Complaint]:
-    """What else is wrong, where the other keys leave no doubt about the kind."""
-    likely = _likely_kind(page.given)
-    if not likely:
-        return ()
-    other = _judged(replace(page, given=Given({**page.given.table, "kind": likely})))
-    return other.errors if isinstance(other, Refused) else ()
-
-
-def _refused(page: _Page, complaints: Iterable[Complaint]) -> Refused:
-    ref = page.given.text("ref") or ""
-    return Refused("" if ref_fault(ref) else ref, _cut(complaints, page.policy))
 
 
 def _cut(complaints: Iterable[Complaint], policy: Policy) -> tuple[Complaint, ...]:
     """In the order of the file (what concerns no line last), as many as a person reads."""
-    found = sorted(
-        dict.fromkeys(complaints), key=lambda complaint: (complaint.line == 0, complaint.line)
-    )
+    found = sorted(dict.fromkeys(complaints), key=lambda told: (told.line == 0, told.line))
     limit = policy.max_complaints
     if len(found) <= limit:
         return tuple(found)
-    rest = len(found) - limit + 1
-    last = Complaint(
-        0, "", f"And {rest} more mistakes. Mend these first, then drop the file again."
-    )
-    return (*found[: limit - 1], last)
+    text = f"And {len(found) - limit + 1} more mistakes. Mend these first, then drop it again."
+    return (*found[: limit - 1], Complaint(0, "", text))
 
 
 def _ref_in(lost: Unreadable) -> str:

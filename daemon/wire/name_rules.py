@@ -1,4 +1,4 @@
-"""Spells what names and paths in a job file may look like; each rule is a sentence or ''.
+"""Spells what names, paths and texts in a job file may look like; each rule is a sentence or ''.
 
 Law: no name that passes can leave the folder it is looked up in, and no model that passes can
 carry code (M4.1).
@@ -7,36 +7,39 @@ carry code (M4.1).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import partial
+from typing import Annotated
 
 from daemon.core.ids import split_job
-from daemon.wire.given import Fault, Given
+from daemon.core.policy import Policy
+from daemon.wire.complaints import between, rule
 from daemon.wire.text import excerpt, is_control
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_DRIVE = re.compile(r"[A-Za-z]:")
-_EMBEDDING = re.compile(r"embedding:([^\s,():]+)", re.IGNORECASE)
-
-_CARRIES_CODE = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
+CHECKPOINT = "anything-v5.safetensors"
+VAE = "vae-ft-mse-840000-ema-pruned.safetensors"  # M1.2
 MAX_PATH = 200
 
-_SPELLING = (
-    "it has only a-z, 0-9, dot, _ and -, 64 at most, a letter or digit first (a Mac's disk does "
-    "not tell capitals apart)"
-)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ABSOLUTE = re.compile(r"/|~|[A-Za-z]:")
+_EMBEDDING = re.compile(r"embedding:([^\s,():]+)", re.IGNORECASE)
+_CARRIES_CODE = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 
 
-def name_fault(name: str, *, key: str, of_file: bool) -> str:
-    """Why this cannot be a job's name. ``of_file``: the name is the file's, no key gave one."""
-    if _NAME.fullmatch(name):
+def name_fault(name: str, *, key: str) -> str:
+    """Why this cannot be a job's name, given by ``key`` or else by the file's own name."""
+    if is_name(name):
         return ""
     better = proper_name(name)
-    if of_file:
-        return (
-            f'The job is named after its file, and "{excerpt(name)}" is no job name: {_SPELLING}. '
-            f'Rename the file to {better}.toml, or write {key} = "{better}".'
-        )
-    return f'"{excerpt(name)}" is no job name: {_SPELLING}. Write {key} = "{better}".'
+    return (
+        f'"{excerpt(name)}" is no job name: it has only a-z, 0-9, dot, _ and -, 64 at most, a '
+        "letter or digit first (a Mac's disk does not tell capitals apart). Write "
+        f'{key} = "{better}"; or, without such a line, name the file {better}.toml.'
+    )
+
+
+def is_name(name: str) -> bool:
+    """Whether a job or a template can be called so."""
+    return _NAME.fullmatch(name) is not None
 
 
 def proper_name(name: str) -> str:
@@ -57,23 +60,21 @@ def ref_fault(ref: str) -> str:
 
 def path_fault(path: str, *, folder: str) -> str:
     """Why this is no path below ``folder``."""
-    shown = excerpt(path, limit=80)
+    shown = f'"{excerpt(path, limit=80)}"'
     if not path.strip():
         return f"It is empty. Write the file's name as it is in {folder}."
-    if any(map(is_control, path)) or not path.isprintable():
-        return f'"{shown}" has control or invisible characters. Type the name anew.'
+    if not path.isprintable():
+        return f"{shown} has control or invisible characters. Type the name anew."
     if "\\" in path:
+        return f'{shown} has a backslash. Write / between folders: "{path.replace(chr(92), "/")}".'
+    if _ABSOLUTE.match(path):
         return (
-            f'"{shown}" has a backslash. Write / between folders: "{path.replace(chr(92), "/")}".'
-        )
-    if path.startswith(("/", "~")) or _DRIVE.match(path):
-        return (
-            f'"{shown}" is an absolute path, and a job must run on any machine. Write the path '
+            f"{shown} is an absolute path, and a job must run on any machine. Write the path "
             f"within {folder}."
         )
     if any(not part or part.startswith(".") for part in path.split("/")):
         return (
-            f'"{shown}" leaves {folder} or names something hidden: no part of it may be empty or '
+            f"{shown} leaves {folder} or names something hidden: no part of it may be empty or "
             "begin with a dot."
         )
     if len(path) > MAX_PATH:
@@ -83,21 +84,18 @@ def path_fault(path: str, *, folder: str) -> str:
 
 def model_fault(name: str, *, folder: str) -> str:
     """Why this is no model file that will be loaded (M4.1)."""
-    if fault := path_fault(name, folder=folder):
-        return fault
-    if name.endswith(".safetensors"):
-        return ""
+    if (text := path_fault(name, folder=folder)) or name.endswith(".safetensors"):
+        return text
     stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
-    stem = stem.removesuffix(".safetensors")
-    better = f'Write "{excerpt(stem, limit=80)}.safetensors"'
-    if name.lower().endswith(_CARRIES_CODE):
-        return (
-            f'"{excerpt(name)}" can run code when it is loaded; only .safetensors files cannot. '
-            f"Get the model as .safetensors and put it into {folder}. {better} if it is called so."
-        )
+    better = excerpt(stem.removesuffix(".safetensors"), limit=80)
+    reason = (
+        "can run code when it is loaded"
+        if name.lower().endswith(_CARRIES_CODE)
+        else "has not the ending .safetensors"
+    )
     return (
-        f'"{excerpt(name)}" has not the ending .safetensors, and only such files are loaded. '
-        f"{better} if the file in {folder} is called so."
+        f'"{excerpt(name)}" {reason}, and only .safetensors files are loaded. Put the model as '
+        f'.safetensors into {folder}, and write its name, for example "{better}.safetensors"'
     )
 
 
@@ -105,7 +103,7 @@ def lora_fault(name: str) -> str:
     """Why this is neither a LoRA file nor a training's job."""
     if split_job(name) is not None:
         return ""
-    if "." in name or "/" in name or not _NAME.fullmatch(name):
+    if "." in name or not is_name(name):
         return model_fault(name, folder="the engine's models/loras folder")
     return (
         f'"{name}" is neither a file nor a job. Write "{name}_v1" for what the training {name} '
@@ -114,20 +112,45 @@ def lora_fault(name: str) -> str:
 
 
 def text_fault(text: str) -> str:
-    """Why this text cannot be a prompt: control characters but newline and tab."""
+    """Why this text cannot be a prompt: control characters but newline and tab, bad embeddings.
+
+    ``embedding:name`` names a .safetensors file, with or without its ending.
+    """
     bad = next((c for c in text if is_control(c) and c not in "\n\t"), None)
-    if bad is None:
-        return ""
-    return (
-        f"There is a control character ({ascii(bad)[1:-1]}) in this text, after "
-        f'"{excerpt(text.partition(bad)[0][-20:])}". Delete it; line breaks and tabs are fine.'
-    )
+    if bad is not None:
+        return (
+            f"There is a control character ({ascii(bad)[1:-1]}) in this text, after "
+            f'"{excerpt(text.partition(bad)[0][-20:])}". Delete it; line breaks and tabs are fine.'
+        )
+    for name in _EMBEDDING.findall(text):
+        ended = name.lower().endswith((".safetensors", *_CARRIES_CODE))
+        full = name if ended else f"{name}.safetensors"
+        if found := model_fault(full, folder="the engine's models/embeddings folder"):
+            return f"embedding: {found}"
+    return ""
 
 
-def embedding_faults(given: Given, key: str) -> Iterator[Fault]:
-    """``embedding:name`` in a prompt names a .safetensors file, with or without its ending."""
-    for name in _EMBEDDING.findall(given.text(key) or ""):
-        tail = name.rpartition("/")[2].lower()
-        full = name if tail.endswith((".safetensors", *_CARRIES_CODE)) else f"{name}.safetensors"
-        if fault := model_fault(full, folder="the engine's models/embeddings folder"):
-            yield Fault(given.at(key), f"embedding: {fault}")
+def _blank(text: str) -> str:
+    return "" if text.strip() else "This is empty: say what to draw."
+
+
+_MISSION = Policy()
+
+Text = Annotated[str, rule(text_fault)]
+SpokenText = Annotated[Text, rule(_blank)]
+Ref = Annotated[str, rule(ref_fault)]
+Checkpoint = Annotated[str, rule(partial(model_fault, folder="models/checkpoints"))]
+Vae = Annotated[str, rule(partial(model_fault, folder="models/vae"))]
+Priority = Annotated[
+    int, between(-_MISSION.max_priority, _MISSION.max_priority, "higher goes first")
+]
+Seed = Annotated[
+    int, between(0, "max_seed", "2^53-1, the last whole number that JavaScript keeps exact")
+]
+ClipSkip = Annotated[
+    int, between("min_clip_skip", "max_clip_skip", "anime checkpoints want 1 or 2")
+]
+LoraStrength = Annotated[
+    float,
+    between(-_MISSION.max_lora_strength, "max_lora_strength", "beyond it the picture breaks"),
+]

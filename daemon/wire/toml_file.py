@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.core.jobs import Complaint
-from daemon.wire.disguise import disguise_of, foreign_marks
 from daemon.wire.text import excerpt
 from daemon.wire.toml_lines import Outline, Token, dotted, excess, outline_of, tokens_of, unclosed
 
@@ -34,6 +33,25 @@ class Unreadable:
     outline: Outline | None = None
 
 
+_PLAIN = "Save it as plain text (TextEdit: Format > Make Plain Text, encoding UTF-8)"
+
+_DISGUISES: Mapping[bytes, str] = {
+    b"{\\rtf": f"This is a rich-text file (RTF), not plain text. {_PLAIN} and drop it again.",
+    b"\xef\xbb\xbf": (
+        "The file begins with a byte order mark (UTF-8 with BOM), which TOML does not allow. "
+        'Save it as "UTF-8" without BOM and drop it again.'
+    ),
+    b"\xff\xfe": f"This is UTF-16, and job files are UTF-8. {_PLAIN} and drop it again.",
+    b"\xfe\xff": f"This is UTF-16, and job files are UTF-8. {_PLAIN} and drop it again.",
+    b"\x89PNG": "This is a picture (PNG), not a job. A hint image goes into poses/.",
+    b"```": "The file begins with a Markdown fence. Remove the lines with ``` at both ends.",
+    b"{": "This is JSON, not TOML. A job has no outer braces, and lines like: steps = 20",
+}
+
+_CURLY = frozenset("“”„‟‘’‚‛«»″′")
+_BLANK = frozenset("\u00a0\u2002\u2003\u2009\u200b\u202f\u3000\ufeff")
+
+
 def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
     """The file as a table. Lines end in ``\\n`` or ``\\r\\n``; a lone ``\\r`` is no end in TOML."""
     if len(data) > max_bytes:
@@ -41,15 +59,16 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
             f"The file has {len(data)} bytes, and at most {max_bytes} are read: it names pictures "
             "and models, it does not hold them. Shorten it, or make several jobs."
         )
-    if sentence := disguise_of(data):
+    if sentence := _disguise_of(data):
         return _whole_file(sentence)
     try:
         text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as mistake:
         line = data.count(b"\n", 0, mistake.start) + 1
-        return Unreadable([Complaint(line, "", _NOT_UTF8)])
+        said = f"This line has bytes that are not UTF-8. {_PLAIN} and drop it again."
+        return Unreadable([Complaint(line, "", said)])
     tokens = tokens_of(text)
-    if marks := foreign_marks(tokens):
+    if marks := _foreign_marks(tokens):
         return Unreadable(marks, text)
     if beyond := excess(tokens):
         return Unreadable([beyond], text)
@@ -63,33 +82,70 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
         return _whole_file("The file is nested or numbered beyond what a TOML reader can take.")
 
 
-_NOT_UTF8 = (
-    "This line has bytes that are not UTF-8, so its letters are unknown. Save the file as UTF-8 "
-    "(TextEdit: Save As, Plain Text Encoding: Unicode (UTF-8)) and drop it again."
-)
+def _whole_file(text: str) -> Unreadable:
+    return Unreadable([Complaint(0, "", text)])
+
+
+def _disguise_of(data: bytes) -> str:
+    """What the bytes are instead of a TOML text, as a sentence; '' when nothing shows."""
+    bare = data.strip()
+    if not bare:
+        return (
+            "The file is empty. A program that writes it should do so under a name that begins "
+            "with a dot, and rename it when it is whole."
+        )
+    for beginning, sentence in _DISGUISES.items():
+        if bare.startswith(beginning):
+            return sentence
+    if b"\0" in data:
+        return f"This is UTF-16 or no text at all (it holds NUL bytes). {_PLAIN} and drop it again."
+    return ""
+
+
+def _foreign_marks(tokens: Sequence[Token]) -> Sequence[Complaint]:
+    """Curly quotes and special blanks that stand where TOML wants plain ones; one a line."""
+    found: dict[int, Complaint] = {}
+    for token in tokens:
+        if token.text in _CURLY:
+            text = (
+                f'The quote {token.text} is curly, and TOML knows straight ones only: type " '
+                "instead. (TextEdit: Edit > Substitutions > Smart Quotes turns them off.)"
+            )
+        elif token.text in _BLANK:
+            text = (
+                f"There is a special blank (U+{ord(token.text):04X}) here, as web pages have them. "
+                "Delete it and type an ordinary space."
+            )
+        else:
+            continue
+        found.setdefault(token.line, Complaint(token.line, "", text))
+    return list(found.values())
+
 
 _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate", "Cannot mutate", "Cannot redefine")
 
-_SENTENCES: Sequence[tuple[str, str]] = (
-    ("Expected '=' after", "A line is `key = value`; the = is missing here."),
-    ("Expected ']", "A table's name is closed by as many ] as it has [."),
-    (
-        "Unescaped '\\'",
-        "A \\ in a text begins an escape. Write / in paths, and \\\\ for a real \\.",
-    ),
-    ("Escaped character", "This \\u escape names no character. Type the character itself."),
-    ("Invalid hex value", "A \\u escape has four hex digits. Type the character itself."),
-    (
-        "Illegal character '\\n'",
-        "A text is not closed before the line's end: its quote is missing.",
-    ),
-    ("Illegal character", "There is a control character in this line. Delete it and type it anew."),
-    ("Invalid date", "This is read as a date, and no key of a job is one. Put texts in quotes."),
-    ("Invalid initial character", "No key can begin like this. A line is `key = value`."),
-    ("Invalid statement", "No line of TOML begins like this. A line is `key = value`."),
-    ("Found invalid character", "There is a character here that TOML does not allow. Delete it."),
+# What tomllib says, by its beginning. What is not here is told of the value after the =.
+_SENTENCES: Mapping[str, str] = {
+    "Expected ']": "A table's name is closed by as many ] as it has [.",
+    "Unescaped '\\'": "A \\ in a text begins an escape. Write / in paths, and \\\\ for a real \\.",
+    "Illegal character": "There is a control character in this line. Delete it.",
+    "Invalid date": "This is read as a date, and no key of a job is one. Put texts in quotes.",
+    "Expected '=' after": "A line is `key = value`; the = is missing (a colon does not do).",
+    "Invalid initial character": "No key can begin like this. A line is `key = value`.",
+    "Invalid statement": "No line of TOML begins like this. A line is `key = value`.",
+}
+
+# What a value looks like, and the sentence with it in place of {}.
+_VALUES: Sequence[tuple[str, str]] = (
+    ("(?i:true|yes)", "{} is written true in TOML, without capitals and without quotes."),
+    ("(?i:false|no)", "{} is written false in TOML, without capitals and without quotes."),
+    (r"-?\d+,\d+", "{} has a decimal comma. Write a point: {.}"),
+    (r"0+\d+", "A number does not begin with 0 in TOML. Write {0}"),
+    (r"-?\.\d+|-?\d+\.", "{} needs a digit on both sides of the point, like 0.7 or 7.0."),
+    ('".*".+', "A \" inside a text ends it. Write \\\" for it, or put the text in ''' and '''."),
+    ("", "There is no value after the =. Write one, or remove the line."),
 )
 
 
@@ -100,36 +156,29 @@ def _explained(message: str, text: str, tokens: Sequence[Token], outline: Outlin
     if lost is not None and reason.startswith(
         ("Unterminated", "Unclosed", "Illegal character '\\n'")
     ):
-        return Complaint(lost.line, dotted(outline.path_at(lost.line)), _unclosed(lost.text))
+        closing = {"[": "]", "{": "}"}.get(lost.text, lost.text)
+        said = f"The {lost.text} in this line is never closed. Write {closing} where it ends."
+        return Complaint(lost.line, dotted(outline.path_at(lost.line)), said)
     line = int(place["line"]) if place and place["line"] else text.count("\n") + 1
     path = outline.path_at(line)
-    source = text.split("\n")[line - 1] if line <= text.count("\n") + 1 else ""
     if reason.startswith(_TWICE):
-        return Complaint(line, dotted(path), _twice(path, line, outline))
-    return Complaint(line, dotted(path), _sentence(reason, source))
+        return Complaint(line, dotted(path), _twice(dotted(path), outline.line_of(path)))
+    source = text.split("\n")[line - 1] if line <= text.count("\n") + 1 else ""
+    told = (told for start, told in _SENTENCES.items() if reason.startswith(start))
+    return Complaint(line, dotted(path), next(told, "") or _of_value(source))
 
 
-def _sentence(reason: str, source: str) -> str:
-    for beginning, sentence in _SENTENCES:
-        if reason.startswith(beginning):
-            colon = re.match(r"\s*[\w-]+\s*:", source) if "=" in beginning else None
-            return f"{sentence} Write = where the colon is." if colon else sentence
-    value = source.partition("=")[2].partition("#")[0].strip()
-    if value in {"True", "False", "TRUE", "FALSE", "yes", "no", "Yes", "No"}:
-        right = "true" if value.lower() in {"true", "yes"} else "false"
-        return f"{value} is written {right} in TOML, without capitals and without quotes."
-    if re.fullmatch(r"-?\d+,\d+", value):
-        return f"{value} has a decimal comma. Write {value.replace(',', '.')}."
-    if re.fullmatch(r"0\d+", value):
-        return f"A number does not begin with 0 in TOML. Write {value.lstrip('0') or '0'}."
-    if re.fullmatch(r"-?\.\d+|-?\d+\.", value):
-        return f"{value} needs a digit on both sides of the point, like 0.7 or 7.0."
-    if value.startswith('"') and value.count('"') > 2:
-        return "A \" inside a text ends it. Write \\\" for it, or put the text between ''' and '''."
-    if not value:
-        return "There is no value after the =. Write one, or remove the line."
+def _of_value(source: str) -> str:
+    key, _, value = (part.strip() for part in source.partition("#")[0].partition("="))
+    for pattern, sentence in _VALUES:
+        if re.fullmatch(pattern, value):
+            return (
+                sentence.replace("{}", excerpt(value))
+                .replace("{.}", value.replace(",", "."))
+                .replace("{0}", value.lstrip("0") or "0")
+            )
     if re.fullmatch(r"[^\W\d][^\"'\[\]{}=]*", value):
-        key = excerpt(source.partition("=")[0].strip(), limit=64)
+        key = excerpt(key, limit=64)
         return f'A text stands in double quotes. Write: {key} = "{excerpt(value)}"'
     return (
         f"The value {excerpt(value, limit=40)} is not TOML. Texts need double quotes around them, "
@@ -137,25 +186,11 @@ def _sentence(reason: str, source: str) -> str:
     )
 
 
-def _twice(path: tuple[str | int, ...], line: int, outline: Outline) -> str:
-    first = outline.line_of(path)
-    if path[:1] == ("controlnet",) and len(path) == 1:
-        return (
-            "There are two [controlnet] tables, and a job has at most one: a second ControlNet "
-            "does not fit beside the model in 16 GB. Keep one of them."
-        )
-    if path[:1] == ("lora",) and len(path) == 1:
-        return "Several LoRAs are written with double brackets: [[lora]] above each of them."
-    where = f" The first is in line {first}." if 0 < first < line else ""
-    return f"`{dotted(path)}` is given twice.{where} Remove one of them."
-
-
-def _unclosed(opened: str) -> str:
-    if opened in {"[", "{"}:
-        closing = "]" if opened == "[" else "}"
-        return f"The {opened} that opens in this line is never closed. Write {closing} at its end."
-    return f"The text that begins in this line is never closed. Write {opened} at its end."
-
-
-def _whole_file(text: str) -> Unreadable:
-    return Unreadable([Complaint(0, "", text)])
+def _twice(key: str, first: int) -> str:
+    special = {
+        "controlnet": "A job has at most one [controlnet]: a second does not fit in 16 GB.",
+        "lora": "Several LoRAs are written with double brackets: [[lora]] above each of them.",
+    }
+    return (
+        f"`{key}` is given twice, first in line {first}. {special.get(key, 'Remove one of them.')}"
+    )

@@ -169,7 +169,7 @@ def test_the_training_of_the_contract_is_read_whole() -> None:
     """K1.2, K2.1: what a Mac can train is accepted as it stands."""
     more = """lora = "spyke"
 steps = 1000
-optimizer = "adamw"
+optimizer = "AdamW"
 features = ["white cloak", "red bandana"]
 [regularization]
 prompt = "anime character, male"
@@ -249,7 +249,7 @@ def test_settings_may_tighten_what_a_file_may_ask_for() -> None:
     more = PANEL + "steps = 31\n"
     refused = read_job_file(more.encode(), stem="a", policy=tight)
     assert isinstance(refused, Refused)
-    assert [error.key for error in refused.errors] == ["steps", "height"]
+    assert [error.key for error in refused.errors] == ["steps", "width"]
 
 
 @pytest.mark.parametrize(
