@@ -1,4 +1,4 @@
-"""What a test needs beyond Python: programs, skipped aloud but in CI a failure; material, skipped."""
+"""What a test needs beyond Python: programs (skipped aloud, in CI a failure), material (skipped)."""
 
 from __future__ import annotations
 

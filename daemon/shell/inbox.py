@@ -45,6 +45,19 @@ class Sighting:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A file to be put away, once ``command`` (None: it has been) is answered.
+
+    ``whole`` False: it is too large to be read, and is kept as it is.
+    """
+
+    path: str
+    file: FileFacts
+    whole: bool
+    command: Command | None
+
+
 class Inbox:
     """One inbox folder. ``answered`` is asked of durable state; ``ask`` returns when an answer is
     durable.
@@ -111,13 +124,17 @@ class Inbox:
         items = [item for item in await self._disk.list("inbox") if item.kind == "file"]
         jobs = [item for item in items if is_job_name(item.name)]
         self._sight(jobs)
-        ready = [item for item in jobs if not item.busy]
+        ready = sorted(
+            (item for item in jobs if not item.busy), key=lambda item: (item.mtime_ns, item.name)
+        )
         hidden = {item.name: item.inode for item in items if item.name.startswith(".")}
         # What is seen under a dot-name from here on counts at the next listing.
         self._seen_hidden, self._hidden = self._hidden, hidden
         for start in range(0, len(ready), _AT_ONCE):
             batch = ready[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._take(item) for item in batch))
+            found = await asyncio.gather(*(self._look(item) for item in batch))
+            # First saved, first asked: tasks begin in the order in which they are made.
+            await asyncio.gather(*(self._answer(drop) for drop in found if drop is not None))
         return bool(jobs)
 
     def _sight(self, jobs: Iterable[FileStat]) -> None:
@@ -137,25 +154,36 @@ class Inbox:
             for name in (f".{stem}.tmp", f".{item.name}.tmp")
         )
 
-    async def _take(self, item: FileStat) -> None:
+    async def _look(self, item: FileStat) -> Settled | None:
+        """A file that has settled, with the command that answers it; None: not now."""
         path = f"inbox/{item.name}"
-        key = (item.name, _seen(item))
         try:
             blob = await self._disk.read(path, limit_bytes=self._limit_bytes, owned=True)
-        except WorldError as error:
-            if error.code not in ("NOT_FOUND", "CHANGING") and key not in self._told:
-                self._told.add(key)
-                await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))
-            return
-        if _seen(blob.stat) != _seen(item) or not self._complete(item, blob):
-            return
-        try:
+            if _seen(blob.stat) != _seen(item) or not self._complete(item, blob):
+                return None
             file = await self._facts(item.name, path, blob)
-            if drop_of(file) not in self._answered():
-                await self._ask(await self._examine(file, blob.data if blob.complete else None))
-            await self._put_away(path, file, whole=blob.complete)
+            if drop_of(file) in self._answered():
+                return Settled(path, file, blob.complete, None)
+            command = await self._examine(file, blob.data if blob.complete else None)
+            return Settled(path, file, blob.complete, command)
         except WorldError as error:
-            log.warning("%s was not taken: %s", path, error.text)
+            await self._tell_once(item, error)
+            return None
+
+    async def _tell_once(self, item: FileStat, error: WorldError) -> None:
+        key = (item.name, _seen(item))
+        if error.code in ("NOT_FOUND", "CHANGING") or key in self._told:
+            return
+        self._told.add(key)
+        await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))
+
+    async def _answer(self, drop: Settled) -> None:
+        try:
+            if drop.command is not None:
+                await self._ask(drop.command)
+            await self._put_away(drop)
+        except WorldError as error:
+            log.warning("%s was not taken: %s", drop.path, error.text)
 
     def _complete(self, item: FileStat, blob: Blob) -> bool:
         """Quiet for long enough, renamed into place, or ended by ``end = true``."""
@@ -178,21 +206,21 @@ class Inbox:
         stat = blob.stat
         return FileFacts(_text(name), digest, stat.inode, stat.mtime_ns, stat.size)
 
-    async def _put_away(self, path: str, file: FileFacts, *, whole: bool) -> None:
+    async def _put_away(self, drop: Settled) -> None:
         """Rename aside, compare, remove; a file that was saved again meanwhile is put back."""
-        name = path.removeprefix("inbox/")
-        aside = f"{_ASIDE}/{file.sha256[:12]}-{_short(name)}"
-        if not whole:
-            aside = f"{rejected_folder(file)}/job.toml"
+        name = drop.path.removeprefix("inbox/")
+        aside = f"{_ASIDE}/{drop.file.sha256[:12]}-{_short(name)}"
+        if not drop.whole:
+            aside = f"{rejected_folder(drop.file)}/job.toml"
         try:
-            await self._disk.move(path, aside)
+            await self._disk.move(drop.path, aside)
         except WorldError as error:
             if error.code == "NOT_FOUND":
                 return
             raise
-        if await self._drop_at(aside) != drop_of(file):
+        if await self._drop_at(aside) != drop_of(drop.file):
             await self._put_back(aside, name)
-        elif whole:
+        elif drop.whole:
             await self._disk.remove(aside)
 
     async def _put_back(self, path: str, name: str) -> None:

@@ -29,6 +29,7 @@ from daemon.core.policy import Policy
 from daemon.core.state import Job, State
 from daemon.core.world import EngineName
 from daemon.craft.graph import BoundGraph, bind, with_prefix
+from daemon.craft.limits import complaints
 from daemon.craft.picture import judge
 from daemon.errors import AskerError, EngineError, WorldError
 from daemon.ports import Disk, Pixels, Renderer, Weights
@@ -181,6 +182,9 @@ class Performer:
             if known is not None:
                 return None
         bound = bind(sheet.pattern.template, spec, seed=spec.seeds[image - 1], hint=sheet.hint)
+        wrong = complaints(bound.graph, self._policy)
+        if wrong:
+            raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
         models = tuple([await model_facts(self._tools.weights, use) for use in bound.models])
         await self._ask(RecordModels(models))
         drawn = await self._draw(sheet, bound, image)

@@ -161,7 +161,7 @@ def test_what_is_read_must_be_what_was_seen_to_be_quiet() -> None:
         await asyncio.sleep(2.0)
         [listed] = await desk.disk.list("inbox")
         node.data, node.mtime_ns = JOB[:4] + b"\n", node.mtime_ns + 1
-        await inbox._take(listed)
+        assert await inbox._look(listed) is None
         assert desk.asked == []
 
     run(story())
