@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from tests.virtual_time import run
-
 from daemon.core.policy import Policy
 from daemon.ports import GpuLock
 from daemon.shell.press import Ports, Press, Setup
@@ -20,6 +18,7 @@ from daemon.wire.status import DaemonFacts
 from tests.sim.checker import chain_violations, open_jobs, parse, violations
 from tests.sim.disk import PowerCut, SimDisk
 from tests.sim.engine import SimEngine, SimGpu, SimPixels, SimRenderer, SimWeights
+from tests.virtual_time import run
 
 TEMPLATES = Path(__file__).parents[2] / "workflows"
 EPOCH_MS = 1_795_000_000_000
