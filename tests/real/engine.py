@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -144,6 +145,25 @@ class RealEngine:
     def posted(self) -> int:
         """How many prompts were posted before this call, by the server's own count."""
         return posted(self.url)
+
+
+def panel_file(real: RealEngine, *tables: str, steps: int = 4, seeds: str = "") -> str:
+    """A job file for this engine's models. Random weights may draw what no gate would pass."""
+    spec = real.panel()
+    lines = [
+        'kind = "panel"',
+        'prompt = "white cloak, red bandana, rain"',
+        "width = 64",
+        "height = 64",
+        seeds or f"seed = {real.seed}",
+        f"steps = {steps}",
+        'quality = "off"',
+        f"checkpoint = {json.dumps(spec.checkpoint)}",
+        f"vae = {json.dumps(spec.vae)}",
+        *tables,
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def posted(url: str) -> int:

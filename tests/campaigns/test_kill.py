@@ -1,0 +1,57 @@
+"""``python -m tests kill [--times N] [--seed N]``: real SIGKILLs at random moments of the night."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.kills import REHEARSED, Night
+from tests.process import RealStudio
+from tests.real.engine import find, panel_file
+
+
+def test_no_kill_costs_a_panel_or_draws_one_twice(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A2.9: with the rehearsal engine, panels of two seconds."""
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    studio = RealStudio(tmp_path)
+    night = Night(
+        studio,
+        output=studio.root / ".nightpress" / "rehearsal" / "output",
+        panel=REHEARSED,
+        longest_s=4.0,
+        chance=Random(seed),
+    )
+    try:
+        tally = night.tell(times=times)
+    finally:
+        studio.close()
+    with capsys.disabled():
+        print(f"\nrehearsal, seed {seed}: {tally}")
+
+
+@pytest.mark.real
+def test_no_kill_costs_a_panel_of_a_real_comfyui(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A2.9: and the server's own count of prompts says that none was sent twice."""
+    real = find()
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    studio = RealStudio(tmp_path)
+    studio.environment |= {"COMFYUI_BASE_PATH": str(real.base), "COMFYUI_URL": real.url}
+    night = Night(
+        studio,
+        output=real.base / "output",
+        panel=panel_file(real, seeds="seed = {seed}", steps=60),
+        longest_s=5.0,
+        chance=Random(seed),
+    )
+    before = real.posted()
+    tally = night.tell(times=times)
+    assert real.posted() == before + 1 + tally.panels
+    version = real.get("/system_stats")["system"]["comfyui_version"]
+    with capsys.disabled():
+        print(f"\nComfyUI {version}, seed {seed}: {tally}")

@@ -1,0 +1,28 @@
+"""A short night of kills in every run; ``python -m tests kill`` tells the long one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.kills import REHEARSED, Night
+from tests.process import RealStudio
+
+pytestmark = pytest.mark.realprocess
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[RealStudio]:
+    real = RealStudio(tmp_path)
+    yield real
+    real.close()
+
+
+def test_three_kills_at_odd_moments_cost_no_panel_and_draw_none_twice(studio: RealStudio) -> None:
+    """A2.9"""
+    output = studio.root / ".nightpress" / "rehearsal" / "output"
+    night = Night(studio, output=output, panel=REHEARSED, longest_s=4.0, chance=Random(11))
+    assert night.tell(times=3).kills == 3
