@@ -34,7 +34,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
     parser.add_argument("--version", action="version", version=f"nightpress {__version__}")
     parser.add_argument("--studio", metavar="DIR", help=_STUDIO)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    # Told its name, argparse need not format a help text to find it out, which is slow.
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog=parser.prog)
 
     def verb(name: str, about: str, *, studio: bool = True) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)

@@ -70,7 +70,10 @@ def _lying(inbox: int, name: str, data: bytes) -> Drop | None:
 def _put(inbox: int, name: str, data: bytes) -> Drop:
     # The dot-name that the daemon's watcher knows: what is renamed from it is taken at once.
     temporary = f".{name}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=inbox)
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=inbox)
+    except OSError as error:
+        raise place.Bad(f"inbox/{visible(temporary)} cannot be written: {error}") from None
     try:
         # Locked: another submit of the same name must not write into the same temporary.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.lines import last_seq, segments
 from daemon.cli.say import clock, document, local, paint, phase, say
 from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
 
@@ -193,5 +192,7 @@ def _is_current(studio: Path) -> bool:
         shown = int((studio / ".nightpress" / "shown").read_bytes())
     except (OSError, ValueError):
         return False
+    from daemon.cli.lines import last_seq, segments  # While a daemon lives this is not asked.
+
     hosts = list(segments(studio).values())
     return len(hosts) == 1 and last_seq(hosts[0][-1]) == shown

@@ -1,0 +1,144 @@
+"""`submit` and the control verbs: dropped whole or not at all, and answered by the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from daemon.cli.drop import drop
+from daemon.cli.place import Bad
+from daemon.core.events import Event, JobDuplicate
+from daemon.core.jobs import FileFacts, JobId
+from tests.cli.studio import StudioFiles, control, drawn, refusal, started, taken, whole_story
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudioFiles:
+    studio = StudioFiles(tmp_path / "studio")
+    monkeypatch.setenv("NIGHTPRESS_STUDIO", str(studio.root))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return studio
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "ch01_p003.toml"
+    path.write_text('kind = "panel"\n')
+    return str(path)
+
+
+def inbox(studio: StudioFiles) -> list[str]:
+    return sorted(path.name for path in (studio.root / "inbox").iterdir())
+
+
+@pytest.mark.parametrize("command", [["submit", "{}"], ["submit", "{}", "--wait"], ["pause"]])
+def test_with_no_daemon_alive_nothing_is_dropped(
+    studio: StudioFiles, file: str, capsys: Captured, command: list[str]
+) -> None:
+    assert main([part.format(file) for part in command]) == 1
+    assert "No daemon is alive" in capsys.readouterr().err
+    assert inbox(studio) == []
+
+
+def test_submit_prints_the_job_and_its_warnings(
+    studio: StudioFiles, file: str, capsys: Captured
+) -> None:
+    with studio.answering(lambda facts: taken(file=facts)):
+        assert main(["submit", file]) == 0
+    shown = capsys.readouterr().out
+    assert "ch01_p003_v1  accepted, panel, 1 picture" in shown
+    assert "warning: strength 0.95 is high" in shown
+
+
+def test_a_refusal_is_printed_in_its_own_words_and_is_an_exit_status(
+    studio: StudioFiles, file: str, capsys: Captured
+) -> None:
+    with studio.answering(refusal):
+        assert main(["submit", file]) == 1
+    assert "line 3, width: 1024 is too wide. Write 768 at most.\\x1b[2J" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("way", ["accepted", "duplicate"])
+def test_wait_follows_to_the_end(
+    studio: StudioFiles, file: str, capsys: Captured, way: str
+) -> None:
+    def answer(facts: FileFacts) -> list[Event]:
+        if way == "duplicate":
+            return [JobDuplicate(JobId("ch01_p003_v1"), facts)]
+        return [*taken(file=facts), *drawn()]
+
+    if way == "duplicate":
+        studio.write(started(), *whole_story())
+    with studio.answering(answer):
+        assert main(["submit", file, "--wait"]) == 0
+    assert ("published" if way == "accepted" else "same request") in capsys.readouterr().out
+
+
+def test_wait_ends_when_the_daemon_does(
+    studio: StudioFiles, file: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = iter([True, True, True])
+    monkeypatch.setattr("daemon.cli.place.is_alive", lambda _: next(alive, False))
+    assert main(["submit", file, "--wait"]) == 1
+    assert "The daemon is gone" in capsys.readouterr().err
+
+
+def test_what_lies_in_the_inbox_is_never_replaced(studio: StudioFiles) -> None:
+    with studio.guarded():
+        first = drop(studio.root, "a.toml", b"one\n")
+        assert drop(studio.root, "a.toml", b"one\n") == first
+        with pytest.raises(Bad, match="other content"):
+            drop(studio.root, "a.toml", b"two\n")
+    assert (studio.root / "inbox" / "a.toml").read_bytes() == b"one\n"
+    assert inbox(studio) == ["a.toml"]
+
+
+def test_a_link_in_the_inbox_is_not_written_through(studio: StudioFiles, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in ("a.toml", ".b.toml.tmp"):
+        (studio.root / "inbox" / name).symlink_to(precious)
+    with studio.guarded():
+        for name in ("a.toml", "b.toml"):
+            with pytest.raises(Bad):
+                drop(studio.root, name, b"one\n")
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["job.txt", ".job.toml", "missing.toml"])
+def test_a_file_that_would_never_be_taken_is_a_wrong_command(
+    studio: StudioFiles, tmp_path: Path, name: str
+) -> None:
+    if name != "missing.toml":
+        (tmp_path / name).write_text("x")
+    with studio.guarded():
+        assert main(["submit", str(tmp_path / name)]) == 2
+    assert inbox(studio) == []
+
+
+def test_control_verbs_print_the_answer(studio: StudioFiles, capsys: Captured) -> None:
+    with studio.answering(control("pause")):
+        assert main(["pause"]) == 0
+    assert capsys.readouterr().out == "pause: ok\n"
+    studio.write(*taken())
+    with studio.answering(control("cancel", "ch01_p003_v1", "It is too late.")):
+        assert main(["cancel", "ch01_p003"]) == 1
+    assert "It is too late." in capsys.readouterr().out
+
+
+def test_a_pattern_means_the_jobs_for_which_it_makes_sense(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *whole_story(), *taken("ch01_p004"), *taken("ch02_p001"))
+    with studio.answering(control("cancel", "ch01_p004_v1")):
+        assert main(["cancel", "ch01_*"]) == 0
+    assert capsys.readouterr().out == "cancel ch01_p004_v1: ok\n"
+    with studio.guarded():
+        assert main(["retry", "ch02_*"]) == 1
+        assert main(["cancel", "nobody"]) == 1
+    assert inbox(studio) == []

@@ -1,0 +1,107 @@
+"""`log`, `show` and `verify`: what happened, and whether it can be believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from daemon.core.events import Incident
+from tests.cli.studio import StudioFiles, refusal, started, taken, whole_story
+from tests.examples import FILE
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudioFiles:
+    monkeypatch.setenv("NIGHTPRESS_STUDIO", str(tmp_path))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return StudioFiles(tmp_path)
+
+
+def test_log_has_a_line_an_event_and_json_is_the_ledger_itself(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *whole_story(), *refusal(FILE))
+    assert main(["log"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 9
+    assert "line 3, width: 1024 is too wide. Write 768 at most.\\x1b[2J" in shown
+    assert main(["log", "--json"]) == 0
+    assert capsys.readouterr().out.encode() == studio.segment.read_bytes()
+
+
+def test_log_of_a_job_and_since_a_number(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *whole_story(), *taken("ch01_p004"))
+    assert main(["log", "ch01_p003", "--since", "6"]) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == [
+        "result.published",
+        "job.ended",
+    ]
+    assert main(["log", "ch01_p009"]) == 1
+    assert main(["log", "--since", "no-such-revision"]) == 2
+
+
+def test_log_with_two_hosts_says_whose_line_it_is(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(Incident("NOTE", "here"))
+    StudioFiles(studio.root, host="mini").write(Incident("NOTE", "there"))
+    assert main(["log"]) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["mac", "mini"]
+
+
+def test_show_tells_what_was_asked_and_what_came_of_it(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *whole_story())
+    assert main(["show", "ch01_p003"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("published", "seed 421", "spyke, leaping", "ch01_p003_v1.png", "on comfyui"):
+        assert part in shown
+    assert main(["show", "ch01_p003_v1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["images"][0]["verdict"] == "good"
+    assert answer["attempts"][0]["outcome"] == "succeeded"
+    assert answer["spec"]["seeds"] == [421]
+
+
+def test_verify_counts_what_is_intact(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *whole_story())
+    assert main(["verify"]) == 0
+    shown = capsys.readouterr().out
+    assert f"mac: intact, 8 lines in 1 segment, head {studio.head.chain}" in shown
+
+
+@pytest.mark.parametrize("at", [0, 3, 7])
+def test_verify_finds_a_changed_line_and_says_where(
+    studio: StudioFiles, capsys: Captured, at: int
+) -> None:
+    studio.write(started(), *whole_story())
+    lines = studio.segment.read_bytes().splitlines(keepends=True)
+    lines[at] = lines[at].replace(b'"seq"', b'"sEq"')
+    studio.segment.write_bytes(b"".join(lines))
+    assert main(["verify"]) == 1
+    assert f"ledger/mac/2026-11.jsonl line {at + 1}" in capsys.readouterr().out
+    assert main(["verify", "--json"]) == 1
+    verdict = json.loads(capsys.readouterr().out)["hosts"][0]
+    assert verdict["lines"] == at
+
+
+def test_a_torn_last_line_is_told_and_is_no_damage(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *whole_story())
+    studio.segment.write_bytes(studio.segment.read_bytes()[:-10])
+    assert main(["verify"]) == 0
+    assert "cut off by a crash" in capsys.readouterr().out
+
+
+def test_show_and_status_refuse_a_damaged_ledger_with_file_and_line(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *whole_story())
+    studio.segment.write_bytes(studio.segment.read_bytes().replace(b"421", b"422"))
+    for command in (["show", "ch01_p003_v1"], ["status"]):
+        assert main(command) == 1
+        assert "ledger/mac/2026-11.jsonl line 2" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""`status` and `why`, from the files alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from daemon.core.events import Incident, JobHeld
+from daemon.core.jobs import JobId
+from tests.cli.studio import StudioFiles, started, taken, whole_story
+
+Captured = pytest.CaptureFixture[str]
+
+STATUS = {
+    "schema": 1,
+    "at": "2026-11-22T17:50:00.123Z",
+    "daemon": {"version": "0.1.0", "pid": 4242, "started_at": "2026-11-22T17:00:00.000Z"},
+    "engine": {"name": "rehearsal", "ready": True, "version": "0.3.64", "device": "cpu"},
+    "paused": True,
+    "lease": {"job": "a_r1", "image": 2, "images": 3, "step": 12, "steps": 20},
+    "queue": [
+        {"job": "a_r1", "phase": "running"},
+        {"job": "b_r1", "phase": "waiting", "code": "PAUSED", "reason": "It is paused.\x1b[2J"},
+    ],
+    "queue_count": 2,
+    "recent": [
+        {"job": "c_r1", "phase": "failed", "changed_at": "2026-11-21T17:50:00Z", "sentence": "No."}
+    ],
+    "rejected_count": 1,
+    "incidents": [{"at": "2026-11-22T17:49:00Z", "code": "DISK_LOW", "text": "Little is left."}],
+}
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudioFiles:
+    monkeypatch.setenv("NIGHTPRESS_STUDIO", str(tmp_path))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return StudioFiles(tmp_path)
+
+
+def test_a_living_daemons_status_is_shown_and_nothing_in_it_moves_a_cursor(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(STATUS))
+    with studio.guarded():
+        assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "running since",
+        "(pid 4242)",
+        "rehearsal",
+        "Paused",
+        "picture 2 of 3, step 12 of 20",
+        "QUEUE (1)",
+        "It is paused.\\x1b[2J",
+        "c_r1  failed",
+        "outbox/rejected/",
+        "DISK_LOW",
+    ):
+        assert part in shown
+    assert "\x1b" not in shown
+
+
+def test_with_no_daemon_status_says_so_and_comes_from_the_ledger(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(STATUS))
+    studio.write(started(), *whole_story(), *taken("ch01_p004"), Incident("NOTE", "Look."))
+    assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert "No daemon is alive" in shown
+    assert "ch01_p003_v1  published" in shown
+    assert "ch01_p004_v1  waiting" in shown
+    assert "a_r1" not in shown
+
+
+def test_with_no_daemon_a_status_that_tells_of_the_last_line_is_good_enough(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(STATUS))
+    studio.write(started())
+    (studio.root / ".nightpress" / "shown").write_text("1\n")
+    assert main(["status", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["alive"], answer["lease"]["job"]) == (False, "a_r1")
+
+
+def test_an_empty_studio_has_a_status(studio: StudioFiles, capsys: Captured) -> None:
+    assert main(["status"]) == 0
+    assert "Nothing waits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("garbage", ["[]", '{"queue":7,"recent":[3],"lease":"x"}', "\x00", ""])
+def test_a_status_file_of_any_shape_is_no_crash(
+    studio: StudioFiles, capsys: Captured, garbage: str
+) -> None:
+    (studio.root / "outbox" / "status.json").write_text(garbage)
+    with studio.guarded():
+        assert main(["status"]) == 0
+    assert capsys.readouterr().out
+
+
+def test_why_gives_the_reason_and_the_newest_job_of_a_name(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *taken(), JobHeld(JobId("ch01_p003_v1"), "DISK_LOW", "Full.", 0))
+    assert main(["why", "ch01_p003", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["job"], answer["code"]) == ("ch01_p003_v1", "NO_DAEMON")
+    assert main(["why", "ch01_p009"]) == 1
+    assert "no job ch01_p009" in capsys.readouterr().err
+
+
+def test_status_imports_neither_asyncio_nor_pydantic_nor_dataclasses(studio: StudioFiles) -> None:
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(STATUS))
+    code = (
+        "import sys; from daemon.cli import main; main(['status']); "
+        "heavy = {'asyncio', 'pydantic', 'dataclasses', 'rich', 'subprocess', 'daemon.settings'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    with studio.guarded():
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
