@@ -21,8 +21,10 @@ from daemon.core.events import (
     Event,
     ImageJudged,
     Incident,
+    JobAccepted,
     JobApproved,
     JobHeld,
+    JobRejected,
     LedgerRestored,
     LoraInstalled,
     ModelRecorded,
@@ -31,7 +33,7 @@ from daemon.core.events import (
     ResultPublished,
 )
 from daemon.core.jobs import FileFacts, JobId, Outcome, Phase
-from daemon.core.state import Job, State, apply, drop_of, evolve, fold
+from daemon.core.state import REFUSALS_KEPT, Job, State, apply, drop_of, evolve, fold
 from tests.core.asking import KINDS, Ask, control, desks, ended, file, panel, published, serve
 from tests.desk import SEGMENT, Desk
 
@@ -96,10 +98,27 @@ def test_a_draft_that_is_thrown_away_leaves_no_trace(desk: Desk) -> None:
     assert same(desk.state, before)
 
 
+def test_a_draft_shares_nothing_that_it_changes() -> None:
+    state = State()
+    draft = state.draft()
+    for seq, each in enumerate(Desk().do(panel("ch01")), start=1):
+        apply(draft, entry(each, seq=seq))
+    assert same(state, State())
+    assert list(draft.queue) == ["ch01_v1"]
+
+
 @given(desks, st.integers(0, 100))
 def test_a_fold_goes_on_where_another_ended(desk: Desk, cut: int) -> None:
     first = fold(desk.entries[:cut])
     assert same(fold(desk.entries[cut:], first), fold(desk.entries))
+
+
+def test_the_highest_version_counts_in_whatever_order_they_came() -> None:
+    [accepted, _] = Desk().do(panel("ch01"))
+    assert isinstance(accepted, JobAccepted)
+    jobs = (JobId("ch01_v3"), JobId("ch01_v2"))
+    state = fold(entry(replace(accepted, job=job), seq=seq) for seq, job in enumerate(jobs, 1))
+    assert state.numbers["ch01", "v"] == 3
 
 
 def test_an_entry_out_of_its_place_is_a_damaged_history() -> None:
@@ -242,6 +261,14 @@ def test_every_answer_is_remembered_by_its_drop() -> None:
     assert desk.state.answered[drop_of(first.file)] == "ch01_v1"
     assert desk.state.answered[drop_of(again.file)] == "ch01_v1"
     assert drop_of(refused.file) not in desk.state.answered
+
+
+def test_the_latest_refusals_can_be_told_of_and_all_are_counted() -> None:
+    answer = JobRejected("bad.toml", "a" * 64, "run-7", (), 1, 2, 3)
+    entries = [entry(replace(answer, inode=seq), seq=seq) for seq in range(1, 304)]
+    state = fold(entries)
+    assert state.rejected == 303
+    assert state.refusals == tuple(entries[-REFUSALS_KEPT:])
 
 
 @pytest.mark.parametrize("changed", ["sha256", "inode", "mtime_ns", "size"])

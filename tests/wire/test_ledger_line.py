@@ -306,6 +306,11 @@ def test_a_golden_acceptance() -> None:
     )
 
 
+def test_names_in_a_table_are_in_order_whoever_told_them() -> None:
+    [line] = written([ResultPublished(JobId("a_v1"), {"b.png": "2", "a.png": "1"})])[1]
+    assert b'"files":{"a.png":"1","b.png":"2"}' in line
+
+
 # Damage.
 
 
