@@ -28,16 +28,7 @@ MAX_BYTES = 64 * 1024
 EngineUse = Literal["auto", "comfyui", "rehearsal"]
 File = TypeVar("File", bound=BaseModel)
 
-# The least of a cap, and the most that it can be loosened to: a limit on everything, whatever the
-# memory.
-_CAPS: Mapping[str, tuple[int, int]] = {
-    "max_area": (64 * 64, 2048 * 2048),
-    "max_side": (64, 2048),
-    "max_steps": (1, 1_000),
-    "max_pictures": (1, 1_000),
-    "max_loras": (1, 16),
-    "max_training_steps": (1, 100_000),
-}
+_MISSION = Policy()
 
 _LATER = "This setting is known, but not in this version yet. Remove it, or put # before it."
 _MINE = (
@@ -74,20 +65,19 @@ def _url_fault(url: str) -> str:
     return url and url_fault(url)
 
 
-def _cap(value: int | None, info: ValidationInfo) -> int | None:
-    """A cap may be tightened by anyone, and loosened by who says that there is more memory."""
-    key = info.field_name or ""
-    low, high = _CAPS[key]
-    why = "beyond it nothing is promised"
-    if not info.data.get("i_have_more_memory"):
-        high = getattr(Policy(), key)
-        why = "what a 16 GB Mac bears; more needs i_have_more_memory = true in [policy]"
-    if value is not None and not low <= value <= high:
-        raise out_of_range(low, high, why)
-    return value
+def _cap(least: int, most: int) -> AfterValidator:
+    """A cap may be tightened by anyone, and loosened to ``most`` by who has more memory."""
 
+    def check(value: int, info: ValidationInfo) -> int:
+        high, why = most, "beyond it nothing is promised"
+        if not info.data.get("i_have_more_memory"):
+            high = getattr(_MISSION, info.field_name or "")
+            why = "what a 16 GB Mac bears; more needs i_have_more_memory = true in [policy]"
+        if not least <= value <= high:
+            raise out_of_range(least, high, why)
+        return value
 
-_Cap = Annotated[int | None, AfterValidator(_cap)]
+    return AfterValidator(check)
 
 
 class _Engine(BaseModel):
@@ -98,8 +88,7 @@ class _Engine(BaseModel):
 class _Comfyui(BaseModel):
     model_config = STRICT
     mode: Literal["external"] = Field(
-        default="external",
-        description='"managed" is not in this version yet: start ComfyUI yourself',
+        default="external", description="managed is not in this version yet: start it yourself"
     )
     url: Annotated[str, rule(_url_fault)] = Field(default="", examples=[DEFAULT_URL])
     timeout_s: Annotated[float, between(5, 600, "a busy server answers after seconds")] = 10.0
@@ -113,22 +102,18 @@ class _Intake(BaseModel):
 
 class _Disk(BaseModel):
     model_config = STRICT
-    min_free_gb: Annotated[float, between(0, 10_000, "below it nothing starts")] = (
-        Policy().min_free_gb
-    )
+    min_free_gb: Annotated[float, between(0, 10_000, "nothing starts below")] = _MISSION.min_free_gb
 
 
 class _Caps(BaseModel):
-    """Caps of the policy; None = as the policy has it."""
-
     model_config = STRICT
     i_have_more_memory: bool = False
-    max_area: _Cap = Field(default=None, examples=[512 * 512])
-    max_side: _Cap = Field(default=None, examples=[512])
-    max_steps: _Cap = Field(default=None, examples=[30])
-    max_pictures: _Cap = Field(default=None, examples=[20])
-    max_loras: _Cap = Field(default=None, examples=[2])
-    max_training_steps: _Cap = Field(default=None, examples=[1200])
+    max_area: Annotated[int, _cap(64 * 64, 2048 * 2048)] = _MISSION.max_area
+    max_side: Annotated[int, _cap(64, 2048)] = _MISSION.max_side
+    max_steps: Annotated[int, _cap(1, 1_000)] = _MISSION.max_steps
+    max_pictures: Annotated[int, _cap(1, 1_000)] = _MISSION.max_pictures
+    max_loras: Annotated[int, _cap(1, 16)] = _MISSION.max_loras
+    max_training_steps: Annotated[int, _cap(1, 100_000)] = _MISSION.max_training_steps
 
 
 class _StudioFile(BaseModel):
@@ -177,7 +162,7 @@ def read_settings(
     """
     studio = _file(STUDIO_FILE, studio_toml, _StudioFile, _STUDIO_UNKNOWN)
     user = _file(USER_FILE, user_toml, _UserFile, _USER_UNKNOWN)
-    for name, fault in (("COMFYUI_URL", url_fault), ("COMFYUI_BASE_PATH", _base_path_fault)):
+    for name, fault in (("COMFYUI_URL", _url_fault), ("COMFYUI_BASE_PATH", _base_path_fault)):
         if (value := environment.get(name)) and (text := fault(value)):
             raise AskerError(f"{name} in the environment: {text}")
     url = environment.get("COMFYUI_URL") or studio.comfyui.url
@@ -230,5 +215,5 @@ def _wrong(name: str, complaints: Iterable[Complaint]) -> AskerError:
 
 def _policy(studio: _StudioFile) -> Policy:
     """The policy with the caps of the file."""
-    caps = studio.policy.model_dump(exclude={"i_have_more_memory"}, exclude_none=True)
-    return replace(Policy(), min_free_gb=studio.disk.min_free_gb, **caps)
+    caps = studio.policy.model_dump(exclude={"i_have_more_memory"})
+    return replace(_MISSION, min_free_gb=studio.disk.min_free_gb, **caps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
@@ -68,16 +68,6 @@ class ControlFile(BaseModel):
     job: Annotated[str, AfterValidator(_which)] = Field(default="", examples=["ch01_p003_v1"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A file that is TOML, and what is needed to judge it."""
-
-    table: Mapping[str, object]
-    outline: Outline
-    stem: str
-    policy: Policy
-
-
 def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control | Refused:
     """What the file asks for. ``stem`` is the file's name without .toml: the default job name."""
     limit = policy.max_job_file_bytes
@@ -86,7 +76,7 @@ def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control 
         return Refused(_ref_in(read), _cut(read.complaints, policy))
     # The mark is told above its last place too, where a table that follows cannot swallow it.
     table = {key: read.table[key] for key in read.table if (key, read.table[key]) != ("end", True)}
-    answer = _judged(_Page(table, read.outline, stem, policy))
+    answer = _judged(table, read.outline, stem, policy)
     if not isinstance(answer, list):
         return answer
     ref = table.get("ref")
@@ -100,25 +90,25 @@ def _without_mark(data: bytes) -> bytes:
     return above if above and _MARK.fullmatch(last) else data
 
 
-def _judged(page: _Page) -> Asked | Control | list[Complaint]:
-    outline, policy, kind = page.outline, page.policy, page.table.get("kind")
+def _judged(
+    given: Mapping[str, object], outline: Outline, stem: str, policy: Policy
+) -> Asked | Control | list[Complaint]:
+    kind = given.get("kind")
     if kind == "panel":
-        table = {"panel": page.stem, **page.table}
-        unknown = panel_file.UNKNOWN
+        table, unknown = {"panel": stem, **given}, panel_file.UNKNOWN
         panel = checked(PanelFile, table, outline=outline, unknown=unknown, policy=policy)
         return panel if isinstance(panel, list) else panel.asked(policy)
     if kind == "train":
-        table = {"lora": page.stem, **without_resolution(page.table)}
-        unknown = train_file.UNKNOWN
+        table, unknown = {"lora": stem, **without_resolution(given)}, train_file.UNKNOWN
         train = checked(TrainFile, table, outline=outline, unknown=unknown, policy=policy)
         return train if isinstance(train, list) else train.asked()
     if kind in _CONTROLS:
-        control = checked(ControlFile, page.table, outline=outline, unknown={})
+        control = checked(ControlFile, given, outline=outline, unknown={})
         return control if isinstance(control, list) else Control(control.kind, control.job)
-    likely = "" if kind in _LATER else _likely_kind(page.table)
-    complaint = Complaint(outline.line_of(("kind",)), "kind", _kind_sentence(page.table, likely))
+    likely = "" if kind in _LATER else _likely_kind(given)
+    complaint = Complaint(outline.line_of(("kind",)), "kind", _kind_sentence(given, likely))
     # What else is wrong, where the other keys leave no doubt about the kind.
-    other = _judged(replace(page, table={**page.table, "kind": likely})) if likely else []
+    other = _judged({**given, "kind": likely}, outline, stem, policy) if likely else []
     return [complaint, *(other if isinstance(other, list) else [])]
 
 

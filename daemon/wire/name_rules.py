@@ -61,24 +61,14 @@ def ref_fault(ref: str) -> str:
 def path_fault(path: str, *, folder: str) -> str:
     """Why this is no path below ``folder``."""
     shown = f'"{excerpt(path, limit=80)}"'
-    if not path.strip():
-        return f"It is empty. Write the file's name as it is in {folder}."
-    if not path.isprintable():
-        return f"{shown} has control or invisible characters. Type the name anew."
+    if not path.strip() or not path.isprintable() or len(path) > MAX_PATH:
+        return f"{shown} is empty, has control characters or more than {MAX_PATH}. Type it anew."
     if "\\" in path:
         return f'{shown} has a backslash. Write / between folders: "{path.replace(chr(92), "/")}".'
     if _ABSOLUTE.match(path):
-        return (
-            f"{shown} is an absolute path, and a job must run on any machine. Write the path "
-            f"within {folder}."
-        )
+        return f"{shown} is an absolute path; jobs run anywhere. Write the path within {folder}."
     if any(not part or part.startswith(".") for part in path.split("/")):
-        return (
-            f"{shown} leaves {folder} or names something hidden: no part of it may be empty or "
-            "begin with a dot."
-        )
-    if len(path) > MAX_PATH:
-        return f"The path has {len(path)} characters, {MAX_PATH} are enough. Rename the file."
+        return f"{shown} leaves {folder}, or a part of it is empty or hidden. Write a path within."
     return ""
 
 
@@ -88,14 +78,11 @@ def model_fault(name: str, *, folder: str) -> str:
         return text
     stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
     better = excerpt(stem.removesuffix(".safetensors"), limit=80)
-    reason = (
-        "can run code when it is loaded"
-        if name.lower().endswith(_CARRIES_CODE)
-        else "has not the ending .safetensors"
-    )
+    code = name.lower().endswith(_CARRIES_CODE)
     return (
-        f'"{excerpt(name)}" {reason}, and only .safetensors files are loaded. Put the model as '
-        f'.safetensors into {folder}, and write its name, for example "{better}.safetensors"'
+        f'"{excerpt(name)}" {"can run code" if code else "has not the right ending"}: only '
+        f".safetensors files are loaded. Put the model as one into {folder}, and write its name, "
+        f'for example "{better}.safetensors"'
     )
 
 

@@ -134,21 +134,14 @@ def _hint_fault(image: str) -> str:
 def _after_start(end: float, info: ValidationInfo) -> float:
     start = info.data.get("start", 0.0)
     if end <= start:
-        raise fault(
-            f"The ControlNet would end (at {end:g}) before it starts (at {start:g}). Write "
-            "start = 0.0 and end = 1.0 for the whole time."
-        )
+        raise fault(f"It would end before it starts, at {start:g}. Write start = 0.0, end = 1.0")
     return end
 
 
 def _few(loras: list[LoraTable], info: ValidationInfo) -> list[LoraTable]:
     limit = policy_of(info).max_loras
     if len(loras) > limit:
-        text = (
-            f"This is LoRA {limit + 1} of {len(loras)}, and a job has at most {limit}: more of "
-            "them blur each other and the memory. Remove some."
-        )
-        raise fault(text, limit)
+        raise fault(f"A job has at most {limit} LoRAs: more blur each other. Remove some.", limit)
     found = [lora.name for lora in loras]
     for place, name in enumerate(found):
         if name in found[:place]:
@@ -199,9 +192,7 @@ class PanelFile(BaseModel):
     ref: names.Ref = Field(default="", examples=["run-7/ch01/3"])
     priority: names.Priority = 0
     rerun: bool = Field(default=False, examples=[True])
-    prompt: names.SpokenText = Field(
-        examples=["spyke_plasma_v1, white cloak, leaping, rain"], description="say what to draw"
-    )
+    prompt: names.SpokenText = Field(examples=["spyke_plasma_v1, white cloak, leaping, rain"])
     negative: names.Text = Field(default="", examples=["blurry"])
     height: Side = 768  # Before the width, whose rule weighs both sides.
     width: Annotated[Side, AfterValidator(_fits)] = 512
@@ -209,18 +200,14 @@ class PanelFile(BaseModel):
     seeds: Annotated[
         Annotated[list[names.Seed], AfterValidator(_several)] | None, AfterValidator(_only_way)
     ] = Field(default=None, examples=[[1, 2]])
-    variations: Annotated[Variations | None, AfterValidator(_only_way)] = Field(
-        default=None, examples=[4]
-    )
+    variations: Annotated[Variations | None, AfterValidator(_only_way)] = Field(None, examples=[4])
     steps: Steps = 20
     cfg: Annotated[float, between("min_cfg", "max_cfg", "beyond it pictures burn out")] = 7.0
     sampler: Annotated[str, rule(_known_as("sampler", SAMPLERS, "euler"))] = "euler"
     scheduler: Annotated[str, rule(_known_as("scheduler", SCHEDULERS, "normal"))] = "normal"
     denoise: Annotated[float, between(0.0, 1.0, "1.0 draws from noise alone")] = 1.0
     clip_skip: names.ClipSkip = 1
-    checkpoint: names.Checkpoint = Field(
-        examples=[names.CHECKPOINT], description="which model draws, a file in models/checkpoints"
-    )
+    checkpoint: names.Checkpoint = Field(examples=[names.CHECKPOINT])
     vae: names.Vae = Field(
         examples=[names.VAE],
         description="never guessed: the one in a checkpoint often gives grey, washed-out pictures",
@@ -228,12 +215,10 @@ class PanelFile(BaseModel):
     workflow: Annotated[str, rule(_template_fault)] = "panel"
     quality: Literal["on", "off"] = "on"
     lora: Annotated[list[LoraTable], AfterValidator(_few)] = Field(
-        default=[],
-        description="[[lora]] in double brackets, below it name and strength, a block for each",
+        [], description="[[lora]] in double brackets, below it name and strength, a block for each"
     )
     controlnet: ControlNetTable | None = Field(
-        default=None,
-        description="[controlnet] in single brackets, at most one: a second does not fit in 16 GB",
+        None, description="[controlnet] in single brackets, at most one: 16 GB bear no second"
     )
 
     def asked(self, policy: Policy) -> Asked:

@@ -33,16 +33,14 @@ class Unreadable:
     outline: Outline | None = None
 
 
-_PLAIN = "Save it as plain text (TextEdit: Format > Make Plain Text, encoding UTF-8)"
+_PLAIN = (
+    "Save it as plain text (TextEdit: Format > Make Plain Text, encoding UTF-8), drop it again."
+)
 
 _DISGUISES: Mapping[bytes, str] = {
-    b"{\\rtf": f"This is a rich-text file (RTF), not plain text. {_PLAIN} and drop it again.",
-    b"\xef\xbb\xbf": (
-        "The file begins with a byte order mark (UTF-8 with BOM), which TOML does not allow. "
-        'Save it as "UTF-8" without BOM and drop it again.'
-    ),
-    b"\xff\xfe": f"This is UTF-16, and job files are UTF-8. {_PLAIN} and drop it again.",
-    b"\xfe\xff": f"This is UTF-16, and job files are UTF-8. {_PLAIN} and drop it again.",
+    b"{\\rtf": f"This is a rich-text file (RTF), not plain text. {_PLAIN}",
+    b"\xef\xbb\xbf": "TOML allows no byte order mark (BOM). Save it as UTF-8 without BOM.",
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), f"This is UTF-16; jobs are UTF-8. {_PLAIN}"),
     b"\x89PNG": "This is a picture (PNG), not a job. A hint image goes into poses/.",
     b"```": "The file begins with a Markdown fence. Remove the lines with ``` at both ends.",
     b"{": "This is JSON, not TOML. A job has no outer braces, and lines like: steps = 20",
@@ -65,7 +63,7 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
         text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as mistake:
         line = data.count(b"\n", 0, mistake.start) + 1
-        said = f"This line has bytes that are not UTF-8. {_PLAIN} and drop it again."
+        said = f"This line has bytes that are not UTF-8. {_PLAIN}"
         return Unreadable([Complaint(line, "", said)])
     tokens = tokens_of(text)
     if marks := _foreign_marks(tokens):
@@ -98,28 +96,25 @@ def _disguise_of(data: bytes) -> str:
         if bare.startswith(beginning):
             return sentence
     if b"\0" in data:
-        return f"This is UTF-16 or no text at all (it holds NUL bytes). {_PLAIN} and drop it again."
+        return f"This is UTF-16 or no text at all (it holds NUL bytes). {_PLAIN}"
     return ""
 
 
 def _foreign_marks(tokens: Sequence[Token]) -> Sequence[Complaint]:
     """Curly quotes and special blanks that stand where TOML wants plain ones; one a line."""
-    found: dict[int, Complaint] = {}
+    found: dict[int, str] = {}
     for token in tokens:
         if token.text in _CURLY:
-            text = (
+            said = (
                 f'The quote {token.text} is curly, and TOML knows straight ones only: type " '
                 "instead. (TextEdit: Edit > Substitutions > Smart Quotes turns them off.)"
             )
+            found.setdefault(token.line, said)
         elif token.text in _BLANK:
-            text = (
-                f"There is a special blank (U+{ord(token.text):04X}) here, as web pages have them. "
-                "Delete it and type an ordinary space."
-            )
-        else:
-            continue
-        found.setdefault(token.line, Complaint(token.line, "", text))
-    return list(found.values())
+            code = f"U+{ord(token.text):04X}"
+            said = f"There is a special blank ({code}) here. Delete it and type a plain space."
+            found.setdefault(token.line, said)
+    return [Complaint(line, "", said) for line, said in found.items()]
 
 
 _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
@@ -177,13 +172,10 @@ def _of_value(source: str) -> str:
                 .replace("{.}", value.replace(",", "."))
                 .replace("{0}", value.lstrip("0") or "0")
             )
-    if re.fullmatch(r"[^\W\d][^\"'\[\]{}=]*", value):
-        key = excerpt(key, limit=64)
-        return f'A text stands in double quotes. Write: {key} = "{excerpt(value)}"'
-    return (
-        f"The value {excerpt(value, limit=40)} is not TOML. Texts need double quotes around them, "
-        "numbers and true or false need none, and there is one key to a line."
-    )
+    said = "A text stands in double quotes, numbers and true or false in none, one key to a line."
+    if re.search(r"[\"'\[\]{}=]", value):
+        return f"The value {excerpt(value, limit=40)} is not TOML. {said}"
+    return f'{said} Write: {excerpt(key, limit=64)} = "{excerpt(value)}"'
 
 
 def _twice(key: str, first: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from daemon.core.jobs import Complaint
 from daemon.wire.text import excerpt
@@ -83,21 +83,24 @@ def tokens_of(text: str) -> Sequence[Token]:
 
 def excess(tokens: Sequence[Token]) -> Complaint | None:
     """The first place where the file goes beyond anything that a job needs; see the law above."""
-    depth = dots = 0
-    for token in tokens:
+    dots = 0
+    for token, depth in _with_depth(tokens):
+        dots = 0 if token.kind == "newline" else dots + (token.text == ".")
         if token.kind == "word" and len(token.text) > MAX_WORD:
-            return _endless(token)
-        match token.text:
-            case "\n":
-                dots = 0
-            case ".":
-                dots += 1
-            case "[" | "{":
-                depth += 1
-            case "]" | "}":
-                depth = max(0, depth - 1)
-        if dots > MAX_DOTS or depth > MAX_DEPTH:
-            return _nested(token.line, "dots in one line" if dots > MAX_DOTS else "brackets open")
+            text = (
+                f"{excerpt(token.text, limit=24)} is {len(token.text)} characters long, and no "
+                f"number or key is longer than {MAX_WORD}. A text stands between double quotes."
+            )
+        elif dots > MAX_DOTS or depth > MAX_DEPTH:
+            deep = (
+                f"{MAX_DEPTH} brackets open"
+                if depth > MAX_DEPTH
+                else f"{MAX_DOTS} dots in one line"
+            )
+            text = f"More than {deep}: no job needs that. Is a quote missing around a text?"
+        else:
+            continue
+        return Complaint(token.line, "", text)
     return None
 
 
@@ -147,15 +150,21 @@ def dotted(path: Path) -> str:
     return shown
 
 
-def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
-    """Runs of tokens between newlines that stand outside every bracket."""
-    statement: list[Token] = []
+def _with_depth(tokens: Sequence[Token]) -> Iterator[tuple[Token, int]]:
+    """Each token with the number of brackets that are open behind it."""
     depth = 0
     for token in tokens:
         if token.text in {"[", "{"}:
             depth += 1
         elif token.text in {"]", "}"}:
             depth = max(0, depth - 1)
+        yield token, depth
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Runs of tokens between newlines that stand outside every bracket."""
+    statement: list[Token] = []
+    for token, depth in _with_depth(tokens):
         if token.kind != "newline":
             statement.append(token)
         elif depth == 0 and statement:
@@ -167,9 +176,7 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 def _names(statement: Sequence[Token]) -> tuple[str, ...]:
     """The parts of a statement's dotted key or table name."""
-    body = [token for token in statement if token.kind != "newline"]
-    while body and body[0].text == "[":
-        body = body[1:]
+    body = dropwhile(lambda token: token.text in {"[", "\n"}, statement)
     named = takewhile(lambda token: token.text not in {"=", "]"}, body)
     return tuple(
         token.text.strip("\"'") if token.kind == "string" else token.text
@@ -189,22 +196,3 @@ def _entered(names: Sequence[str], counts: dict[Path, int], *, element: bool) ->
         if path in counts and (element or not last):
             path = (*path, counts[path])
     return path
-
-
-def _endless(token: Token) -> Complaint:
-    return Complaint(
-        token.line,
-        "",
-        f"{excerpt(token.text, limit=24)} is {len(token.text)} characters long, and no number or "
-        f"key of a job is longer than {MAX_WORD}. If it is text, put it between double quotes.",
-    )
-
-
-def _nested(line: int, what: str) -> Complaint:
-    limit = MAX_DOTS if what.startswith("dots") else MAX_DEPTH
-    return Complaint(
-        line,
-        "",
-        f"More than {limit} {what}: no job needs that, so the rest was not read. Is a quote "
-        "missing around a text?",
-    )

@@ -68,15 +68,7 @@ def _not_by_heart(steps: int | None, info: ValidationInfo) -> int | None:
 
 Steps = Annotated[int, between(1, "max_training_steps", "800 to 1200 are usual")]
 Accumulation = Annotated[int, between(1, "max_gradient_accumulation", "each makes a step longer")]
-LrScheduler = Literal[
-    "constant",
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "constant_with_warmup",
-    "adafactor",
-]
+Curve = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "adafactor"]
 
 
 class RegularizationTable(BaseModel):
@@ -106,33 +98,25 @@ class TrainFile(BaseModel):
     ref: names.Ref = Field(default="", examples=["run-7/spyke"])
     priority: names.Priority = 0
     rerun: bool = Field(default=False, examples=[True])
-    trigger: Annotated[str, rule(_trigger_fault)] = Field(
-        examples=["spyke_plasma_v1"], description="the word that will call the character"
-    )
+    trigger: Annotated[str, rule(_trigger_fault)] = Field(examples=["spyke_plasma_v1"])
     dataset: Annotated[str, rule(partial(names.path_fault, folder="the studio"))] = Field(
-        examples=["datasets/spyke"], description="the folder with pictures and .txt captions"
+        examples=["datasets/spyke"]
     )
-    checkpoint: names.Checkpoint = Field(
-        examples=[names.CHECKPOINT], description="a LoRA belongs to the model it was trained on"
-    )
-    vae: names.Vae = Field(examples=[names.VAE], description="it is never guessed")
+    checkpoint: names.Checkpoint = Field(examples=[names.CHECKPOINT])
+    vae: names.Vae = Field(examples=[names.VAE], description="never guessed")
     allow_overfit: bool = Field(default=False, examples=[True])  # The rule of steps asks for it.
-    steps: Annotated[Steps | None, AfterValidator(_not_by_heart)] = Field(
-        default=None, examples=[1000]
-    )
+    steps: Annotated[Steps | None, AfterValidator(_not_by_heart)] = Field(None, examples=[1000])
     network_dim: Annotated[int, between(1, 128, "16 is plenty for one character")] = 16
     network_alpha: Annotated[float, between(0.01, 128, "half of network_dim is usual")] = 8.0
     learning_rate: Annotated[float, between(1e-7, 1e-2, "above it training diverges")] = 1e-4
     optimizer: Literal["AdamW", "AdaFactor", "Lion", "Prodigy"] = Field(
         default="AdamW", description="8-bit and paged kinds are bitsandbytes, which is CUDA-only"
     )
-    lr_scheduler: LrScheduler = "cosine"
+    lr_scheduler: Curve = "cosine"
     gradient_accumulation: Accumulation = 1
     gradient_checkpointing: bool = True
     unet_only: bool = False
-    mixed_precision: Literal["no", "bf16"] = Field(
-        default="no", description="fp16 training needs a CUDA card"
-    )
+    mixed_precision: Literal["no", "bf16"] = Field("no", description="fp16 needs a CUDA card")
     save_every: Annotated[int, between(10, 5000, "a crash costs one")] = _MISSION.save_every_steps
     seed: names.Seed = 1
     clip_skip: names.ClipSkip = 1
