@@ -66,12 +66,11 @@ def checked(
         return model.model_validate(table, context=policy)
     except ValidationError as mistake:
         errors = mistake.errors(include_url=False)
-    found: list[Complaint] = []
-    for error in errors:
-        path: Path = (*error["loc"], *error.get("ctx", {}).get("at", ()))
-        text = _sentence(error, path, model, unknown)
-        found.append(Complaint(outline.line_of(path), dotted(path), text))
-    return found
+    places: list[Path] = [(*e["loc"], *e.get("ctx", {}).get("at", ())) for e in errors]
+    return [
+        Complaint(outline.line_of(path), dotted(path), _sentence(error, path, model, unknown))
+        for error, path in zip(errors, places, strict=True)
+    ]
 
 
 def fault(text: str, *at: str | int) -> PydanticCustomError:

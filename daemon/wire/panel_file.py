@@ -47,10 +47,8 @@ def _on_grid(side: int, info: ValidationInfo) -> int:
     if side == below:
         return side
     sides = [near for near in (below, below + policy.side_multiple) if near <= policy.max_side]
-    raise fault(
-        f"`{key}` is {side}, and sides are multiples of {policy.side_multiple} (one latent pixel). "
-        f"Write {' or '.join(f'{key} = {near}' for near in sides)}"
-    )
+    words = " or ".join(f"{key} = {near}" for near in sides)
+    raise fault(f"`{key}` is {side}; sides are multiples of {policy.side_multiple}. Write {words}")
 
 
 def _fits(width: int, info: ValidationInfo) -> int:
@@ -84,8 +82,8 @@ def _only_way(value: _Value, info: ValidationInfo) -> _Value:
     ways = [key for key in ("seed", "seeds", "variations") if info.data.get(key) is not None]
     if value is not None and ways:
         raise fault(
-            f"`{ways[0]}` and `{info.field_name}` say the same thing in two ways. Keep one: "
-            "seed = 421 for one picture, seeds = [1, 2] for these, variations = 4 for any four."
+            f"`{ways[0]}` and `{info.field_name}` say the same in two ways. Keep one: seed = 421 "
+            "for one picture, seeds = [1, 2] for these, variations = 4 for any four."
         )
     return value
 
@@ -154,12 +152,10 @@ Side = Annotated[
     between("min_side", "max_side", "a 16 GB Mac draws no more, and SD1.5 doubles figures beyond"),
     AfterValidator(_on_grid),
 ]
-Share = Annotated[float, between(0.0, 1.0, "a share of the steps")]
+Share = Annotated[float, between(0.0, 1.0, "0 is nothing, 1 is all of it")]
 Steps = Annotated[int, between("min_steps", "max_steps", "more cost time and change nothing seen")]
 Variations = Annotated[int, between(1, "max_pictures", "one job is one folder to look through")]
-NetStrength = Annotated[
-    float, between(0.0, "max_controlnet_strength", "0.75 already holds a pose firmly")
-]
+NetStrength = Annotated[float, between(0.0, "max_controlnet_strength", "0.75 is firm already")]
 
 
 class LoraTable(BaseModel):
@@ -205,7 +201,7 @@ class PanelFile(BaseModel):
     cfg: Annotated[float, between("min_cfg", "max_cfg", "beyond it pictures burn out")] = 7.0
     sampler: Annotated[str, rule(_known_as("sampler", SAMPLERS, "euler"))] = "euler"
     scheduler: Annotated[str, rule(_known_as("scheduler", SCHEDULERS, "normal"))] = "normal"
-    denoise: Annotated[float, between(0.0, 1.0, "1.0 draws from noise alone")] = 1.0
+    denoise: Share = 1.0
     clip_skip: names.ClipSkip = 1
     checkpoint: names.Checkpoint = Field(examples=[names.CHECKPOINT])
     vae: names.Vae = Field(

@@ -33,9 +33,7 @@ class Unreadable:
     outline: Outline | None = None
 
 
-_PLAIN = (
-    "Save it as plain text (TextEdit: Format > Make Plain Text, encoding UTF-8), drop it again."
-)
+_PLAIN = "Save it as plain text (TextEdit: Format > Make Plain Text, UTF-8) and drop it again."
 
 _DISGUISES: Mapping[bytes, str] = {
     b"{\\rtf": f"This is a rich-text file (RTF), not plain text. {_PLAIN}",
@@ -54,8 +52,7 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
     """The file as a table. Lines end in ``\\n`` or ``\\r\\n``; a lone ``\\r`` is no end in TOML."""
     if len(data) > max_bytes:
         return _whole_file(
-            f"The file has {len(data)} bytes, and at most {max_bytes} are read: it names pictures "
-            "and models, it does not hold them. Shorten it, or make several jobs."
+            f"The file has {len(data)} bytes, and at most {max_bytes} are read. Shorten it."
         )
     if sentence := _disguise_of(data):
         return _whole_file(sentence)
@@ -63,8 +60,7 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
         text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as mistake:
         line = data.count(b"\n", 0, mistake.start) + 1
-        said = f"This line has bytes that are not UTF-8. {_PLAIN}"
-        return Unreadable([Complaint(line, "", said)])
+        return _whole_file(f"This line has bytes that are not UTF-8. {_PLAIN}", line)
     tokens = tokens_of(text)
     if marks := _foreign_marks(tokens):
         return Unreadable(marks, text)
@@ -80,24 +76,18 @@ def read_toml(data: bytes, *, max_bytes: int) -> Document | Unreadable:
         return _whole_file("The file is nested or numbered beyond what a TOML reader can take.")
 
 
-def _whole_file(text: str) -> Unreadable:
-    return Unreadable([Complaint(0, "", text)])
+def _whole_file(text: str, line: int = 0) -> Unreadable:
+    return Unreadable([Complaint(line, "", text)])
 
 
 def _disguise_of(data: bytes) -> str:
     """What the bytes are instead of a TOML text, as a sentence; '' when nothing shows."""
     bare = data.strip()
     if not bare:
-        return (
-            "The file is empty. A program that writes it should do so under a name that begins "
-            "with a dot, and rename it when it is whole."
-        )
-    for beginning, sentence in _DISGUISES.items():
-        if bare.startswith(beginning):
-            return sentence
-    if b"\0" in data:
+        return "The file is empty. A program writes it under a dot-name and renames it when whole."
+    if b"\0" in data and not bare.startswith(tuple(_DISGUISES)):
         return f"This is UTF-16 or no text at all (it holds NUL bytes). {_PLAIN}"
-    return ""
+    return next((said for start, said in _DISGUISES.items() if bare.startswith(start)), "")
 
 
 def _foreign_marks(tokens: Sequence[Token]) -> Sequence[Complaint]:
@@ -126,7 +116,6 @@ _SENTENCES: Mapping[str, str] = {
     "Expected ']": "A table's name is closed by as many ] as it has [.",
     "Unescaped '\\'": "A \\ in a text begins an escape. Write / in paths, and \\\\ for a real \\.",
     "Illegal character": "There is a control character in this line. Delete it.",
-    "Invalid date": "This is read as a date, and no key of a job is one. Put texts in quotes.",
     "Expected '=' after": "A line is `key = value`; the = is missing (a colon does not do).",
     "Invalid initial character": "No key can begin like this. A line is `key = value`.",
     "Invalid statement": "No line of TOML begins like this. A line is `key = value`.",
@@ -136,8 +125,8 @@ _SENTENCES: Mapping[str, str] = {
 _VALUES: Sequence[tuple[str, str]] = (
     ("(?i:true|yes)", "{} is written true in TOML, without capitals and without quotes."),
     ("(?i:false|no)", "{} is written false in TOML, without capitals and without quotes."),
-    (r"-?\d+,\d+", "{} has a decimal comma. Write a point: {.}"),
-    (r"0+\d+", "A number does not begin with 0 in TOML. Write {0}"),
+    (r"-?\d+,\d+", "{} has a decimal comma. Write a point, like 7.5"),
+    (r"0+\d+", "A number does not begin with 0 in TOML. Write {better}"),
     (r"-?\.\d+|-?\d+\.", "{} needs a digit on both sides of the point, like 0.7 or 7.0."),
     ('".*".+', "A \" inside a text ends it. Write \\\" for it, or put the text in ''' and '''."),
     ("", "There is no value after the =. Write one, or remove the line."),
@@ -167,11 +156,8 @@ def _of_value(source: str) -> str:
     key, _, value = (part.strip() for part in source.partition("#")[0].partition("="))
     for pattern, sentence in _VALUES:
         if re.fullmatch(pattern, value):
-            return (
-                sentence.replace("{}", excerpt(value))
-                .replace("{.}", value.replace(",", "."))
-                .replace("{0}", value.lstrip("0") or "0")
-            )
+            better = value.lstrip("0") or "0"
+            return sentence.replace("{}", excerpt(value)).replace("{better}", excerpt(better))
     said = "A text stands in double quotes, numbers and true or false in none, one key to a line."
     if re.search(r"[\"'\[\]{}=]", value):
         return f"The value {excerpt(value, limit=40)} is not TOML. {said}"
