@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import assert_never
 
@@ -31,6 +30,7 @@ from daemon.adapters.folder_watch import FolderWatch
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
 from daemon.adapters.host_folder import bind_host, own_host
+from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.rehearsal_process import RehearsalProcess
 from daemon.adapters.weights import ModelFolders, PropFolders
@@ -38,7 +38,7 @@ from daemon.core.commands import Command
 from daemon.core.decide import Studio
 from daemon.core.jobs import FileFacts
 from daemon.core.world import EngineName
-from daemon.errors import AskerError, PersonNeeded
+from daemon.errors import AskerError, NightpressError, PersonNeeded
 from daemon.ports import GpuLock, Renderer, Weights
 from daemon.settings import Settings, read_settings, resolved_engine
 from daemon.shell.intake import Intake
@@ -48,12 +48,7 @@ from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
 
-_LOG_BYTES = 4 * 2**20
-_LOGS_KEPT = 3
-_STUDIO_ID = re.compile(r"[0-9a-f]{12}")
 _DREW = re.compile(rb'"type":"attempt\.started","job":"[^"]*","attempt":[0-9]+,"engine":"comfyui"')
-# Their everyday news would be all that a log held.
-_CHATTY = ("httpx", "httpcore", "websockets", "watchdog", "asyncio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +90,20 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
     guard = Guard(folder / ".nightpress" / "guard")
     guard.take(since=instant_text(clock.now()))
     try:
-        _keep_log(folder / ".nightpress" / "logs")
-        home = _at_home(folder, environment)
-        asyncio.run(_serve(home, clock))
-    except PersonNeeded as error:
-        log.critical("%s", error)
-        raise
+        with kept_log(folder / ".nightpress" / "logs"):
+            _live(folder, environment, clock)
     finally:
         guard.give_back()
     return 0
+
+
+def _live(folder: Path, environment: Mapping[str, str], clock: SystemClock) -> None:
+    try:
+        asyncio.run(_serve(_at_home(folder, environment), clock))
+    except NightpressError as error:
+        # Whoever started it reads it on stderr; this is for whoever comes to look in the morning.
+        log.debug("ended: %s", error)
+        raise
 
 
 async def examine(home: Home, *, name: str, data: bytes) -> Command:
@@ -120,13 +120,13 @@ def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
     settings = _settings(folder, environment)
     host = _own_host(folder, environment) or ""
     engine = _engine(folder, settings, host)
-    return Home(folder, environment, settings, engine, _read_id(folder) or "0" * 12, host)
+    return Home(folder, environment, settings, engine, new_studio.read_id(folder) or "0" * 12, host)
 
 
 def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
     _settings(folder, environment)
-    if _read_id(folder) is None:
-        _write_id(folder)
+    if new_studio.read_id(folder) is None:
+        new_studio.write_id(folder, SystemEntropy().token()[:12])
     _bound_host(folder, environment)
     return at_home(folder, environment)
 
@@ -296,25 +296,6 @@ def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
     )
 
 
-def _read_id(folder: Path) -> str | None:
-    """The studio's id. Raises ``PersonNeeded`` for a file that holds no id."""
-    text = _text(folder / new_studio.STUDIO_ID)
-    if text is None:
-        return None
-    if not _STUDIO_ID.fullmatch(text.strip()):
-        raise PersonNeeded(
-            f"{folder / new_studio.STUDIO_ID} holds no studio id (12 hexadecimal digits). Seeds "
-            "and prompt ids derive from it: put the recorded one back (git log -p ledger/studio)."
-        )
-    return text.strip()
-
-
-def _write_id(folder: Path) -> None:
-    """An id for a studio that was made by hand; exclusive, since it is never to change."""
-    with (folder / new_studio.STUDIO_ID).open("x", encoding="ascii") as file:
-        file.write(SystemEntropy().token()[:12] + "\n")
-
-
 def _refuse_links(folder: Path) -> None:
     for name in ("inbox", "outbox", "ledger", ".nightpress"):
         if (folder / name).is_symlink():
@@ -322,20 +303,6 @@ def _refuse_links(folder: Path) -> None:
                 f"{folder / name} is a link. What is written there must stay in the studio: put a "
                 "folder in its place."
             )
-
-
-def _keep_log(folder: Path) -> None:
-    """Log to stderr, and to a file that is turned over."""
-    folder.mkdir(parents=True, exist_ok=True)
-    to_file = RotatingFileHandler(
-        folder / "daemon.log", maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
-    )
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_stderr = logging.StreamHandler()
-    to_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _say_hello(home: Home) -> None:

@@ -5,14 +5,16 @@ Law: nothing that is there is overwritten, and nothing is written before all of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.errors import AskerError
+from daemon.errors import AskerError, PersonNeeded
 from daemon.wire.text import visible
 
 FOLDERS = ("inbox", "outbox", "ledger", "workflows", "datasets", "poses")
 STUDIO_ID = "ledger/studio"
+_ID = re.compile(r"[0-9a-f]{12}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 SETTINGS = """\
@@ -84,6 +86,27 @@ def make_studio(folder: Path, *, studio: str) -> list[str]:
         else:
             (folder / path).write_bytes(data)
     return kept
+
+
+def read_id(folder: Path) -> str | None:
+    """A studio's id, None before it has one. Raises ``PersonNeeded`` for a file without one."""
+    path = folder / STUDIO_ID
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    if not _ID.fullmatch(text):
+        raise PersonNeeded(
+            f"{path} holds no studio id (12 hexadecimal digits). Seeds and prompt ids derive from "
+            "it: put the recorded one back (git log -p ledger/studio)."
+        )
+    return text
+
+
+def write_id(folder: Path, studio: str) -> None:
+    """Give a studio that was made by hand its id; exclusively, since it is never to change."""
+    with (folder / STUDIO_ID).open("x", encoding="ascii") as file:
+        file.write(f"{studio}\n")
 
 
 def _files(studio: str) -> Mapping[str, bytes]:

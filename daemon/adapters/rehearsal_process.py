@@ -14,15 +14,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.errors import WorldError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +56,12 @@ class RehearsalProcess:
         self._log = studio / ".nightpress" / "logs" / "rehearsal.log"
         self._step_s = step_s
         self._child: subprocess.Popen[bytes] | None = None
+        # Two that start it at once would start two.
+        self._turn = threading.Lock()
 
     async def ensure(self) -> str:
         """The URL of the running server, started if need be. Raises ``WorldError`` ENGINE_START."""
-        return await asyncio.to_thread(self._ensure)
+        return await asyncio.to_thread(self._in_turn, self._ensure)
 
     async def keep(self) -> None:
         """Start it again, on the port it had, whenever it is gone; until cancelled."""
@@ -65,13 +70,17 @@ class RehearsalProcess:
             try:
                 if not await asyncio.to_thread(self._lives):
                     log.warning("the rehearsal engine is gone; starting it again")
-                    await asyncio.to_thread(self._ensure)
+                    await self.ensure()
             except WorldError as error:
                 log.warning("%s", error.text)
 
     async def stop(self) -> None:
         """End it, unless it is drawing: then it goes on, to be rejoined at the next start."""
-        await asyncio.to_thread(self._stop)
+        await asyncio.to_thread(self._in_turn, self._stop)
+
+    def _in_turn(self, work: Callable[[], T]) -> T:
+        with self._turn:
+            return work()
 
     def _ensure(self) -> str:
         record = self._read_record()

@@ -1,0 +1,38 @@
+"""Touches the log: what a daemon says, on stderr and in a file of the studio, turned over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+_FILE_BYTES = 4 * 2**20
+_KEPT = 3
+# Of the libraries only warnings are kept: their everyday news would be all that a log held.
+_OURS = "daemon"
+
+
+@contextmanager
+def kept_log(folder: Path) -> Iterator[None]:
+    """Log to stderr, and to a file that is turned over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    to_file = RotatingFileHandler(
+        folder / "daemon.log", maxBytes=_FILE_BYTES, backupCount=_KEPT, encoding="utf-8"
+    )
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_file.setLevel(logging.DEBUG)
+    to_stderr = logging.StreamHandler()
+    to_stderr.setLevel(logging.INFO)
+    to_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    ours = logging.getLogger(_OURS)
+    ours.setLevel(logging.DEBUG)
+    try:
+        for handler in (to_file, to_stderr):
+            logging.getLogger().addHandler(handler)
+        yield
+    finally:
+        for handler in (to_file, to_stderr):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
