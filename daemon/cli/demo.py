@@ -143,5 +143,7 @@ def _where(studio: Path, *, took_s: float) -> None:
     ):
         say(f"  {name:<44} {about}")
     say()
-    say(f"`nightpress --studio {studio} log` tells what happened. The folder can be deleted.")
-    say("Your own: nightpress init DIR, then nightpress run in it.")
+    say("What happened, event by event (the folder can be deleted afterwards):")
+    say(f"  nightpress --studio {studio} log")
+    say("A studio of your own:")
+    say("  nightpress init DIR, then in it nightpress run")

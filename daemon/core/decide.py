@@ -45,7 +45,7 @@ from daemon.core.events import (
     PromptSent,
     ResultPublished,
 )
-from daemon.core.ids import derived_seed, job_id
+from daemon.core.ids import derived_seed, is_rehearsal, job_id
 from daemon.core.jobs import Complaint, Control, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
 from daemon.core.policy import Policy
 from daemon.core.state import Job, State, drop_of
@@ -174,8 +174,8 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
     file, asked = command.file, command.asked
     if drop_of(file) in state.answered:
         return []
-    twin = state.jobs.get(state.requests.get(file.sha256, JobId("")))
-    if twin is not None and not asked.rerun and twin.phase not in _RETRIABLE:
+    twin = _twin(state, file.sha256, studio)
+    if twin is not None and not asked.rerun:
         return [JobDuplicate(twin.id, file)]
     complaints = _complaints(state, command)
     if complaints:
@@ -195,6 +195,14 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
             warnings=asked.warnings,
         )
     ]
+
+
+def _twin(state: State, request_sha256: str, studio: Studio) -> Job | None:
+    """The job that has or will have the result of these bytes; a rehearsal is no print."""
+    twin = state.jobs.get(state.requests.get(request_sha256, JobId("")))
+    if twin is None or twin.phase in _RETRIABLE:
+        return None
+    return twin if is_rehearsal(twin.id) == studio.rehearsal else None
 
 
 def _complaints(state: State, command: Submit) -> tuple[Complaint, ...]:

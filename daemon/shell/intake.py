@@ -114,7 +114,7 @@ class Intake:
         try:
             blob = await self._disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
         except WorldError as error:
-            text = f"{path}: {error.text}. Paths are relative to the studio's folder."
+            text = f"{error.text}. Paths are relative to the studio's folder."
             return [Complaint(0, "controlnet.image", text)], ""
         if not blob.complete or not blob.data.startswith(_PNG):
             limit = HINT_LIMIT_BYTES // 2**20

@@ -31,11 +31,12 @@ from daemon.core.world import EngineName
 from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.craft.limits import complaints
 from daemon.craft.picture import judge
-from daemon.errors import AskerError, EngineError, WorldError
+from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk, Pixels, Renderer, Weights
 from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
 from daemon.shell.intake import HINT_LIMIT_BYTES, HINTS, Pattern, model_facts, read_pattern
 from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
+from daemon.shell.patience import GivenUp, Patience
 from daemon.shell.progress import Progress
 from daemon.wire.making import Making, engine_of, hint_name, models_of
 from daemon.wire.places import Places, portable_text
@@ -133,8 +134,8 @@ class Performer:
             ended = await self._draw_all(job)
         except AskerError as error:
             ended = Ended(Outcome.FAILED, "TEMPLATE", str(error))
-        except EngineError as error:
-            ended = Ended(Outcome.LOST, error.code, error.text)
+        except GivenUp as error:
+            ended = Ended(error.outcome, error.code, error.text)
         except WorldError as error:
             stopped = error.code in _WAIT_FOR_ROOM
             ended = Ended(Outcome.STOPPED if stopped else Outcome.FAILED, error.code, error.text)
@@ -169,7 +170,10 @@ class Performer:
         name = hint_name(spec.controlnet.sha256)
         path = f"{job_folder(job.id)}/{name}"
         blob = await self._tools.disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
-        return await renderer.upload(name=f"nightpress-{name}", data=blob.data)
+        patience = Patience(self._policy)
+        return await patience.ask(
+            lambda: renderer.upload(name=f"nightpress-{name}", data=blob.data)
+        )
 
     async def _draw_one(self, sheet: Sheet, image: int) -> Ended | None:
         """Draw, look at and stage one picture; None when it is there and good."""

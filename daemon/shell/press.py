@@ -6,13 +6,15 @@ Law: it knows ports only, so the simulator runs this very code. Starting after a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.core.commands import Observe, ReportIncident, Start, Stop
+from daemon.core.commands import Command, Observe, ReportIncident, Start, Stop
 from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, World
+from daemon.errors import WorldError
 from daemon.ports import Alarm, Clock, Disk, GpuLock, Pixels, Renderer, Weights
 from daemon.shell.board import Board
 from daemon.shell.engine_watch import EngineWatch
@@ -31,6 +33,7 @@ ENGINE_MISSING = (
     "itself. Set COMFYUI_BASE_PATH or [comfyui] url and start the daemon again."
 )
 _STOP_S = 5.0
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +108,19 @@ class Press:
         for key, number in numbers.items():
             loaded.state.numbers[key] = max(number, loaded.state.numbers.get(key, 0))
         crew = self._crew = _crew(ports, setup, ledger, loaded.state)
-        crew.loop.tell(_start(setup, loaded.torn))
-        for text in damaged:
-            crew.loop.tell(ReportIncident("FOREIGN_LEDGER", text))
         ports.alarm.every(setup.tick_s, crew.loop.wake)
         await crew.performer.sweep()
-        await self._serve(crew)
+        told: list[Command] = [_start(setup, loaded.torn)]
+        told += [ReportIncident("FOREIGN_LEDGER", text) for text in damaged]
+        await self._serve(crew, told)
 
-    async def _serve(self, crew: Crew) -> None:
+    async def _serve(self, crew: Crew, told: Sequence[Command]) -> None:
         tasks = [
             asyncio.ensure_future(work)
             for work in (
                 crew.loop.run(crew.performer.perform),
                 crew.watch.run(),
-                crew.inbox.run(rescan_s=self._setup.rescan_s),
+                _open(crew, told, rescan_s=self._setup.rescan_s),
                 crew.board.run(),
             )
         ]
@@ -137,6 +139,18 @@ class Press:
         for error in ended:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+
+async def _open(crew: Crew, told: Sequence[Command], *, rescan_s: float) -> None:
+    """Say that the daemon is up, on a full disk as often as it takes; then open the inbox."""
+    for command in told:
+        while True:
+            try:
+                await crew.loop.ask(command)
+                break
+            except WorldError:
+                await asyncio.sleep(_AGAIN_S)
+    await crew.inbox.run(rescan_s=rescan_s)
 
 
 async def _say_stopped(crew: Crew) -> None:

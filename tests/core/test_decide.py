@@ -526,3 +526,11 @@ def test_what_is_told_is_written_down(command: Command, event: Event) -> None:
 
 def test_the_world_is_looked_at_and_not_recorded() -> None:
     assert decide(State(), Observe(DOWN), STUDIO) == []
+
+
+def test_a_rehearsed_file_is_no_duplicate_once_the_studio_prints_for_real() -> None:
+    desk = Desk()
+    desk.world = replace(desk.world, engine="rehearsal")
+    desk.do(panel())
+    printing = decide(desk.state, panel(inode=2), Studio("studio", rehearsal=False))
+    assert [event.type for event in printing] == ["job.accepted"]
