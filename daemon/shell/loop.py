@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from daemon.core import admission
 from daemon.core.commands import Command, Observe, Reject, ReportIncident, Submit
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event, JobAccepted, JobRejected
 from daemon.core.jobs import JobId
-from daemon.core.plan import Effect, RunAttempt, plan
+from daemon.core.plan import Effect, PublishResult, RunAttempt, StopAttempt, plan
 from daemon.core.policy import Policy
 from daemon.core.state import Drop, State, apply, drop_of
 from daemon.core.world import World
@@ -230,11 +231,26 @@ class Loop:
             self._failed.discard(effect)
         elif effect not in self._failed:
             self._failed.add(effect)
-            log.error("%s: %r", effect, error, exc_info=error)
-            text = f"{type(effect).__name__} of {effect.job} is tried again every second: {error}"
+            # What the world refuses is a sentence; only a mistake of ours needs its traceback.
+            traced = None if isinstance(error, WorldError) else error
+            text = f"{_doing(effect)} {effect.job} is tried again every second: {error}"
+            log.error("%s", text, exc_info=traced)
             self.tell(ReportIncident("EFFECT_FAILED", text[:_TEXT_CHARS]))
 
     async def _end_tasks(self) -> None:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _doing(effect: Effect) -> str:
+    """What an effect is called in a sentence."""
+    match effect:
+        case RunAttempt():
+            return "Drawing"
+        case StopAttempt():
+            return "Stopping"
+        case PublishResult():
+            return "Publishing"
+        case _:
+            assert_never(effect)

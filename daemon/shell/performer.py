@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from daemon.core.commands import (
@@ -259,10 +260,18 @@ class Performer:
         return Ended(Outcome.FAILED, verdict.code, verdict.text)
 
     async def _stop(self, job: Job) -> None:
-        if self._tools.renderer is not None:
-            for image in job.images.values():
-                await self._tools.renderer.interrupt(image.prompt_id)
+        try:
+            await self._interrupt(job)
+        except GivenUp as error:
+            # A server that was away for so long comes back restarted, without our prompt.
+            log.warning("%s is cancelled without the engine: %s", job.id, error.text)
         await self._ask(ReportEnded(job.id, job.attempt, Outcome.CANCELLED, "CANCELLED"))
+
+    async def _interrupt(self, job: Job) -> None:
+        renderer, patience = self._tools.renderer, Patience(self._policy)
+        if renderer is not None:
+            for image in job.images.values():
+                await patience.ask(partial(renderer.interrupt, image.prompt_id))
 
     async def _publish(self, job: Job) -> None:
         try:

@@ -94,6 +94,8 @@ def sentence(job: Job) -> str:
             return "It waits for its turn."
         case Phase.HELD:
             return "It is held."
+        case Phase.RUNNING if job.cancelling:
+            return "It is being cancelled: what the engine draws of it is stopped."
         case Phase.RUNNING:
             return f"Attempt {job.attempt} is being drawn."
         case Phase.PUBLISHING:

@@ -53,6 +53,12 @@ def test_every_phase_has_a_sentence_of_its_own(phase: Phase) -> None:
     assert sentence(replace(job(phase=phase), text="Why.")) == "Why."
 
 
+def test_who_cancels_what_runs_reads_that_it_is_being_stopped() -> None:
+    running = job(phase=Phase.RUNNING)
+    assert sentence(running) == "Attempt 1 is being drawn."
+    assert "being cancelled" in sentence(replace(running, cancelling=True))
+
+
 def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> None:
     failed = replace(job(phase=Phase.FAILED), code="BLACK_OR_GRAY", text="All black.")
     status = tomllib.loads(job_status_toml(failed).decode())

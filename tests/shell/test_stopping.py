@@ -1,0 +1,81 @@
+"""The performer takes back what a cancelled attempt has sent, also from an engine that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from daemon.core.commands import Command, ReportEnded
+from daemon.core.jobs import ModelFacts, Outcome, Phase
+from daemon.core.plan import StopAttempt
+from daemon.core.policy import Policy
+from daemon.core.state import Image, State
+from daemon.craft.picture import PictureStats
+from daemon.shell.outbox import Outbox
+from daemon.shell.performer import Performer, Tools
+from daemon.shell.progress import Progress
+from tests.examples import job
+from tests.fakes import MemoryDisk
+from tests.shell.engine_fake import FakeEngine, Sent
+from tests.virtual_time import run
+
+PROMPT = "0f0f0f0f-0000-0000-0000-000000000000"
+CANCELLED = replace(job(phase=Phase.RUNNING), cancelling=True, images={1: Image(PROMPT)})
+
+
+class Untouched:
+    """``ports.Pixels`` and ``ports.Weights``, of which stopping asks nothing."""
+
+    async def measure(self, png: bytes) -> PictureStats:
+        raise AssertionError("no picture is looked at")
+
+    async def facts(self, *, role: str, name: str) -> ModelFacts:
+        raise AssertionError("no model is asked for")
+
+
+def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
+    """What is reported of a cancelled attempt, and after how many seconds."""
+    reports: list[Command] = []
+
+    async def ask(command: Command) -> None:
+        reports.append(command)
+
+    async def story() -> float:
+        disk = MemoryDisk()
+        performer = Performer(
+            tools=Tools(disk, engine, Untouched(), Untouched()),
+            studio="s",
+            engine="comfyui",
+            places={},
+            policy=Policy(),
+            outbox=Outbox(disk, host="mac"),
+            state=lambda: State(jobs={CANCELLED.id: CANCELLED}),
+            ask=ask,
+            progress=Progress(),
+        )
+        await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
+        return asyncio.get_running_loop().time()
+
+    return reports, run(story())
+
+
+def test_a_prompt_of_a_cancelled_attempt_is_interrupted_and_that_is_reported() -> None:
+    """N6.3"""
+    engine = FakeEngine(prompts={PROMPT: Sent({}, "client1", 0.0)})
+    reports, took_s = stopped(engine)
+    assert engine.calls == [f"interrupt {PROMPT}"]
+    assert reports == [ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED")]
+    assert took_s < 1
+
+
+@pytest.mark.parametrize(("away_s", "at_most_s"), [(20.0, 23.0), (1e9, 63.0)])
+def test_cancelling_waits_for_an_engine_that_is_away_but_not_for_ever(
+    away_s: float, at_most_s: float
+) -> None:
+    """N5.1: a server that stays away has forgotten the prompt; the job is cancelled all the same"""
+    engine = FakeEngine(gone=[(0.0, away_s)])
+    reports, took_s = stopped(engine)
+    assert reports == [ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED")]
+    assert min(away_s, 60.0) <= took_s < at_most_s
