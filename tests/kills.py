@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from tests.process import RealStudio, end
+from tests.real.engine import posted
 
 FINISH_S = 300.0
 REHEARSED = """\
@@ -61,16 +62,27 @@ class Tally:
 
 
 class Night:
-    """One studio, its engine's folder of outputs, and the chance that chooses the moments.
+    """One studio, its engine, and the chance that chooses the moments.
 
     ``panel`` is the text of a job file with ``{seed}`` in it; a daemon lives ``longest_s`` at most.
+    ``output`` is the engine's folder of pictures. ``posted`` is how many prompts the engine says
+    that it was sent since the night began: one sent twice is answered from its cache, leaves no
+    second picture, and shows in nothing else.
     """
 
     def __init__(
-        self, studio: RealStudio, *, output: Path, panel: str, longest_s: float, chance: Random
+        self,
+        studio: RealStudio,
+        *,
+        output: Path,
+        posted: Callable[[], int],
+        panel: str,
+        longest_s: float,
+        chance: Random,
     ) -> None:
         self._studio = studio
         self._output = output
+        self._posted = posted
         self._panel = panel
         self._longest_s = longest_s
         self._chance = chance
@@ -120,6 +132,7 @@ class Night:
                 assert child.poll() is None, (self._studio.root / "stderr.txt").read_text()[-2000:]
                 assert monotonic() < deadline_s, self._studio.status()
                 sleep(0.1)
+            assert self._posted() == len(self._dropped)
             end(child)
             assert child.returncode == 0
 
@@ -168,6 +181,24 @@ class Night:
             left = [path.name for path in (root / folder).glob("*") if path.name != "README.md"]
             assert left == [], folder
         _gone(self._sessions)
+
+
+def rehearsal_night(studio: RealStudio, chance: Random) -> Night:
+    """A night with the rehearsal engine, which the first daemon starts and none ends."""
+    private = studio.root / ".nightpress"
+
+    def count() -> int:
+        record = json.loads((private / "rehearsal.json").read_text())
+        return posted(f"http://127.0.0.1:{record['port']}")
+
+    return Night(
+        studio,
+        output=private / "rehearsal" / "output",
+        posted=count,
+        panel=REHEARSED,
+        longest_s=4.0,
+        chance=chance,
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.kills import REHEARSED, Night
+from tests.kills import rehearsal_night
 from tests.process import RealStudio
 
 pytestmark = pytest.mark.realprocess
@@ -23,6 +23,4 @@ def studio(tmp_path: Path) -> Iterator[RealStudio]:
 
 def test_three_kills_at_odd_moments_cost_no_panel_and_draw_none_twice(studio: RealStudio) -> None:
     """A2.9"""
-    output = studio.root / ".nightpress" / "rehearsal" / "output"
-    night = Night(studio, output=output, panel=REHEARSED, longest_s=4.0, chance=Random(11))
-    assert night.tell(times=3).kills == 3
+    assert rehearsal_night(studio, Random(11)).tell(times=3).kills == 3
