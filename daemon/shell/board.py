@@ -11,7 +11,17 @@ import asyncio
 import logging
 from collections import deque
 
-from daemon.core.events import Entry, Incident
+from daemon.core.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Entry,
+    Event,
+    Incident,
+    JobAccepted,
+    JobEnded,
+    JobHeld,
+    JobRejected,
+)
 from daemon.core.jobs import JobId
 from daemon.errors import WorldError
 from daemon.ports import Clock, Disk
@@ -20,6 +30,7 @@ from daemon.shell.loop import Believed, Loop
 from daemon.shell.outbox import Outbox
 from daemon.shell.progress import Progress
 from daemon.wire.status import INCIDENTS_SHOWN, DaemonFacts, Notice, status_document
+from daemon.wire.text import visible
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +135,8 @@ class Board:
 
     def _note(self, entry: Entry) -> None:
         event = entry.event
+        if news := _news(event):
+            log.info("%s", visible(news))
         if isinstance(event, Incident):
             self._incidents.append(Notice(entry.at, event.code, event.text))
         job = JobId(getattr(event, "job", ""))
@@ -142,3 +155,24 @@ class Board:
             return int(blob.data)
         except (WorldError, ValueError):
             return 0
+
+
+def _news(event: Event) -> str:
+    """What somebody who watches the daemon's terminal wants to hear of; '' for the rest."""
+    match event:
+        case JobAccepted(job=job, file=file):
+            return f"{job}: accepted, from {file.name}"
+        case JobRejected(name=name):
+            return f"{name}: refused; the answer is in outbox/rejected/"
+        case JobHeld(job=job, code=code, text=text):
+            return f"{job}: held, {code}: {text}"
+        case AttemptStarted(job=job, attempt=attempt):
+            return f"{job}: attempt {attempt}"
+        case AttemptEnded(job=job, code=code, evidence=text) if code:
+            return f"{job}: {event.outcome}, {code}: {text}"
+        case JobEnded(job=job, phase=phase):
+            return f"{job}: {phase}"
+        case Incident(code=code, text=text):
+            return f"{code}: {text}"
+        case _:
+            return ""
