@@ -33,7 +33,7 @@ from daemon.adapters.host_folder import bind_host, own_host
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.rehearsal_process import RehearsalProcess
-from daemon.adapters.weights import ModelFolders, PropFolders
+from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.decide import Studio
 from daemon.core.jobs import FileFacts
@@ -209,7 +209,7 @@ async def _renderer(home: Home, stack: AsyncExitStack) -> Renderer | None:
 def _weights(home: Home) -> Weights:
     cache = home.private / "weights.json"
     if home.engine == "rehearsal" or not home.settings.base_path:
-        return PropFolders(home.private / "rehearsal", cache)
+        return ModelFolders(home.private / "rehearsal", cache, props=True)
     return ModelFolders(Path(home.settings.base_path), cache)
 
 

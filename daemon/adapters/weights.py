@@ -12,23 +12,21 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import stat
+import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from daemon.core.jobs import ModelFacts
 from daemon.errors import WorldError
-from daemon.wire.tensor_header import (
-    PREFIX_BYTES,
-    HeaderWrong,
-    header_bytes,
-    read_header,
-    spell,
-)
 from daemon.wire.text import visible
 
 _log = logging.getLogger(__name__)
@@ -43,112 +41,12 @@ _FOLDERS: Mapping[str, str] = {
 }
 # Formats that are pickled Python: loading one runs whatever code its author put in.
 _PICKLED = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
-_CHUNK_BYTES = 2**22
-_MAX_NAMES = 5_000
 _MAX_FOLDERS = 500
 _MAX_KNOWN = 2_000
 
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What one look at a file found out."""
-
-    sha256: str
-    dtype: str
-
-
-class ModelFolders:
-    """Implements ``ports.Weights`` for ``base_path``/models, as ComfyUI lays it out.
-
-    Links to files and folders are followed, as ComfyUI follows them; names never lead out by
-    themselves. Hashes are kept in ``cache_path``, a file that may be deleted at any time.
-    """
-
-    def __init__(self, base_path: Path, cache_path: Path) -> None:
-        self._models = base_path / "models"
-        self._cache = _Cache(cache_path)
-
-    async def facts(self, *, role: str, name: str) -> ModelFacts:
-        """Raises ``WorldError`` MODEL_MISSING, MODEL_BROKEN or MODEL_FORBIDDEN, in sentences.
-
-        ``role``: checkpoint, vae, lora, controlnet or embedding; ``name`` relative to its folder.
-        """
-        return await asyncio.to_thread(self._facts, role, name)
-
-    async def names(self, *, role: str) -> Sequence[str]:
-        """The .safetensors files of a role in order, relative to its folder; empty without one."""
-        return await asyncio.to_thread(self._names, role)
-
-    def _facts(self, role: str, name: str) -> ModelFacts:
-        check_name(role, name)
-        path = self._models / _FOLDERS[role] / name
-        if not _is_spelled_so(path, depth=len(name.split("/"))):
-            raise WorldError("MODEL_MISSING", self._missing(role, name))
-        with _told(role, name), _opened(path) as fd:
-            facts = os.fstat(fd)
-            if not stat.S_ISREG(facts.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            known = self._cache.look_up(fd, facts)
-        return ModelFacts(role, name, known.sha256, facts.st_size, known.dtype)
-
-    def _names(self, role: str) -> Sequence[str]:
-        root = self._models / _FOLDERS[role]
-        found: list[str] = []
-        for count, (folder, folders, files) in enumerate(os.walk(root, followlinks=True)):
-            # Links can lead in circles; no collection is as large as this.
-            if count >= _MAX_FOLDERS or len(found) >= _MAX_NAMES:
-                break
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            here = Path(folder).relative_to(root)
-            found += [(here / name).as_posix() for name in files if name.endswith(".safetensors")]
-        return sorted(found)
-
-    def _missing(self, role: str, name: str) -> str:
-        where = f"$COMFYUI/models/{_FOLDERS[role]}"
-        names = self._names(role)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        if near:
-            hint = f"Nearest there: {', '.join(visible(each) for each in near)}."
-        elif names:
-            hint = f"None of the {len(names)} files there has a name like it."
-        else:
-            hint = "That folder holds no .safetensors file."
-        return f"{visible(name)} is not in {where}. {hint} Names are compared letter by letter."
-
-
-class PropFolders:
-    """Implements ``ports.Weights`` for the rehearsal: a model that is missing gets a stage prop.
-
-    A prop is a tiny valid file that says what it is; the same name always gives the same bytes.
-    ``base_path`` is the rehearsal engine's own folder, never a real ComfyUI's.
-    """
-
-    def __init__(self, base_path: Path, cache_path: Path) -> None:
-        self._models = base_path / "models"
-        self._folders = ModelFolders(base_path, cache_path)
-        self._stage = threading.Lock()
-
-    async def facts(self, *, role: str, name: str) -> ModelFacts:
-        """As ``ModelFolders.facts``, but nothing is ever missing."""
-        check_name(role, name)
-        await asyncio.to_thread(self._lay_out, role, name)
-        return await self._folders.facts(role=role, name=name)
-
-    def _lay_out(self, role: str, name: str) -> None:
-        path = self._models / _FOLDERS[role] / name
-        with self._stage, _told(role, name):
-            if not path.exists():
-                _write_whole(path, prop(role, name))
-
-
-def prop(role: str, name: str) -> bytes:
-    """The bytes of a stage prop: the tensors by which a loader tells this role, all zeros."""
-    tensors = dict.fromkeys(_PROPS[role], ("F16", 4))
-    return spell(tensors, metadata={"rehearsal": "prop", "role": role, "name": name})
-
-
 _VAE = ("decoder.conv_in.weight", "post_quant_conv.weight")
 _LORA_LAYER = "lora_unet_down_blocks_0_attentions_0_proj_in"
+# The tensors by which a loader tells a role.
 _PROPS: Mapping[str, Sequence[str]] = {
     "checkpoint": (
         "model.diffusion_model.input_blocks.0.0.weight",
@@ -165,10 +63,76 @@ _PROPS: Mapping[str, Sequence[str]] = {
 }
 
 
-def check_name(role: str, name: str) -> None:
-    """Raises ``WorldError`` MODEL_FORBIDDEN for a path that leads out or a format that is not
-    safetensors.
+class ModelFolders:
+    """Implements ``ports.Weights`` for ``base_path``/models, as ComfyUI lays it out.
+
+    Links to files and folders are followed, as ComfyUI follows them; names never lead out by
+    themselves. Hashes are kept in ``cache_path``, a file that may be deleted at any time. With
+    ``props`` nothing is ever missing: the rehearsal's own folder gets a stage prop instead.
     """
+
+    def __init__(self, base_path: Path, cache_path: Path, *, props: bool = False) -> None:
+        self._models = base_path / "models"
+        self._cache_path = cache_path
+        self._props = props
+        # Device, inode, size and mtime in ns -> SHA-256 and dtype.
+        self._known: dict[str, tuple[str, str]] | None = None
+        # One large file is hashed at a time: two would only make the drive seek.
+        self._turn = threading.Lock()
+
+    async def facts(self, *, role: str, name: str) -> ModelFacts:
+        """Raises ``WorldError`` MODEL_MISSING, MODEL_BROKEN or MODEL_FORBIDDEN, in sentences.
+
+        ``role``: checkpoint, vae, lora, controlnet or embedding; ``name`` relative to its folder.
+        """
+        return await asyncio.to_thread(self._facts, role, name)
+
+    def _facts(self, role: str, name: str) -> ModelFacts:
+        _check_name(role, name)
+        root = self._models / _FOLDERS[role]
+        with self._turn, _told(role, name):
+            if self._props and not (root / name).exists():
+                _write_whole(root / name, prop(role, name))
+            if not _is_spelled_so(root, name):
+                raise WorldError("MODEL_MISSING", _missing(root, name))
+            size, sha256, dtype = self._look_up(root / name)
+        return ModelFacts(role, name, sha256, size, dtype)
+
+    def _look_up(self, path: Path) -> tuple[int, str, str]:
+        """Size in bytes, SHA-256 and dtype; from memory when the file has not changed."""
+        if self._known is None:
+            self._known = _read_cache(self._cache_path)
+        key, size = _identity(path)
+        if key not in self._known:
+            if len(self._known) >= _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            found = _examine(path)
+            if _identity(path)[0] != key:
+                text = "it is being written to; wait until its download has ended"
+                raise OSError(errno.EBUSY, text)
+            self._known[key] = found
+            try:
+                _write_whole(self._cache_path, json.dumps(self._known).encode())
+            except OSError as error:
+                _log.warning("Hashes of models are not kept (%s); made again.", error.strerror)
+        return size, *self._known[key]
+
+
+def prop(role: str, name: str) -> bytes:
+    """A stage prop: a tiny valid file that says what it is; the same name gives the same bytes."""
+    header: dict[str, object] = {
+        "__metadata__": {"rehearsal": "prop", "role": role, "name": name},
+        **{
+            tensor: {"dtype": "F16", "shape": [4], "data_offsets": [8 * number, 8 * number + 8]}
+            for number, tensor in enumerate(_PROPS[role])
+        },
+    }
+    raw = json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + bytes(8 * len(_PROPS[role]))
+
+
+def _check_name(role: str, name: str) -> None:
+    """Raises ``WorldError`` MODEL_FORBIDDEN for a path that leads out or another format."""
     shown = visible(name)
     plain = all(part not in ("", ".", "..") for part in name.split("/"))
     if not plain or "\\" in name or not name.isprintable():
@@ -185,88 +149,64 @@ def check_name(role: str, name: str) -> None:
         raise WorldError("MODEL_FORBIDDEN", text)
 
 
-class _Cache:
-    """Facts of files by device, inode, size and mtime in ns, kept in one JSON file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, _Known] | None = None
-        # One large file is hashed at a time: two would only make the drive seek.
-        self._hashing = threading.Lock()
-
-    def look_up(self, fd: int, facts: os.stat_result) -> _Known:
-        """The facts of an open file, from memory when it has not changed. Raises
-        ``HeaderWrong``.
-        """
-        key = f"{facts.st_dev}:{facts.st_ino}:{facts.st_size}:{facts.st_mtime_ns}"
-        with self._hashing:
-            if self._known is None:
-                self._known = _read_cache(self._path)
-            known = self._known.get(key)
-            if known is None:
-                known = _examine(fd, facts)
-                self._remember(key, known)
-        return known
-
-    def _remember(self, key: str, known: _Known) -> None:
-        assert self._known is not None, "it was read before"
-        self._known[key] = known
-        while len(self._known) > _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
-        text = json.dumps(
-            {key: [known.sha256, known.dtype] for key, known in self._known.items()}, indent=0
-        )
-        try:
-            _write_whole(self._path, text.encode())
-        except OSError as error:
-            _log.warning("Hashes of models are not kept (%s); they are made again.", error.strerror)
+def _is_spelled_so(root: Path, name: str) -> bool:
+    """Whether each part is there letter by letter: the engine compares names, while a Mac's disk
+    would open ``Anything.safetensors`` for ``anything.safetensors``.
+    """
+    path = root / name
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for part in (path, *path.parents[: name.count("/")]):
+            if part not in part.parent.iterdir():
+                return False
+        return True
+    return False
 
 
-def _read_cache(path: Path) -> dict[str, _Known]:
+def _missing(root: Path, name: str) -> str:
+    names = []
+    # Links can lead in circles; no collection has as many folders as this.
+    for folder, _, files in islice(os.walk(root, followlinks=True), _MAX_FOLDERS):
+        here = Path(folder).relative_to(root)
+        names += [(here / each).as_posix() for each in files if each.endswith(".safetensors")]
+    near = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.4)
+    if near:
+        hint = f"Nearest there: {', '.join(visible(each) for each in near)}."
+    elif names:
+        hint = f"None of the {len(names)} files there has a name like it."
+    else:
+        hint = "That folder holds no .safetensors file."
+    where = f"$COMFYUI/models/{root.name}"
+    return f"{visible(name)} is not in {where}. {hint} Names are compared letter by letter."
+
+
+def _read_cache(path: Path) -> dict[str, tuple[str, str]]:
     """What is kept; a cache that cannot be read is no loss but of time."""
     with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
         kept = json.loads(path.read_bytes())
-        return {key: _Known(str(sha256), str(dtype)) for key, (sha256, dtype) in kept.items()}
+        return {key: (str(sha256), str(dtype)) for key, (sha256, dtype) in kept.items()}
     return {}
 
 
-def _examine(fd: int, facts: os.stat_result) -> _Known:
-    """Check the header first, since that is cheap, then hash all of it."""
-    prefix = os.pread(fd, PREFIX_BYTES, 0)
-    length = header_bytes(prefix, file_bytes=facts.st_size)
-    header = read_header(os.pread(fd, length, PREFIX_BYTES), file_bytes=facts.st_size)
-    digest = hashlib.sha256()
-    offset = 0
-    while chunk := os.pread(fd, _CHUNK_BYTES, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-    now = os.fstat(fd)
-    if (now.st_size, now.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
-        raise OSError(errno.EBUSY, "it is being written to; wait until its download has ended")
-    return _Known(digest.hexdigest(), header.dtype)
+def _identity(path: Path) -> tuple[str, int]:
+    """Device, inode, size and mtime in ns, and the size alone. Raises ``OSError`` for no file."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    key = f"{facts.st_dev}:{facts.st_ino}:{facts.st_size}:{facts.st_mtime_ns}"
+    return key, facts.st_size
 
 
-def _is_spelled_so(path: Path, *, depth: int) -> bool:
-    """Whether the last ``depth`` parts are there letter by letter: the engine compares names, while
-    a Mac's disk would open ``Anything.safetensors`` for ``anything.safetensors``.
-    """
-    for _ in range(depth):
-        try:
-            if path.name not in (entry.name for entry in path.parent.iterdir()):
-                return False
-        except OSError:
-            return False
-        path = path.parent
-    return True
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _examine(path: Path) -> tuple[str, str]:
+    """SHA-256, and the dtype of most numbers. The header is checked first, since that is cheap."""
+    numbers: Counter[str] = Counter()
+    with safe_open(path, framework="numpy") as tensors:
+        for name in tensors.keys():  # noqa: SIM118  # The library's object is no mapping.
+            tensor = tensors.get_slice(name)
+            numbers[tensor.get_dtype()] += math.prod(tensor.get_shape())
+    if not numbers:
+        raise SafetensorError("it holds no tensors")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), numbers.most_common(1)[0][0]
 
 
 @contextmanager
@@ -274,10 +214,12 @@ def _told(role: str, name: str) -> Iterator[None]:
     shown = f"{visible(name)} in $COMFYUI/models/{_FOLDERS[role]}"
     try:
         yield
-    except HeaderWrong as wrong:
-        raise WorldError("MODEL_BROKEN", f"{shown} {wrong}. Download it again.") from wrong
+    except SafetensorError as error:
+        text = f"{shown} is cut short or damaged ({visible(str(error))}). Download it again."
+        raise WorldError("MODEL_BROKEN", text) from error
     except OSError as error:
-        raise WorldError("MODEL_BROKEN", f"{shown} cannot be read: {error.strerror}.") from error
+        said = error.strerror or str(error)
+        raise WorldError("MODEL_BROKEN", f"{shown} cannot be read: {said}.") from error
 
 
 def _write_whole(path: Path, data: bytes) -> None:

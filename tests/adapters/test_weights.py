@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
+import struct
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from daemon.adapters.weights import ModelFolders, PropFolders, prop
+from daemon.adapters.weights import ModelFolders, prop
 from daemon.core.jobs import ModelFacts
 from daemon.errors import WorldError
 from daemon.ports import Weights
 from daemon.rehearsal import weights as stage
-from daemon.wire.tensor_header import spell
 
-ANYTHING = spell({"a": ("F16", 100), "b": ("F32", 10)}, metadata={})
+
+def spelled(header: object, data: bytes = b"") -> bytes:
+    raw = json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + data
+
+
+def tensor(dtype: str, shape: list[int], begin: int, end: int) -> Mapping[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+ANYTHING = spelled(
+    {"a": tensor("F16", [100], 0, 200), "b": tensor("F32", [10], 200, 240)}, bytes(240)
+)
 
 
 @pytest.fixture
@@ -152,6 +166,30 @@ def test_a_download_that_was_cut_short_is_broken(
     assert (code, "is cut short" in text) == ("MODEL_BROKEN", True)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        ANYTHING + b"x",
+        b"PK\x03\x04" + b"x" * 60,
+        struct.pack("<Q", 9) + b"not json!",
+        struct.pack("<Q", 50_000) + b"[" * 50_000,
+        spelled([]),
+        spelled({"__metadata__": {}}),
+        spelled({"a\n\x1b[31m": 1}),
+        spelled({"a": tensor("F16", [4], 0, 6)}, bytes(6)),
+        spelled({"a": tensor("U8", [4], 4, 8)}, bytes(8)),
+        spelled({"a": tensor("U8", [4], 0, 4), "b": tensor("U8", [4], 2, 6)}, bytes(6)),
+    ],
+)
+def test_a_header_that_does_not_account_for_every_byte_is_not_believed(
+    base: Path, folders: ModelFolders, data: bytes
+) -> None:
+    """M2.2"""
+    put(base, "checkpoints/odd.safetensors", data)
+    code, text = refusal(folders, "odd.safetensors")
+    assert (code, text.isprintable()) == ("MODEL_BROKEN", True)
+
+
 def test_what_is_no_file_is_broken_and_nobody_waits_for_it(
     base: Path, folders: ModelFolders
 ) -> None:
@@ -169,7 +207,7 @@ def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(
     first = facts(folders, "anything-v5.safetensors")
     again = ModelFolders(base, base / "hashes.json")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", _must_not_be_read)
+        patch.setattr(hashlib, "file_digest", _must_not_be_read)
         assert facts(again, "anything-v5.safetensors") == first
     path = base / "models/checkpoints/anything-v5.safetensors"
     path.write_bytes(ANYTHING[:-1] + b"\x01")
@@ -193,14 +231,11 @@ def test_a_cache_that_cannot_be_written_costs_only_time(base: Path) -> None:
     assert facts(folders, "anything-v5.safetensors").dtype == "F16"
 
 
-def test_the_models_of_a_role_are_listed_in_order(base: Path, folders: ModelFolders) -> None:
-    put(base, "checkpoints/readme.txt", b"")
+def test_folders_that_lead_in_circles_are_looked_through_once(
+    base: Path, folders: ModelFolders
+) -> None:
     (base / "models/checkpoints/circle").symlink_to(base / "models/checkpoints")
-    names = asyncio.run(folders.names(role="checkpoint"))
-    assert [name for name in names if "circle" not in name] == [
-        "anything-v5.safetensors",
-        "sd15/dream.safetensors",
-    ]
+    assert "anything-v5.safetensors" in refusal(folders, "anythng-v5.safetensors")[1]
 
 
 # Props of the rehearsal
@@ -219,7 +254,7 @@ RECOGNISED: Mapping[str, object] = {
 def test_a_missing_model_gets_a_prop_that_the_rehearsal_takes_for_its_role(
     tmp_path: Path, role: str
 ) -> None:
-    props = PropFolders(tmp_path, tmp_path / "hashes.json")
+    props = ModelFolders(tmp_path, tmp_path / "hashes.json", props=True)
     found = facts(props, "sub/any.safetensors", role)
     (path,) = (tmp_path / "models").rglob("*.safetensors")
     header = stage.read_header(path)
@@ -237,7 +272,7 @@ def test_props_of_two_names_are_two_files_and_one_name_is_always_one(tmp_path: P
 
 def test_a_file_that_is_there_is_no_prop_and_names_are_judged_as_elsewhere(base: Path) -> None:
     """M4.1"""
-    props = PropFolders(base, base / "hashes.json")
+    props = ModelFolders(base, base / "hashes.json", props=True)
     assert facts(props, "anything-v5.safetensors").bytes == len(ANYTHING)
     assert refusal(props, "x.ckpt")[0] == "MODEL_FORBIDDEN"
     assert refusal(props, "../x.safetensors")[0] == "MODEL_FORBIDDEN"
@@ -245,7 +280,7 @@ def test_a_file_that_is_there_is_no_prop_and_names_are_judged_as_elsewhere(base:
 
 
 def test_props_asked_for_at_once_are_laid_out_whole(tmp_path: Path) -> None:
-    props = PropFolders(tmp_path, tmp_path / "hashes.json")
+    props = ModelFolders(tmp_path, tmp_path / "hashes.json", props=True)
 
     async def all_at_once() -> set[str]:
         asked = [props.facts(role="vae", name="v.safetensors") for _ in range(20)]
