@@ -192,7 +192,6 @@ def test_finders_dates_of_birth_and_icloud_mark_a_file_as_busy() -> None:
     assert is_busy(birthtime_s=-2082844800.0, flags=0)
     assert is_busy(birthtime_s=1_700_000_000.0, flags=0x4000_0000)
     assert not is_busy(birthtime_s=1_700_000_000.0, flags=0x20)
-    assert not is_busy(birthtime_s=None, flags=0)
 
 
 # Writing

@@ -30,8 +30,21 @@ class Flush:
 
     def file(self, fd: int) -> None:
         """Flush a file. Raises ``OSError``; the bytes are then in nobody's hands."""
-        if self._full_sync is None or not self._fully(fd, self._full_sync):
-            os.fsync(fd)
+        if self._full_sync is not None:
+            try:
+                fcntl.fcntl(fd, self._full_sync)
+            except OSError as error:
+                if error.errno not in _NOT_KNOWN:
+                    raise
+                self._full_sync = None
+                _log.warning(
+                    "The studio's volume cannot flush its drive's cache (%s): a power cut may cost"
+                    " the last seconds. Keep the studio on a local APFS volume.",
+                    error.strerror,
+                )
+            else:
+                return
+        os.fsync(fd)
 
     def folder(self, fd: int) -> None:
         """Flush a folder's names; volumes that keep no such thing apart are fine."""
@@ -40,21 +53,6 @@ class Flush:
         except OSError as error:
             if error.errno not in _NOT_KNOWN:
                 raise
-
-    def _fully(self, fd: int, command: int) -> bool:
-        try:
-            fcntl.fcntl(fd, command)
-        except OSError as error:
-            if error.errno not in _NOT_KNOWN:
-                raise
-            self._full_sync = None
-            _log.warning(
-                "The studio's volume cannot flush its drive's cache (%s): a power cut may cost the"
-                " last seconds. Keep the studio on a local APFS volume.",
-                error.strerror,
-            )
-            return False
-        return True
 
 
 def rename_new(from_fd: int, name: str, to_fd: int, new_name: str) -> bool:
@@ -87,10 +85,9 @@ def _link_new(from_fd: int, name: str, to_fd: int, new_name: str) -> bool:
 def _exclusive_rename() -> Callable[[int, bytes, int, bytes, int], int] | None:
     """The system's call for it; None where its C library has none (musl, old glibc)."""
     name = "renameatx_np" if sys.platform == "darwin" else "renameat2"
-    call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-    if call is None:
-        return None
     fd, path = ctypes.c_int, ctypes.c_char_p
-    call.argtypes = (fd, path, fd, path, ctypes.c_uint)
-    found: Callable[[int, bytes, int, bytes, int], int] = call
-    return found
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, fd, path, fd, path, ctypes.c_uint, use_errno=True)
+    try:
+        return kind((name, ctypes.CDLL(None)))
+    except AttributeError:
+        return None

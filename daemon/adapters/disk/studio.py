@@ -24,7 +24,8 @@ from daemon.ports import Blob, FileStat
 from daemon.wire.text import visible
 
 _CHUNK_BYTES = 2**20
-_NOT_THERE = (FileNotFoundError, NotADirectoryError)
+# What opening the ledger answers when something else is at its place, or nothing.
+_REPLACED = (errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)
 
 
 class StudioDisk:
@@ -42,47 +43,36 @@ class StudioDisk:
         self._pen = threading.Lock()
 
     async def list(self, folder: str) -> Sequence[FileStat]:
-        """Entries that go away meanwhile are left out. Raises OUTSIDE where a folder is a link."""
         return await asyncio.to_thread(self._list, folder)
 
     async def stat(self, path: str) -> FileStat | None:
-        """Facts of the entry itself, None when there is none."""
         return await asyncio.to_thread(self._stat, path)
 
     async def read(self, path: str, *, limit_bytes: int, owned: bool = False) -> Blob:
-        """At most ``limit_bytes`` of a regular file, as it was between two equal looks at it."""
         return await asyncio.to_thread(self._read, path, limit_bytes, owned)
 
     async def sha256(self, path: str) -> str:
-        """Of the whole file, hexadecimal. Raises as ``read`` does."""
         return await asyncio.to_thread(self._sha256, path)
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
-        """The whole file or nothing. Raises ``WorldError`` DISK_FULL or WRITE_FAILED."""
         await asyncio.to_thread(self._write, path, data, synced)
 
     async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
-        """Append to the very file that has this inode and size (0, 0: make it), and sync."""
         return await asyncio.to_thread(self._append, path, data, inode, size)
 
     async def cut(self, path: str, *, size: int) -> None:
-        """Cut a file and sync it. One that is shorter already is a bug of the caller."""
         await asyncio.to_thread(self._cut, path, size)
 
     async def move(self, path: str, to: str) -> None:
-        """Rename, replacing; synced."""
         await asyncio.to_thread(self._move, path, to, replacing=True)
 
     async def move_new(self, path: str, to: str) -> bool:
-        """Rename, synced, unless ``to`` exists: then False, and nothing has moved."""
         return await asyncio.to_thread(self._move, path, to, replacing=False)
 
     async def remove(self, path: str) -> None:
-        """Remove a file, a link, or a folder with all in it; not synced."""
         await asyncio.to_thread(self._remove, path)
 
     async def free_bytes(self) -> int:
-        """What an ordinary user may still write on the studio's volume."""
         with way.told("The studio's volume", "READ_FAILED"):
             volume = await asyncio.to_thread(os.statvfs, self._root)
         return volume.f_bavail * volume.f_frsize
@@ -93,26 +83,22 @@ class StudioDisk:
         above, name = way.parts_of(path)
         found = []
         with (
+            _if_there(),
             way.told(path, "READ_FAILED"),
-            suppress(*_NOT_THERE),
             way.folder(self._root, [*above, name]) as fd,
             os.scandir(fd) as entries,
         ):
             for entry in entries:
-                with suppress(FileNotFoundError):
-                    facts = entry.stat(follow_symlinks=False)
-                    found.append(way.facts_of(entry.name, facts))
+                with suppress(FileNotFoundError):  # It went away meanwhile.
+                    found.append(way.facts_of(entry.name, entry.stat(follow_symlinks=False)))
         return sorted(found, key=lambda item: item.name)
 
     def _stat(self, path: str) -> FileStat | None:
-        above, name = way.parts_of(path)
-        with (
-            way.told(path, "READ_FAILED"),
-            suppress(*_NOT_THERE),
-            way.folder(self._root, above) as folder,
-        ):
-            return way.facts_of(name, os.stat(name, dir_fd=folder, follow_symlinks=False))
-        return None
+        found: list[FileStat] = []
+        with _if_there(), self._at(path, "READ_FAILED") as (folder, name):
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            found.append(way.facts_of(name, facts))
+        return found[0] if found else None
 
     def _read(self, path: str, limit_bytes: int, owned: bool) -> Blob:
         with self._readable(path, owned=owned) as fd:
@@ -120,12 +106,9 @@ class StudioDisk:
             while left > 0 and (chunk := os.read(fd, min(left, _CHUNK_BYTES))):
                 parts.append(chunk)
                 left -= len(chunk)
-            facts = os.fstat(fd)
+            facts = way.facts_of(path.rpartition("/")[2], os.fstat(fd))
         data = b"".join(parts)
-        complete = len(data) <= limit_bytes
-        if complete and len(data) != facts.st_size:
-            raise WorldError("CHANGING", _changing(path))
-        return Blob(data[:limit_bytes], way.facts_of(path.rpartition("/")[2], facts), complete)
+        return Blob(data[:limit_bytes], facts, complete=len(data) <= limit_bytes)
 
     def _sha256(self, path: str) -> str:
         digest = hashlib.sha256()
@@ -137,10 +120,8 @@ class StudioDisk:
     @contextmanager
     def _readable(self, path: str, *, owned: bool) -> Iterator[int]:
         """An open regular file; raises CHANGING at the end when it was changed meanwhile."""
-        above, name = way.parts_of(path)
         with (
-            way.told(path, "READ_FAILED"),
-            way.folder(self._root, above) as folder,
+            self._at(path, "READ_FAILED") as (folder, name),
             way.opened(folder, name, way.READ) as fd,
         ):
             before = os.fstat(fd)
@@ -148,42 +129,32 @@ class StudioDisk:
             yield fd
             after = os.fstat(fd)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise WorldError("CHANGING", _changing(path))
+            text = f"{visible(path)} changed while it was read; try again when nothing writes to it"
+            raise WorldError("CHANGING", text)
 
     def _write(self, path: str, data: bytes, synced: bool) -> None:
-        above, name = way.parts_of(path)
-        with (
-            self._pen,
-            way.told(path, "WRITE_FAILED"),
-            way.folder(self._root, above, made=self._flush.folder) as folder,
-        ):
-            self._write_here(folder, name, data, synced=synced)
+        with self._pen, self._at(path, "WRITE_FAILED", made=True) as (folder, name):
+            temporary = f".{name}.tmp"
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)  # Left over from a crash.
+            try:
+                with way.opened(folder, temporary, way.NEW) as fd:
+                    _pour(fd, data)
+                    if synced:
+                        self._flush.file(fd)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
+                raise
             if synced:
                 self._flush.folder(folder)
 
-    def _write_here(self, folder: int, name: str, data: bytes, *, synced: bool) -> None:
-        temporary = f".{name}.tmp"
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)  # Left over from a crash.
-        try:
-            with way.opened(folder, temporary, way.NEW) as fd:
-                _pour(fd, data)
-                if synced:
-                    self._flush.file(fd)
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
-
     def _append(self, path: str, data: bytes, inode: int, size: int) -> FileStat:
-        above, name = way.parts_of(path)
         new = inode == 0
-        made = self._flush.folder if new else None
         with (
-            way.told(path, "WRITE_FAILED"),
             _unreplaced(path),
-            way.folder(self._root, above, made=made) as folder,
+            self._at(path, "WRITE_FAILED", made=new) as (folder, name),
             way.opened(folder, name, (way.NEW if new else way.CHANGE) | os.O_APPEND) as fd,
         ):
             now = os.fstat(fd)
@@ -192,7 +163,8 @@ class StudioDisk:
             if size == 0:
                 # Before its first bytes: who made it may have died before its name was on the
                 # drive, and everything that is appended later would hang on that name.
-                self._flush_or_stop(folder, path)
+                with _confirmed(path):
+                    self._flush.folder(folder)
             try:
                 _pour(fd, data)
             except OSError:
@@ -200,7 +172,8 @@ class StudioDisk:
                 if new:
                     os.unlink(name, dir_fd=folder)
                 raise
-            self._flush_or_stop(fd, path)
+            with _confirmed(path):
+                self._flush.file(fd)
             facts = os.fstat(fd)
             if facts.st_nlink == 0:
                 raise LedgerChanged(_replaced(path))  # Unlinked between our opening and writing.
@@ -215,23 +188,12 @@ class StudioDisk:
                 f"{path}: a write failed half-way and could not be taken back ({error.strerror})."
                 f" Its good bytes end at {size}; `nightpress verify` shows what is there."
             ) from error
-        self._flush_or_stop(fd, path)
-
-    def _flush_or_stop(self, fd: int, path: str) -> None:
-        """After a failed flush the system forgets the bytes and says so once: never try again."""
-        try:
-            self._flush.folder(fd) if stat.S_ISDIR(os.fstat(fd).st_mode) else self._flush.file(fd)
-        except OSError as error:
-            raise LedgerDamaged(
-                f"{path}: the drive did not confirm the last write ({error.strerror}), so nobody"
-                " knows what is on it. Check the drive, then run `nightpress verify`."
-            ) from error
+        with _confirmed(path):
+            self._flush.file(fd)
 
     def _cut(self, path: str, size: int) -> None:
-        above, name = way.parts_of(path)
         with (
-            way.told(path, "WRITE_FAILED"),
-            way.folder(self._root, above) as folder,
+            self._at(path, "WRITE_FAILED") as (folder, name),
             way.opened(folder, name, way.CHANGE) as fd,
         ):
             assert size <= os.fstat(fd).st_size, "a cut never makes a file longer"
@@ -239,14 +201,13 @@ class StudioDisk:
             self._flush.file(fd)
 
     def _move(self, path: str, to: str, *, replacing: bool) -> bool:
-        above, name = way.parts_of(path)
-        above_to, name_to = way.parts_of(to)
-        with way.told(path, "WRITE_FAILED"), way.folder(self._root, above) as here:
+        way.parts_of(to)  # A way out is refused before anything is looked for.
+        with self._at(path, "WRITE_FAILED") as (here, name):
             os.stat(name, dir_fd=here, follow_symlinks=False)  # Before folders are made for it.
-            with way.folder(self._root, above_to, made=self._flush.folder) as there:
+            with self._at(to, "WRITE_FAILED", made=True) as (there, new_name):
                 if replacing:
-                    os.rename(name, name_to, src_dir_fd=here, dst_dir_fd=there)
-                elif not rename_new(here, name, there, name_to):
+                    os.rename(name, new_name, src_dir_fd=here, dst_dir_fd=there)
+                elif not rename_new(here, name, there, new_name):
                     return False
                 # The new name first: a crash between the two may show both, never neither.
                 self._flush.folder(there)
@@ -254,27 +215,38 @@ class StudioDisk:
         return True
 
     def _remove(self, path: str) -> None:
-        above, name = way.parts_of(path)
-        with (
-            way.told(path, "WRITE_FAILED"),
-            suppress(*_NOT_THERE),
-            way.folder(self._root, above) as folder,
-        ):
-            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if stat.S_ISDIR(facts.st_mode):
+        with _if_there(), self._at(path, "WRITE_FAILED") as (folder, name):
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, dir_fd=folder)
             else:
                 os.unlink(name, dir_fd=folder)
+
+    @contextmanager
+    def _at(self, path: str, code: str, *, made: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder of a path, open, and the name in it; what goes wrong is a ``WorldError``.
+
+        With ``made``, missing folders are made, and flushed.
+        """
+        above, name = way.parts_of(path)
+        flush = self._flush.folder if made else None
+        with way.told(path, code), way.folder(self._root, above, made=flush) as folder:
+            yield folder, name
 
 
 def _pour(fd: int, data: bytes) -> None:
     """Write all; a disk that takes a part and then no more raises ``OSError`` (ENOSPC, EFBIG)."""
     left = memoryview(data)
     while left:
-        written = os.write(fd, left)
-        if written == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        left = left[written:]
+        left = left[os.write(fd, left) :]
+
+
+@contextmanager
+def _if_there() -> Iterator[None]:
+    try:
+        yield
+    except WorldError as error:
+        if error.code != "NOT_FOUND":
+            raise
 
 
 @contextmanager
@@ -282,11 +254,22 @@ def _unreplaced(path: str) -> Iterator[None]:
     """Whatever else is at the ledger's place, or nothing, is ``LedgerChanged``."""
     try:
         yield
-    except OSError as error:
-        there = (errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)
-        if error.errno in there:
+    except WorldError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _REPLACED:
             raise LedgerChanged(_replaced(path)) from error
         raise
+
+
+@contextmanager
+def _confirmed(path: str) -> Iterator[None]:
+    """After a failed flush the system forgets the bytes and says so once: never try again."""
+    try:
+        yield
+    except OSError as error:
+        raise LedgerDamaged(
+            f"{path}: the drive did not confirm the last write ({error.strerror}), so nobody"
+            " knows what is on it. Check the drive, then run `nightpress verify`."
+        ) from error
 
 
 def _replaced(path: str) -> str:
@@ -295,7 +278,3 @@ def _replaced(path: str) -> str:
         " (git checkout, stash or pull; an editor). Nothing was appended. Put back the file as it"
         " was, then start again; `nightpress verify` says whether it is whole."
     )
-
-
-def _changing(path: str) -> str:
-    return f"{visible(path)} changed while it was read; try again when nothing writes to it"

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 _NO_FILE = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR, errno.EOPNOTSUPP})
 
+_KINDS: Mapping[int, FileKind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+}
+
 # Finder gives a file that it is still copying a date of birth in 1904, 1946 or 1984.
 _FINDER_BUSY_BEFORE_S = 443_779_200
 # SF_DATALESS (macOS): the bytes are in iCloud, and reading them would wait for the network.
@@ -35,9 +41,7 @@ _DATALESS = 0x4000_0000
 
 
 def parts_of(path: str) -> tuple[Sequence[str], str]:
-    """The folders on the way and the last name. Raises ``WorldError`` OUTSIDE for ``..``, absolute
-    paths and the like.
-    """
+    """The folders on the way and the last name. Raises ``WorldError`` OUTSIDE for a ``..``."""
     parts = path.split("/")
     with suppress(UnicodeEncodeError):
         os.fsencode(path)
@@ -101,40 +105,36 @@ def told(path: str, code: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        shown = visible(path)
-        if error.errno in _GONE:
-            raise WorldError("NOT_FOUND", f"{shown} is not there") from error
-        if error.errno in _NO_FILE:
-            raise WorldError("NOT_A_FILE", f"{shown} is not a regular file") from error
-        if error.errno in _FULL:
-            text = f"{shown} could not be written: the disk is full; free some space"
-            raise WorldError("DISK_FULL", text) from error
         deed = "read" if code == "READ_FAILED" else "written"
-        raise WorldError(code, f"{shown} could not be {deed}: {error.strerror}") from error
+        why = f"could not be {deed}: {error.strerror}"
+        if error.errno in _GONE:
+            code, why = "NOT_FOUND", "is not there"
+        elif error.errno in _NO_FILE:
+            code, why = "NOT_A_FILE", "is not a regular file"
+        elif error.errno in _FULL:
+            code, why = "DISK_FULL", "could not be written: the disk is full; free some space"
+        raise WorldError(code, f"{visible(path)} {why}") from error
 
 
 def facts_of(name: str, facts: os.stat_result) -> FileStat:
     """The system's facts as the port's."""
-    # Other systems say other things by these two, or nothing.
-    mac = sys.platform == "darwin"
+    busy = False
+    if sys.platform == "darwin":  # Other systems say other things by these two, or nothing.
+        busy = is_busy(birthtime_s=facts.st_birthtime, flags=facts.st_flags)
     return FileStat(
         name=name,
-        kind=_kind(facts.st_mode),
+        kind=_KINDS.get(stat.S_IFMT(facts.st_mode), "other"),
         inode=facts.st_ino,
         mtime_ns=facts.st_mtime_ns,
         size=facts.st_size,
         links=facts.st_nlink,
-        busy=mac
-        and is_busy(
-            birthtime_s=getattr(facts, "st_birthtime", None), flags=getattr(facts, "st_flags", 0)
-        ),
+        busy=busy,
     )
 
 
-def is_busy(*, birthtime_s: float | None, flags: int) -> bool:
+def is_busy(*, birthtime_s: float, flags: int) -> bool:
     """Whether Finder is still copying a file, or its bytes are not on this disk (macOS)."""
-    copying = birthtime_s is not None and birthtime_s <= _FINDER_BUSY_BEFORE_S
-    return copying or bool(flags & _DATALESS)
+    return birthtime_s <= _FINDER_BUSY_BEFORE_S or bool(flags & _DATALESS)
 
 
 def check_readable(path: str, facts: os.stat_result, *, owned: bool) -> None:
@@ -147,14 +147,6 @@ def check_readable(path: str, facts: os.stat_result, *, owned: bool) -> None:
     if owned and facts.st_nlink != 1:
         text = f"{shown} is one file under {facts.st_nlink} names (hard links); drop a copy of it"
         raise WorldError("NOT_OURS", text)
-    if sys.platform == "darwin" and is_busy(birthtime_s=None, flags=getattr(facts, "st_flags", 0)):
+    if sys.platform == "darwin" and facts.st_flags & _DATALESS:
         text = f"{shown} is in iCloud and not on this disk; open it once in Finder"
         raise WorldError("READ_FAILED", text)
-
-
-def _kind(mode: int) -> FileKind:
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode):
-        return "folder"
-    return "link" if stat.S_ISLNK(mode) else "other"
