@@ -15,7 +15,6 @@ import stat
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import assert_never
@@ -29,7 +28,6 @@ from daemon.adapters.disk import StudioDisk
 from daemon.adapters.folder_watch import FolderWatch
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
-from daemon.adapters.host_folder import bind_host, own_host
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.rehearsal_process import RehearsalProcess
@@ -91,19 +89,15 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
     guard.take(since=instant_text(clock.now()))
     try:
         with kept_log(folder / ".nightpress" / "logs"):
-            _live(folder, environment, clock)
+            try:
+                asyncio.run(_serve(_at_home(folder, environment), clock))
+            except NightpressError as error:
+                # Who started it reads it on stderr; this is for who comes to look in the morning.
+                log.debug("ended: %s", error)
+                raise
     finally:
         guard.give_back()
     return 0
-
-
-def _live(folder: Path, environment: Mapping[str, str], clock: SystemClock) -> None:
-    try:
-        asyncio.run(_serve(_at_home(folder, environment), clock))
-    except NightpressError as error:
-        # Whoever started it reads it on stderr; this is for whoever comes to look in the morning.
-        log.debug("ended: %s", error)
-        raise
 
 
 async def examine(home: Home, *, name: str, data: bytes) -> Command:
@@ -118,13 +112,13 @@ async def examine(home: Home, *, name: str, data: bytes) -> Command:
 def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
     """The studio as the daemon would find it; nothing in its ledger is made or changed."""
     settings = _settings(folder, environment)
-    host = _own_host(folder, environment) or ""
+    host = machine.own_host(folder / "ledger", machine=_machine(environment)) or ""
     engine = _engine(folder, settings, host)
     return Home(folder, environment, settings, engine, new_studio.read_id(folder) or "0" * 12, host)
 
 
 def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
-    _settings(folder, environment)
+    _settings(folder, environment)  # What is wrong with them is said before anything is made.
     if new_studio.read_id(folder) is None:
         new_studio.write_id(folder, SystemEntropy().token()[:12])
     _bound_host(folder, environment)
@@ -139,8 +133,7 @@ async def _serve(home: Home, clock: SystemClock) -> None:
             loop.add_signal_handler(number, stopped.set)
         # A closed terminal is no reason to stop printing.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        ports = await _ports(home, clock, stack)
-        press = Press(ports, _setup(home, clock))
+        press = Press(await _ports(home, clock, stack), _setup(home, clock))
         inbox = FolderWatch(home.folder / "inbox", press.wake_inbox, renamed=press.wake_inbox)
         inbox.start()
         stack.push_async_callback(inbox.stop)
@@ -238,16 +231,19 @@ def _engine(folder: Path, settings: Settings, host: str) -> EngineName:
 
 def _drew_for_real(segments: Path) -> bool:
     """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
-    return any(_DREW.search(file.read_bytes()) for file in sorted(segments.glob("*.jsonl")))
+    return any(_DREW.search(file.read_bytes()) for file in segments.glob("*.jsonl"))
 
 
 def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
-    user = _user_home(environment) / ".config" / "nightpress" / "config.toml"
     return read_settings(
         studio_toml=_text(folder / "nightpress.toml"),
-        user_toml=_own_text(user),
+        user_toml=_own_text(_config(environment) / "config.toml"),
         environment=environment,
     )
+
+
+def _config(environment: Mapping[str, str]) -> Path:
+    return _user_home(environment) / ".config" / "nightpress"
 
 
 def _text(path: Path) -> str | None:
@@ -276,23 +272,13 @@ def _user_home(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HOME") or Path.home())
 
 
-def _is_ours(environment: Mapping[str, str]) -> tuple[str, partial[bool]]:
-    ours = machine.machine_id(_user_home(environment) / ".config" / "nightpress")
-    return ours, partial(machine.is_ours, machine=ours)
-
-
-def _own_host(folder: Path, environment: Mapping[str, str]) -> str | None:
-    _, is_ours = _is_ours(environment)
-    return own_host(folder / "ledger", is_ours=is_ours)
+def _machine(environment: Mapping[str, str]) -> str:
+    return machine.machine_id(_config(environment))
 
 
 def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
-    ours, is_ours = _is_ours(environment)
-    return bind_host(
-        folder / "ledger",
-        name=machine.host_name(),
-        binding=machine.fresh_binding(ours, salt=SystemEntropy().token()),
-        is_ours=is_ours,
+    return machine.bind_host(
+        folder / "ledger", name=machine.host_name(), machine=_machine(environment)
     )
 
 

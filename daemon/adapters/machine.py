@@ -1,14 +1,14 @@
-"""Adapters room: which machine this is, told without telling it.
+"""Adapters room: which machine this is, and which of a studio's ledgers is written on it.
 
-Law: a ledger's folder is bound to a machine, not to the network's name for it, and what is written
-into the repository is a salted hash from which nobody learns the machine's id.
+Law: a folder that is bound to another machine, or to none, is never taken: one writer a ledger.
+What ``ledger/<host>/machine`` holds is a salted hash from which nobody learns the machine's id.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import hmac
+import os
 import re
 import secrets
 import socket
@@ -19,11 +19,8 @@ from pathlib import Path
 
 _LINUX_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _ID = re.compile(r"[0-9a-f]{32}")
+_FILE = "machine"
 _BINDING = re.compile(r"(?P<salt>[0-9a-f]{8,64}):(?P<digest>[0-9a-f]{64})")
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
 
 
 def machine_id(config_folder: Path) -> str:
@@ -35,22 +32,46 @@ def machine_id(config_folder: Path) -> str:
     return _mac_id() or _linux_id() or _drawn_id(config_folder / "machine-id")
 
 
+def own_host(ledger: Path, *, machine: str) -> str | None:
+    """The folder in ledger/ that is bound to this machine; None when there is none yet."""
+    for folder in sorted(ledger.iterdir()):
+        with suppress(OSError, UnicodeDecodeError):
+            if not folder.is_symlink() and is_ours((folder / _FILE).read_text("ascii"), machine):
+                return folder.name
+    return None
+
+
+def bind_host(ledger: Path, *, name: str, machine: str) -> str:
+    """This machine's folder in ledger/; when there is none, a new ``name``, ``name-2`` … bound."""
+    found = own_host(ledger, machine=machine)
+    if found is not None:
+        return found
+    host, number = name, 1
+    while not _is_free(ledger / host):
+        number += 1
+        host = f"{name}-{number}"
+    binding = fresh_binding(machine, salt=secrets.token_hex(16))
+    (ledger / host).mkdir(exist_ok=True)
+    (ledger / host / _FILE).write_text(f"{binding}\n", encoding="ascii")
+    return host
+
+
+def _is_free(folder: Path) -> bool:
+    return not os.path.lexists(folder) or (
+        folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    )
+
+
 def fresh_binding(machine: str, salt: str) -> str:
-    """What ``ledger/<host>/machine`` holds: ``salt:sha256``. ``salt``: 8 to 64 hexadecimal
-    digits.
-    """
+    """``salt:sha256``. ``salt``: 8 to 64 hexadecimal digits."""
     digest = hashlib.sha256(f"nightpress\0{salt}\0{machine}".encode()).hexdigest()
-    binding = f"{salt}:{digest}"
-    assert _BINDING.fullmatch(binding), "a salt is of hexadecimal digits"
-    return binding
+    return f"{salt}:{digest}"
 
 
 def is_ours(binding: str, machine: str) -> bool:
     """Whether a binding was made on this machine; a damaged one is nobody's."""
     found = _BINDING.fullmatch(binding.strip())
-    return found is not None and hmac.compare_digest(
-        fresh_binding(machine, found["salt"]), found[0]
-    )
+    return found is not None and found[0] == fresh_binding(machine, found["salt"])
 
 
 def host_name() -> str:
@@ -71,9 +92,8 @@ def _mac_id() -> str:
     if call is None:
         return ""
     uuid = (ctypes.c_ubyte * 16)()
-    wait = _Timespec(5, 0)
-    found = bytes(uuid).hex() if call(uuid, ctypes.byref(wait)) == 0 else ""
-    return found if found.strip("0") else ""
+    wait = (ctypes.c_long * 2)(5, 0)  # A timespec: seconds, nanoseconds.
+    return bytes(uuid).hex() if call(uuid, wait) == 0 and any(uuid) else ""
 
 
 def _linux_id() -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from daemon.adapters.host_folder import own_host
-from daemon.adapters.machine import is_ours, machine_id
+from daemon.adapters.machine import machine_id, own_host
 from daemon.cli.lines import segments
 from daemon.cli.place import NO_DAEMON, Bad
 from daemon.core.admission import Reason, line
@@ -42,7 +41,7 @@ def host_of(studio: Path) -> str:
     """The host whose ledger is meant: this machine's, or the only one there is; '' for none."""
     hosts = list(segments(studio))
     ours = machine_id(Path.home() / ".config" / "nightpress")
-    own = own_host(studio / "ledger", is_ours=lambda binding: is_ours(binding, ours))
+    own = own_host(studio / "ledger", machine=ours)
     if own is not None and own in hosts:
         return own
     if len(hosts) > 1:

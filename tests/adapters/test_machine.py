@@ -1,4 +1,4 @@
-"""Which machine this is, told without telling it."""
+"""Which machine this is, told without telling it, and which ledger is written on it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import pytest
 
 from daemon.adapters import machine as machine_module
 from daemon.adapters.machine import (
+    bind_host,
     fresh_binding,
     host_name,
     is_ours,
     machine_id,
+    own_host,
     plain_host,
 )
 
 SALT = "0123456789abcdef"
+MACHINE = "a" * 32
 
 
 @pytest.fixture
@@ -28,8 +31,8 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_binding_is_known_on_its_machine_and_on_no_other() -> None:
     binding = fresh_binding("a" * 32, SALT)
-    assert is_ours(binding, "a" * 32)
-    assert is_ours(binding + "\n", "a" * 32)
+    assert is_ours(binding, MACHINE)
+    assert is_ours(binding + "\n", MACHINE)
     assert not is_ours(binding, "b" * 32)
 
 
@@ -42,7 +45,7 @@ def test_a_binding_does_not_tell_the_machine_and_two_salts_do_not_tell_it_is_one
 
 @pytest.mark.parametrize("damaged", ["", "x", ":", "0123:", SALT + ":" + "0" * 63, "zz" * 8 + ":"])
 def test_a_damaged_binding_is_nobodys(damaged: str) -> None:
-    assert not is_ours(damaged, "a" * 32)
+    assert not is_ours(damaged, MACHINE)
 
 
 def test_a_machine_has_one_id(tmp_path: Path) -> None:
@@ -98,3 +101,37 @@ def test_a_hosts_name_is_fit_for_a_folder(name: str, plain: str) -> None:
 
 def test_this_host_has_a_name() -> None:
     assert re.fullmatch(r"[a-z0-9-]{1,32}", host_name())
+
+
+def bind(ledger: Path) -> str:
+    return bind_host(ledger, name="mac", machine=MACHINE)
+
+
+def test_a_binding_is_made_once_and_found_again_whatever_the_folder_is_called(
+    tmp_path: Path,
+) -> None:
+    assert own_host(tmp_path, machine=MACHINE) is None
+    assert bind(tmp_path) == "mac"
+    (tmp_path / "mac").rename(tmp_path / "studio-mac")
+    assert bind(tmp_path) == "studio-mac"
+    assert [path.name for path in tmp_path.iterdir()] == ["studio-mac"]
+
+
+def test_a_folder_of_another_machine_or_of_nobody_is_left_alone(tmp_path: Path) -> None:
+    for name, file in (("mac", "machine"), ("mac-2", "2026-11.jsonl")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("another machine")
+    assert bind(tmp_path) == "mac-3"
+    assert [path.name for path in (tmp_path / "mac").iterdir()] == ["machine"]
+    assert [path.name for path in (tmp_path / "mac-2").iterdir()] == ["2026-11.jsonl"]
+
+
+def test_a_link_is_nobodys_folder(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "machine").write_text(fresh_binding(MACHINE, SALT))
+    ledger = tmp_path / "ledger"
+    ledger.mkdir()
+    (ledger / "mac").symlink_to(elsewhere)
+    assert own_host(ledger, machine=MACHINE) is None
+    assert bind(ledger) == "mac-2"
