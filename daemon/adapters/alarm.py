@@ -30,14 +30,8 @@ class SchedulerAlarm:
         async def ring_here() -> None:
             ring()
 
-        self._scheduler.add_job(
-            ring_here,
-            "interval",
-            seconds=seconds,
-            misfire_grace_time=None,
-            coalesce=True,
-            max_instances=1,
-        )
+        late = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        self._scheduler.add_job(ring_here, "interval", seconds=seconds, **late)
 
     def start(self) -> None:
         """Begin to ring, in a running event loop."""

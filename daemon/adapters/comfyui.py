@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,24 +55,16 @@ _log = logging.getLogger(__name__)
 class ComfyRenderer:
     """``ports.Renderer`` for the server at ``url``, such as ``http://127.0.0.1:8188``.
 
-    ``mode``, ``commit`` and ``custom_nodes`` are known to the caller; the server does not tell.
+    ``mode`` (managed, external) is known to the caller; the server does not tell.
     Raises ``AskerError`` for an address that is not this machine's own.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        entropy: Entropy,
-        mode: str = "external",
-        commit: str = "",
-        custom_nodes: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, url: str, *, entropy: Entropy, mode: str = "external") -> None:
         host, port = loopback(url)
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._address = host, port
         self._entropy = entropy
-        self._known = mode, commit, custom_nodes
+        self._mode = mode
         self._http = httpx.AsyncClient(
             base_url=f"http://{self._place}",
             # A compressed answer could be small on the wire and without end in memory.
@@ -89,52 +79,42 @@ class ComfyRenderer:
         await self._http.aclose()
 
     async def describe(self) -> EngineFacts:
-        mode, commit, custom_nodes = self._known
-        facts = read_facts(await self._json("GET", "/system_stats"), mode=mode)
-        return replace(facts, commit=commit, custom_nodes=custom_nodes)
+        return read_facts(await self._json("/system_stats"), mode=self._mode)
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
-        return read_history(await self._json("GET", f"/history/{prompt_id}"), prompt_id)
+        return read_history(await self._json(f"/history/{prompt_id}"), prompt_id)
 
     async def queue(self) -> QueueView:
-        return read_queue(await self._json("GET", "/queue"))
+        return read_queue(await self._json("/queue"))
 
     async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
-        status, data = await self._ask("POST", "/prompt", content=json.dumps(body))
-        match status:
-            case 200:
-                return accepted_node_errors(a_mapping(read_json(data, what="/prompt"), "/prompt"))
-            case 400:
-                raise PromptRefused("VALIDATION", refusal(data))
-            case _:
-                raise _unexpected("POST /prompt", status, data)
+        status, data = await self._ask("POST", "/prompt", json=body)
+        if status == 400:
+            raise PromptRefused("VALIDATION", refusal(data))
+        if status != 200:
+            raise _unexpected("POST /prompt", status, data)
+        return accepted_node_errors(a_mapping(read_json(data, what="/prompt"), "/prompt"))
 
     async def interrupt(self, prompt_id: str) -> None:
-        await self._done("/queue", {"delete": [prompt_id]})
+        await self._done("POST", "/queue", json={"delete": [prompt_id]})
         # Old servers do not look at the id and stop whatever runs, so theirs must be ours.
         if prompt_id in (await self.queue()).running:
-            await self._done("/interrupt", {"prompt_id": prompt_id})
+            await self._done("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     async def upload(self, *, name: str, data: bytes) -> str:
         form = {"files": {"image": (name, data, "image/png")}, "data": {"type": "input"}}
-        status, answer = await self._ask("POST", "/upload/image", **form)
-        if status != 200:
-            raise _unexpected("POST /upload/image", status, answer)
+        answer = await self._done("POST", "/upload/image", **form)
         return read_uploaded(read_json(answer, what="/upload/image"))
 
     async def view(self, file: OutputFile) -> bytes:
         where = {"filename": file.filename, "subfolder": file.subfolder, "type": file.kind}
         status, data = await self._ask("GET", "/view", params=where)
-        match status:
-            case 200:
-                return data
-            case 404:
-                raise EngineError(
-                    "OUTPUT_MISSING",
-                    f"The engine reported {file.filename!r} but has no such file any more.",
-                )
-            case _:
-                raise _unexpected("GET /view", status, data)
+        if status == 404:
+            why = f"The engine reported {file.filename!r} but has no such file any more."
+            raise EngineError("OUTPUT_MISSING", why)
+        if status != 200:
+            raise _unexpected("GET /view", status, data)
+        return data
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[Ears]:
@@ -149,16 +129,14 @@ class ComfyRenderer:
             if isinstance(error, Exception):
                 _log.error("The engine's socket was given up for good: %r", error)
 
-    async def _json(self, method: str, path: str) -> object:
-        status, data = await self._ask(method, path)
+    async def _json(self, path: str) -> object:
+        return read_json(await self._done("GET", path), what=path)
+
+    async def _done(self, method: str, path: str, **request: Any) -> bytes:
+        status, data = await self._ask(method, path, **request)
         if status != 200:
             raise _unexpected(f"{method} {path}", status, data)
-        return read_json(data, what=path)
-
-    async def _done(self, path: str, body: Mapping[str, object]) -> None:
-        status, data = await self._ask("POST", path, content=json.dumps(body))
-        if status != 200:
-            raise _unexpected(f"POST {path}", status, data)
+        return data
 
     async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
         """Status and body. Raises ``EngineError`` when no whole answer came in time."""
@@ -266,21 +244,16 @@ def loopback(url: str) -> tuple[str, int]:
     bare = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
     if parts.scheme != "http" or not bare:
         raise AskerError(f"[comfyui] url = {url!r}: write it as http://127.0.0.1:8188.")
-    if not _is_loopback(host):
+    try:
+        ours = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        ours = False
+    if not ours:
         raise AskerError(
             f"[comfyui] url = {url!r} is another machine. ComfyUI asks nobody who they are, so it"
             " must stay on 127.0.0.1; reach another machine's through a tunnel that ends here."
         )
     return host, port
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:

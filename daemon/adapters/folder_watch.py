@@ -35,40 +35,30 @@ _STOP_S = 5.0
 # Of more renames than that at once, some files are taken only when they have been quiet.
 _DOT_NAMES = 1_000
 # Not the events of reading: the listing that we wake would wake us again.
-_EVENTS: list[type[FileSystemEvent]] = [
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileClosedEvent,
-]
+_EVENTS: list[type[FileSystemEvent]]
+_EVENTS = [FileCreatedEvent, FileModifiedEvent, FileMovedEvent, FileClosedEvent]
 
 
 class FolderWatch:
-    """Calls ``wake`` on the event loop some time after files in ``path`` came or changed.
+    """Calls ``wake`` on the running event loop some time after files in ``path`` came or changed.
 
     Many events before it runs are one call. ``renamed`` is called before it with each dot-name that
     a file has lost: it was written under that name, and is whole now.
     """
 
     def __init__(
-        self,
-        path: Path,
-        wake: Callable[[], None],
-        *,
-        renamed: Callable[[str], None] = lambda _: None,
+        self, path: Path, wake: Callable[[], None], *, renamed: Callable[[str], None]
     ) -> None:
         self._path = path
         self._wake = wake
         self._renamed = renamed
         self._dot_names: deque[str] = deque(maxlen=_DOT_NAMES)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         self._observer: BaseObserver | None = None
         self._called = threading.Event()
 
     def start(self) -> bool:
-        """Begin, in a running event loop. False, and a line in the log, when it cannot."""
-        assert self._observer is None, "a watch is started once"
-        self._loop = asyncio.get_running_loop()
+        """Begin. False, and a line in the log, when it cannot."""
         observer = Observer()
         try:
             # The library asks for a subclass, but calls nothing but `dispatch`.
@@ -95,7 +85,7 @@ class FolderWatch:
             name = Path(os.fsdecode(event.src_path)).name
             if name.startswith("."):
                 self._dot_names.append(name)
-        if self._loop is not None and not self._called.is_set():
+        if not self._called.is_set():
             self._called.set()
             with suppress(RuntimeError):  # The loop was closed a moment ago.
                 self._loop.call_soon_threadsafe(self._ring)

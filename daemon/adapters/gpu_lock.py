@@ -11,15 +11,11 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import PersonNeeded
-from daemon.wire.text import excerpt
 
 _log = logging.getLogger(__name__)
-
-_TEXT_BYTES = 500
 
 
 class UserGpuLock:
@@ -58,12 +54,12 @@ class UserGpuLock:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A note for people who look.
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"pid {os.getpid()}, studio {self._who}\n".encode(), 0)
         except OSError:
             os.close(fd)
             return False
-        with suppress(OSError):  # The note is for people; the lock is ours without it.
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"pid {os.getpid()}, studio {self._who}\n".encode(), 0)
         self._fd = fd
         return True
 
@@ -72,13 +68,6 @@ class UserGpuLock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-
-    def holder(self) -> str:
-        """What the last holder wrote about itself, for people."""
-        with suppress(OSError):
-            text = self._path.read_bytes()[:_TEXT_BYTES].decode(errors="replace")
-            return excerpt(text.strip(), limit=_TEXT_BYTES)
-        return ""
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -97,9 +86,9 @@ class NoGpuLock:
 
 def gpu_lock_path(environ: Mapping[str, str], *, home: Path) -> Path:
     """The file that every studio of this user shares: in ~/Library/Caches, or XDG's cache."""
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "nightpress" / "gpu.lock"
-    cache = environ.get("XDG_CACHE_HOME", "")
+    caches = home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     # XDG: a path that is not absolute is to be ignored.
-    folder = Path(cache) if cache.startswith("/") else home / ".cache"
-    return folder / "nightpress" / "gpu.lock"
+    cache = environ.get("XDG_CACHE_HOME", "")
+    if cache.startswith("/") and sys.platform != "darwin":
+        caches = Path(cache)
+    return caches / "nightpress" / "gpu.lock"

@@ -30,7 +30,6 @@ class Guard:
 
         Raises ``StudioBusy`` naming who has it.
         """
-        assert self._fd is None, "a process takes its guard once"
         # Importing pathlib would take longer than all that the command line does with this module.
         os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -67,8 +66,6 @@ def holder(path: str | os.PathLike[str]) -> str:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _text(fd) or "another process"
-    except OSError:
-        return ""
     else:
         return ""
     finally:
@@ -76,14 +73,13 @@ def holder(path: str | os.PathLike[str]) -> str:
 
 
 def _locked(fd: int) -> bool:
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(_REST_S)
+    for _ in range(_TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            continue
-        return True
+            time.sleep(_REST_S)
+        else:
+            return True
     return False
 
 

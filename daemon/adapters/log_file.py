@@ -10,8 +10,6 @@ from pathlib import Path
 
 _FILE_BYTES = 4 * 2**20
 _KEPT = 3
-# Of the libraries only warnings are kept: their everyday news would be all that a log held.
-_OURS = "daemon"
 
 
 @contextmanager
@@ -26,8 +24,8 @@ def kept_log(folder: Path) -> Iterator[None]:
     to_stderr = logging.StreamHandler()
     to_stderr.setLevel(logging.INFO)
     to_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    ours = logging.getLogger(_OURS)
-    ours.setLevel(logging.DEBUG)
+    # Of the libraries only warnings are kept: their everyday news would be all that a log held.
+    logging.getLogger("daemon").setLevel(logging.DEBUG)
     try:
         for handler in (to_file, to_stderr):
             logging.getLogger().addHandler(handler)

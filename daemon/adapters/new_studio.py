@@ -12,12 +12,12 @@ from pathlib import Path
 from daemon.errors import AskerError, PersonNeeded
 from daemon.wire.text import visible
 
-FOLDERS = ("inbox", "outbox", "ledger", "workflows", "datasets", "poses")
-STUDIO_ID = "ledger/studio"
+_FOLDERS = ("inbox", "outbox", "ledger", "workflows", "datasets", "poses")
+_STUDIO_ID = "ledger/studio"
 _ID = re.compile(r"[0-9a-f]{12}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
-SETTINGS = """\
+_SETTINGS = """\
 # Settings of this studio. Every key has a default; those below are the defaults, switched off by
 # the # before them. Where ComfyUI lies is not said here, because studios are shared: set
 # COMFYUI_BASE_PATH (the folder that holds models/) in the environment, or [comfyui] base_path in
@@ -77,20 +77,19 @@ def make_studio(folder: Path, *, studio: str) -> list[str]:
     Raises ``AskerError`` when there is one already, or something is in its way.
     """
     _refuse_conflicts(folder)
-    kept = []
-    for name in FOLDERS:
+    files = _files(studio)
+    for name in _FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for path, data in _files(studio).items():
-        if (folder / path).exists():
-            kept.append(path)
-        else:
+    kept = [path for path in files if (folder / path).exists()]
+    for path, data in files.items():
+        if path not in kept:
             (folder / path).write_bytes(data)
     return kept
 
 
 def read_id(folder: Path) -> str | None:
     """A studio's id, None before it has one. Raises ``PersonNeeded`` for a file without one."""
-    path = folder / STUDIO_ID
+    path = folder / _STUDIO_ID
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -105,22 +104,21 @@ def read_id(folder: Path) -> str | None:
 
 def write_id(folder: Path, studio: str) -> None:
     """Give a studio that was made by hand its id; exclusively, since it is never to change."""
-    with (folder / STUDIO_ID).open("x", encoding="ascii") as file:
+    with (folder / _STUDIO_ID).open("x", encoding="ascii") as file:
         file.write(f"{studio}\n")
 
 
 def _files(studio: str) -> Mapping[str, bytes]:
     """Path -> bytes of everything a new studio holds."""
-    texts = {
-        "nightpress.toml": SETTINGS,
-        ".gitignore": _IGNORE,
-        ".gitattributes": _ATTRIBUTES,
-        **{f"{name}/README.md": f"# {name}/\n\n{about}" for name, about in _ABOUT.items()},
+    return {
+        "nightpress.toml": _SETTINGS.encode(),
+        ".gitignore": _IGNORE.encode(),
+        ".gitattributes": _ATTRIBUTES.encode(),
+        **{f"{name}/README.md": f"# {name}/\n\n{_ABOUT[name]}".encode() for name in _ABOUT},
+        **{f"workflows/{file.name}": file.read_bytes() for file in _templates()},
+        # The id comes last: a studio made halfway is not one yet, and init goes on with it.
+        _STUDIO_ID: f"{studio}\n".encode(),
     }
-    templates = {f"workflows/{file.name}": file.read_bytes() for file in _templates()}
-    # The id comes last: a studio that was made halfway is not one yet, and init goes on with it.
-    last = {STUDIO_ID: f"{studio}\n".encode()}
-    return {**{path: text.encode() for path, text in texts.items()}, **templates, **last}
 
 
 def _templates() -> list[Path]:
@@ -135,19 +133,16 @@ def _templates() -> list[Path]:
 
 def _refuse_conflicts(folder: Path) -> None:
     shown = visible(str(folder))
-    if (folder / STUDIO_ID).exists():
+    if (folder / _STUDIO_ID).exists():
         raise AskerError(f"{shown} is a studio already. `nightpress run` in it starts its daemon.")
-    for name in FOLDERS:
-        path = folder / name
+    for name in _FOLDERS:
+        path, why = folder / name, ""
         if path.is_symlink() or (path.exists() and not path.is_dir()):
+            why = "it is a link or a file, and a studio needs a folder of its own there"
+        elif name in ("inbox", "outbox", "ledger") and set(path.glob("*")) - {path / "README.md"}:
+            why = "it is not empty, so it may belong to something else"
+        if why:
             raise AskerError(
-                f"{shown}/{name} is in the way: it is a link or a file, and a studio needs a "
-                "folder of its own there. Move it away, or choose another folder."
-            )
-    for name in ("inbox", "outbox", "ledger"):
-        path = folder / name
-        if path.is_dir() and any(item.name != "README.md" for item in path.iterdir()):
-            raise AskerError(
-                f"{shown}/{name} is there and not empty, so it may belong to something else. "
-                "Nothing was changed. Move it away, or choose another folder."
+                f"{shown}/{name} is in the way: {why}. Nothing was changed. Move it away, or "
+                "choose another folder."
             )

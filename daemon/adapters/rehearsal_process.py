@@ -16,25 +16,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import psutil
 
 from daemon.errors import WorldError
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-IDLE_EXIT_S = 60.0
+_HOST = "127.0.0.1"
+_IDLE_EXIT_S = 60.0
 _START_S = 30.0
 _ANSWER_S = 3.0
 _LOOK_S = 2.0
-_STARTS = 3
+_STARTS = 4
 _ANSWER_LIMIT_BYTES = 256 * 1024
 _LOG_LIMIT_BYTES = 4 * 2**20
 
@@ -61,7 +61,7 @@ class RehearsalProcess:
 
     async def ensure(self) -> str:
         """The URL of the running server, started if need be. Raises ``WorldError`` ENGINE_START."""
-        return await asyncio.to_thread(self._in_turn, self._ensure)
+        return await asyncio.to_thread(self._ensure)
 
     async def keep(self) -> None:
         """Start it again, on the port it had, whenever it is gone; until cancelled."""
@@ -76,23 +76,20 @@ class RehearsalProcess:
 
     async def stop(self) -> None:
         """End it, unless it is drawing: then it goes on, to be rejoined at the next start."""
-        await asyncio.to_thread(self._in_turn, self._stop)
-
-    def _in_turn(self, work: Callable[[], T]) -> T:
-        with self._turn:
-            return work()
+        await asyncio.to_thread(self._stop)
 
     def _ensure(self) -> str:
-        record = self._read_record()
-        if record is not None and self._is_ours(record.port):
-            return _url(record.port)
-        for port in _ports(record):
-            if self._start(port):
-                return _url(port)
-        raise WorldError(
-            "ENGINE_START",
-            f"The rehearsal engine could not be started; {self._log} tells why.",
-        )
+        with self._turn:
+            record = self._read_record()
+            if record is not None and self._is_ours(record.port):
+                return f"http://{_HOST}:{record.port}"
+            for attempt in range(_STARTS):
+                # The port it had first, so that its address stays.
+                port = record.port if record and attempt == 0 else _free_port()
+                if self._start(port):
+                    return f"http://{_HOST}:{port}"
+        why = f"The rehearsal engine could not be started; {self._log} tells why."
+        raise WorldError("ENGINE_START", why)
 
     def _start(self, port: int) -> bool:
         """Start it on this port and wait until it answers; False when it ended instead."""
@@ -114,7 +111,7 @@ class RehearsalProcess:
         # -P: a module in the working folder, part of a studio from anywhere, must not be run.
         command = [sys.executable, "-P", "-m", "daemon.rehearsal", "--port", str(port)]
         command += ["--base-directory", str(self._base), "--step-s", str(self._step_s)]
-        command += ["--idle-exit-s", str(IDLE_EXIT_S)]
+        command += ["--idle-exit-s", str(_IDLE_EXIT_S)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if self._log.stat().st_size > _LOG_LIMIT_BYTES:
@@ -135,28 +132,30 @@ class RehearsalProcess:
             return False
         if self._child is not None and self._child.pid == record.pid:
             return self._child.poll() is None
-        return self._is_ours(record.port) or _is_process(record.pid)
+        # One that draws may be too busy to answer.
+        return self._is_ours(record.port) or (record.pid > 1 and psutil.pid_exists(record.pid))
 
     def _stop(self) -> None:
-        record = self._read_record()
-        if record is None or not self._is_ours(record.port):
-            return
-        queue = _get(record.port, "/queue")
-        if queue is None or queue.get("queue_running") or queue.get("queue_pending"):
-            return
-        if record.pid > 1:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(record.pid, signal.SIGTERM)
-        if self._child is not None and self._child.pid == record.pid:
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(_ANSWER_S)
-        self._record.unlink(missing_ok=True)
+        with self._turn:
+            record = self._read_record()
+            if record is None or not self._is_ours(record.port):
+                return
+            queue = _get(record.port, "/queue")
+            if not queue or queue.get("queue_running") or queue.get("queue_pending"):
+                return
+            if record.pid > 1:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(record.pid, signal.SIGTERM)
+            if self._child is not None and self._child.pid == record.pid:
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(_ANSWER_S)
+            self._record.unlink(missing_ok=True)
 
     def _is_ours(self, port: int) -> bool:
-        stats = _get(port, "/system_stats") or {}
-        system = stats.get("system")
-        argv = system.get("argv") if isinstance(system, dict) else None
-        return isinstance(argv, list) and str(self._base) in argv
+        match _get(port, "/system_stats"):
+            case {"system": {"argv": list(argv)}}:
+                return str(self._base) in argv
+        return False
 
     def _read_record(self) -> Record | None:
         try:
@@ -172,46 +171,22 @@ class RehearsalProcess:
         temporary.replace(self._record)
 
 
-def _get(port: int, path: str) -> Mapping[str, Any] | None:
-    """The JSON object that a server of this machine answers; None for anything else."""
+def _get(port: int, path: str) -> Mapping[str, Any]:
+    """The JSON object that a server of this machine answers; empty for anything else."""
     # Not urllib: it would heed a proxy of the environment, and follow a redirect off this machine.
-    connection = HTTPConnection(HOST, port, timeout=_ANSWER_S)
+    connection = HTTPConnection(_HOST, port, timeout=_ANSWER_S)
     try:
         connection.request("GET", path)
         document = json.loads(connection.getresponse().read(_ANSWER_LIMIT_BYTES))
     except (OSError, HTTPException, ValueError):
-        return None
+        return {}
     finally:
         connection.close()
-    return document if isinstance(document, dict) else None
-
-
-def _url(port: int) -> str:
-    return f"http://{HOST}:{port}"
+    return document if isinstance(document, dict) else {}
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _ports(record: Record | None) -> Iterator[int]:
-    """The port it had, so that its address stays, then free ones."""
-    if record is not None:
-        yield record.port
-    for _ in range(_STARTS):
-        yield _free_port()
-
-
-def _is_process(pid: int) -> bool:
-    if pid <= 1:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return False  # Somebody else's: ours has ended and its number was given away.
-    return True

@@ -23,7 +23,7 @@ def test_one_studio_at_a_time_and_taking_twice_is_once(tmp_path: Path) -> None:
     assert ours.try_take()
     assert ours.try_take()
     assert not theirs.try_take()
-    assert theirs.holder() == f"pid {os.getpid()}, studio a"
+    assert path.read_text().strip() == f"pid {os.getpid()}, studio a"
     ours.give_back()
     ours.give_back()
     assert theirs.try_take()

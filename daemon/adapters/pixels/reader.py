@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -21,7 +20,6 @@ from daemon.errors import WorldError
 from daemon.wire.text import excerpt
 
 _WORKER = Path(__file__).with_name("worker.py")
-_LIMIT_MIB = 64
 _START_S = 60.0
 
 
@@ -39,8 +37,6 @@ class PictureReader:
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
-        if len(png) > _LIMIT_MIB * 2**20:
-            raise WorldError("PICTURE_BROKEN", f"The picture has more than {_LIMIT_MIB} MiB.")
         async with self._turn:
             # A worker that died may have died before: the second one is fresh and decides.
             line = await self._ask(png) or await self._ask(png)
@@ -78,28 +74,26 @@ class PictureReader:
 
 async def _start() -> Process:
     """A worker that has said that it is ready. A session of its own keeps Ctrl-C from it."""
+    command = (sys.executable, "-I", str(_WORKER))
+    worker, ready, why = None, b"", "it ended or hung at its start"
     try:
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            os.fspath(_WORKER),
-            stdin=PIPE,
-            stdout=PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise WorldError("PIXELS_FAILED", _not_started(error.strerror or "")) from error
-    ready = b""
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_START_S):
-                ready = await _line_of(worker)
+        async with asyncio.timeout(_START_S):
+            worker = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, start_new_session=True
+            )
+            ready = await _line_of(worker)
+    except OSError as error:  # A timeout is one too.
+        why = error.strerror or why
     finally:
-        if not ready:
+        if worker is not None and not ready:
             await _end(worker)
-    if not ready:
-        raise WorldError("PIXELS_FAILED", _not_started("it ended or hung at its start"))
-    return worker
+    if worker is not None and ready:
+        return worker
+    raise WorldError(
+        "PIXELS_FAILED",
+        f"The process that decodes pictures did not start: {why}. Its reason is in the daemon's"
+        " log; install the packages of requirements.lock again.",
+    )
 
 
 async def _exchange(worker: Process, png: bytes) -> bytes | None:
@@ -134,10 +128,3 @@ def _stats(answer: Any) -> PictureStats:
         case {"broken": str(why)}:
             raise WorldError("PICTURE_BROKEN", f"The picture {excerpt(why, limit=300)}.")
     raise AssertionError(f"the worker answers in no other way: {answer!r}")
-
-
-def _not_started(why: str) -> str:
-    return (
-        f"The process that decodes pictures did not start: {why}. Its reason is in the daemon's"
-        " log; install the packages of requirements.lock again."
-    )

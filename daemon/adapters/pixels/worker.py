@@ -114,10 +114,9 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 def _give_up_rights() -> None:
     """It writes no file and leaves no core; after the start it has nothing to say to a terminal."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stderr.fileno())
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limit, (0, 0))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
