@@ -91,9 +91,8 @@ class ComfyRenderer:
         status, data = await self._ask("POST", "/prompt", json=body)
         if status == 400:
             raise PromptRefused("VALIDATION", refusal(data))
-        if status != 200:
-            raise _unexpected("POST /prompt", status, data)
-        return accepted_node_errors(a_mapping(read_json(data, what="/prompt"), "/prompt"))
+        answer = read_json(_expected("POST /prompt", status, data), what="/prompt")
+        return accepted_node_errors(a_mapping(answer, "/prompt"))
 
     async def interrupt(self, prompt_id: str) -> None:
         await self._done("POST", "/queue", json={"delete": [prompt_id]})
@@ -112,9 +111,7 @@ class ComfyRenderer:
         if status == 404:
             why = f"The engine reported {file.filename!r} but has no such file any more."
             raise EngineError("OUTPUT_MISSING", why)
-        if status != 200:
-            raise _unexpected("GET /view", status, data)
-        return data
+        return _expected("GET /view", status, data)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[Ears]:
@@ -133,10 +130,7 @@ class ComfyRenderer:
         return read_json(await self._done("GET", path), what=path)
 
     async def _done(self, method: str, path: str, **request: Any) -> bytes:
-        status, data = await self._ask(method, path, **request)
-        if status != 200:
-            raise _unexpected(f"{method} {path}", status, data)
-        return data
+        return _expected(f"{method} {path}", *await self._ask(method, path, **request))
 
     async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
         """Status and body. Raises ``EngineError`` when no whole answer came in time."""
@@ -268,6 +262,8 @@ async def _body(response: httpx.Response, where: str) -> bytes:
     return bytes(body)
 
 
-def _unexpected(where: str, status: int, data: bytes) -> EngineError:
+def _expected(where: str, status: int, data: bytes) -> bytes:
+    if status == 200:
+        return data
     said = text(data[:SAID_LIMIT_CHARS].decode("utf-8", "replace"))
-    return EngineError("ENGINE_BAD_ANSWER", f"{where} was answered with HTTP {status}: {said!r}.")
+    raise EngineError("ENGINE_BAD_ANSWER", f"{where} was answered with HTTP {status}: {said!r}.")

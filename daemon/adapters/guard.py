@@ -34,7 +34,8 @@ class Guard:
         os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         if not _locked(fd):
-            who = _text(fd) or "another process"
+            note = os.pread(fd, _TEXT_BYTES, 0).decode("ascii", errors="replace").strip()
+            who = note if note and note.isprintable() else "another process"
             os.close(fd)
             raise StudioBusy(
                 f"Another daemon works in this studio already: {who}. One studio has one daemon;"
@@ -53,21 +54,16 @@ class Guard:
 
 def held(path: str | os.PathLike[str]) -> bool:
     """Whether a daemon has this guard now. Changes nothing; a missing file is nobody's."""
-    return bool(holder(path))
-
-
-def holder(path: str | os.PathLike[str]) -> str:
-    """Who has this guard now, for people (``pid 123, since …``); '' when nobody has."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return ""
+        return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _text(fd) or "another process"
+        return True
     else:
-        return ""
+        return False
     finally:
         os.close(fd)
 
@@ -81,9 +77,3 @@ def _locked(fd: int) -> bool:
         else:
             return True
     return False
-
-
-def _text(fd: int) -> str:
-    """The note of whoever has it, as far as it is one printable line."""
-    line = os.pread(fd, _TEXT_BYTES, 0).decode("ascii", errors="replace").strip()
-    return line if line.isprintable() else ""
