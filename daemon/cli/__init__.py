@@ -8,36 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from daemon.cli.arguments import Arguments, parse
 from daemon.errors import NightpressError
 
-# Verb -> the module in this room that has a function of that name.
-HOMES: Mapping[str, str] = {
-    "cancel": "control",
-    "check": "checking",
-    "demo": "demo",
-    "init": "starting",
-    "log": "history",
-    "pause": "control",
-    "resume": "control",
-    "retry": "control",
-    "run": "starting",
-    "show": "history",
-    "status": "standing",
-    "submit": "asking",
-    "verify": "verify",
-    "why": "standing",
-}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The `nightpress` command. Returns the exit status."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    module = import_module(f"daemon.cli.{HOMES[arguments.verb]}")
-    verb: Callable[[Arguments], int] = getattr(module, arguments.verb)
+    module, _, name = arguments.home.partition(".")
+    verb: Callable[[Arguments], int] = getattr(import_module(f"daemon.cli.{module}"), name)
     try:
         code = verb(arguments)
         sys.stdout.flush()

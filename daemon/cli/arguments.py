@@ -1,10 +1,10 @@
-"""The face: what can be written after `nightpress`, and what it means."""
+"""The face: what can be written after `nightpress`, and which function of this room does it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from daemon import __version__
 
@@ -20,11 +20,33 @@ Drop job files, wake up to manga panels. One GPU, one writer, one ledger.
   nightpress status        where everything stands
 """
 _EXIT = "Exit status: 0 fine, 1 the answer is bad, 2 the command line was wrong."
+_STUDIO = "the studio (default: $NIGHTPRESS_STUDIO, else the nearest folder upwards with one)"
 _JOB = "a job such as ch01_p003_v1; a name such as ch01_p003 means the newest job of that name"
+_JOBS = f"{_JOB}; or a pattern such as 'ch01_*'"
+
+_VERBS = (
+    ("run", "studio.run", "The daemon, in the foreground; ends at Ctrl-C or SIGTERM."),
+    ("init", "studio.init", "Make a studio; nothing that is there is overwritten."),
+    ("demo", "studio.demo", "The whole way from a job file to pictures, in a throw-away studio."),
+    ("check", "asking.check", "What acceptance would say of job files, without dropping them."),
+    ("submit", "asking.submit", "Drop job files into the inbox, each whole or not at all."),
+    ("status", "standing.status", "Where everything stands."),
+    ("why", "standing.why", "Why a job waits, and the earliest time at which it could start."),
+    ("show", "history.show", "One job: what was asked, where it stands, what it made."),
+    ("log", "history.log", "The ledger's events, oldest first."),
+    ("verify", "history.verify", "Check every line of the ledger against its chain."),
+    ("cancel", "asking.control", "Cancel jobs that wait or run."),
+    ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
+    ("pause", "asking.control", "Start nothing new; what runs goes on. It survives a restart."),
+    ("resume", "asking.control", "End a pause."),
+)
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """The arguments as a namespace with ``verb``. Exits with 2 when they are wrong."""
+    """The arguments as a namespace with ``verb``, and ``home``: the module and function for it.
+
+    Exits with 2 when they are wrong.
+    """
     parser = argparse.ArgumentParser(
         prog="nightpress",
         description=_ABOUT,
@@ -36,18 +58,13 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument("--studio", metavar="DIR", help=_STUDIO)
     # Told its name, argparse need not format a help text to find it out, which is slow.
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog=parser.prog)
-
-    def verb(name: str, about: str, *, studio: bool = True) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)
-        if studio:
+    for verb, home, about in _VERBS:
+        added = verbs.add_parser(verb, help=about, description=about, allow_abbrev=False)
+        added.set_defaults(home=home)
+        if verb not in ("init", "demo"):
             # SUPPRESS: what stood before the verb must not be forgotten when nothing stands after.
             added.add_argument("--studio", metavar="DIR", default=argparse.SUPPRESS, help=_STUDIO)
-        return added
-
-    _starting(verb)
-    _asking(verb)
-    _reading(verb)
-    _controlling(verb)
+        _add_options(added, verb)
     arguments = parser.parse_args(argv)
     if arguments.verb is None:
         parser.print_help(sys.stderr)
@@ -55,56 +72,25 @@ def parse(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
-_STUDIO = "the studio (default: $NIGHTPRESS_STUDIO, else the nearest folder upwards with one)"
-_Verb = Callable[..., argparse.ArgumentParser]
-
-
-def _starting(verb: _Verb) -> None:
-    verb("run", "The daemon, in the foreground; ends at Ctrl-C or SIGTERM.")
-    init = verb("init", "Make a studio; nothing that is there is overwritten.", studio=False)
-    init.add_argument("dir", metavar="DIR", help="its folder, new or in use for other things")
-    verb("demo", "The whole way from a job file to pictures, in a throw-away studio.", studio=False)
-
-
-def _asking(verb: _Verb) -> None:
-    check = verb("check", "Everything acceptance would say of job files, without dropping them.")
-    check.add_argument("files", nargs="+", metavar="FILE")
-    submit = verb("submit", "Drop job files into the inbox, each whole or not at all.")
-    submit.add_argument("files", nargs="+", metavar="FILE")
-    submit.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
-
-
-def _reading(verb: _Verb) -> None:
-    status = verb("status", "Where everything stands.")
-    status.add_argument("--watch", action="store_true", help="keep showing it")
-    _json(status)
-    why = verb("why", "Why a job waits, and the earliest time at which it could start.")
-    why.add_argument("job", metavar="JOB", help=_JOB)
-    _json(why)
-    show = verb("show", "One job: what was asked, where it stands, what it made.")
-    show.add_argument("job", metavar="JOB", help=_JOB)
-    _json(show)
-    log = verb("log", "The ledger's events, oldest first.")
-    log.add_argument("job", metavar="JOB", nargs="?", help=_JOB)
-    log.add_argument("--follow", action="store_true", help="go on as events are added")
-    log.add_argument(
-        "--since", metavar="REV", help="after this seq number, or after this git revision"
-    )
-    _json(log, about="the ledger's own lines")
-    verify = verb("verify", "Check every line of the ledger against its chain.")
-    _json(verify)
-
-
-def _controlling(verb: _Verb) -> None:
-    for name, about in (
-        ("cancel", "Cancel jobs that wait or run."),
-        ("retry", "Try failed, cancelled or quarantined jobs again."),
-    ):
-        parser = verb(name, about)
-        parser.add_argument("job", metavar="JOB", help=f"{_JOB}; or a pattern such as 'ch01_*'")
-    verb("pause", "Start nothing new; what runs goes on. It survives a restart.")
-    verb("resume", "End a pause.")
-
-
-def _json(parser: argparse.ArgumentParser, *, about: str = "one JSON document") -> None:
-    parser.add_argument("--json", action="store_true", help=f"{about}, for programs")
+def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    match verb:
+        case "init":
+            parser.add_argument("dir", metavar="DIR", help="its folder, new or in use already")
+        case "check" | "submit":
+            parser.add_argument("files", nargs="+", metavar="FILE")
+        case "why" | "show":
+            parser.add_argument("job", metavar="JOB", help=_JOB)
+        case "cancel" | "retry":
+            parser.add_argument("job", metavar="JOB", help=_JOBS)
+        case "log":
+            parser.add_argument("job", metavar="JOB", nargs="?", help=_JOB)
+            parser.add_argument("--follow", action="store_true", help="go on as events are added")
+            since = "after this seq number, or after this git revision"
+            parser.add_argument("--since", metavar="REV", help=since)
+    if verb == "submit":
+        parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
+    if verb == "status":
+        parser.add_argument("--watch", action="store_true", help="keep showing it")
+    if verb in ("status", "why", "show", "log", "verify"):
+        what = "the ledger's own lines" if verb == "log" else "one JSON document"
+        parser.add_argument("--json", action="store_true", help=f"{what}, for programs")

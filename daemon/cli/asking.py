@@ -1,37 +1,90 @@
-"""The face: `submit`, which drops job files and says how they are answered."""
+"""The face: `check`, `submit`, and `cancel`, `retry`, `pause`, `resume`: files for the daemon."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.drop import drop
-from daemon.cli.follow import Follower, follow_to_the_end
-from daemon.cli.lines import Tail
-from daemon.cli.say import complain, say
+from daemon.cli.folded import find, fold
+from daemon.cli.follow import Follower
+from daemon.cli.lines import complaints
+from daemon.cli.say import complain, counted, paint, say
+from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate, JobRejected
+from daemon.core.jobs import PanelSpec
 from daemon.wire.text import visible
 
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 # Far above what a job file may hold: the daemon says that one is too large, in its own words.
 _LIMIT_BYTES = 1024 * 1024
+_WANTED: Mapping[str, Sequence[str]] = {
+    "cancel": ("waiting", "held", "running"),
+    "retry": ("failed", "cancelled", "quarantined"),
+}
+
+
+def check(arguments: Arguments) -> int:
+    """Say of each file whether it would be accepted; 1 when one would not."""
+    # Half of the program, of which the other verbs need nothing.
+    from daemon.bootstrap import at_home, examine
+    from daemon.core.decide import decide
+
+    studio = place.studio(arguments)
+    files = [(file, _name(Path(file)), _bytes(Path(file))) for file in arguments.files]
+    home, state = at_home(studio, os.environ), fold(studio)
+    fine = True
+    for file, name, data in files:
+        command = asyncio.run(examine(home, name=name, data=data))
+        # The first event is the answer to the file; one that was never seen always has one.
+        fine = _would(visible(file), decide(state, command, home.studio)[0]) and fine
+    return 0 if fine else 1
+
+
+def _would(file: str, answer: Event) -> bool:
+    """Say what the answer to a file would be; whether it would be taken."""
+    errors: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    more = ""
+    match answer:
+        case JobAccepted(spec=spec, warnings=warnings):
+            more = f", {counted(len(spec.seeds), 'picture')}" if isinstance(spec, PanelSpec) else ""
+        case JobRejected():
+            errors = complaints({"errors": [asdict(error) for error in answer.errors]})
+        case JobDuplicate(of=of):
+            more = f", but the same request as {of}: it would not be run again"
+        case ControlTaken(error=error):
+            errors = [visible(error)] if error else []
+        case _:
+            raise AssertionError(f"no file is answered by {answer.type}")
+    say(f"{file}: {paint('refused', 'red') if errors else paint('fine', 'green')}{more}")
+    for text in errors:
+        say(f"  {text}")
+    for text in warnings:
+        say(f"  {paint('warning', 'yellow')}: {visible(text)}")
+    return not errors
 
 
 def submit(arguments: Arguments) -> int:
     """Drop job files; say how they are answered, and with --wait how they end."""
     studio = place.studio(arguments)
-    files = [(name_of(Path(file)), read(Path(file))) for file in arguments.files]
-    _no_twins(files)
-    tail = Tail(studio)
-    tail.skip()
-    drops = [drop(studio, name, data) for name, data in files]
-    follower = Follower(studio, tail, drops, say)
-    if arguments.wait:
-        there = follow_to_the_end(follower, studio)
-    else:
-        there = follower.wait(lambda: not follower.unanswered, timeout_s=_ANSWER_S)
+    files = [(_name(Path(file)), _bytes(Path(file))) for file in arguments.files]
+    names = [name for name, _ in files]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise place.WrongCommand(
+            f"Two of the files are called {visible(twice)}, and the inbox is one folder: rename "
+            "one of them."
+        )
+    follower = Follower(studio)
+    for name, data in files:
+        follower.drop(name, data)
+    there = follower.to_the_end() if arguments.wait else follower.to_the_answer(timeout_s=_ANSWER_S)
     for item in follower.unanswered:
         say(f"{visible(item.name)}: dropped, not answered yet; `nightpress status` will show it.")
     if arguments.wait and not there:
@@ -40,7 +93,33 @@ def submit(arguments: Arguments) -> int:
     return 0 if follower.fine else 1
 
 
-def name_of(file: Path) -> str:
+def control(arguments: Arguments) -> int:
+    """Drop a control file of the verb's kind, one for each job that is meant; say the answers."""
+    studio, kind = place.studio(arguments), arguments.verb
+    follower = Follower(studio)
+    for job in _meant(studio, kind, arguments.job) if kind in _WANTED else [""]:
+        about = f'job = "{job}"\n' if job else ""
+        name = f"{kind}-{job}.toml" if job else f"{kind}.toml"
+        follower.drop(name, f'kind = "{kind}"\n{about}'.encode())
+    if not follower.to_the_answer(timeout_s=_ANSWER_S):
+        complain("The daemon has not answered yet; it will when it comes to it.")
+        return 1
+    return 0 if follower.fine else 1
+
+
+def _meant(studio: Path, verb: str, name: str) -> Sequence[str]:
+    """The ids of the jobs that are meant. Raises ``Bad`` when there is none."""
+    state = fold(studio)
+    if not any(character in name for character in "*?["):
+        return [find(state, name).id]
+    wanted = [job for job in state.jobs.values() if job.phase in _WANTED[verb]]
+    jobs = [job.id for job in wanted if fnmatchcase(job.id, name)]
+    if not jobs:
+        raise place.Bad(f"No job that matches {name} is {' or '.join(_WANTED[verb])}.")
+    return jobs
+
+
+def _name(file: Path) -> str:
     """The name it will have in the inbox. Raises ``WrongCommand`` for one that is never taken."""
     name = unicodedata.normalize("NFC", file.name)
     if name.startswith(".") or not name.lower().endswith(".toml"):
@@ -51,8 +130,8 @@ def name_of(file: Path) -> str:
     return name
 
 
-def read(file: Path) -> bytes:
-    """The file's bytes. Raises ``WrongCommand`` when it cannot be read."""
+def _bytes(file: Path) -> bytes:
+    """The file's bytes. Raises ``WrongCommand`` when it cannot be read, ``Bad`` when too large."""
     shown = visible(str(file))
     try:
         with file.open("rb") as opened:
@@ -62,13 +141,3 @@ def read(file: Path) -> bytes:
     if len(data) > _LIMIT_BYTES:
         raise place.Bad(f"{shown} is larger than 1 MiB; a job file has at most 16 KiB.")
     return data
-
-
-def _no_twins(files: Sequence[tuple[str, bytes]]) -> None:
-    names = [name for name, _ in files]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise place.WrongCommand(
-            f"Two of the files are called {visible(twice)}, and the inbox is one folder: rename "
-            "one of them."
-        )

@@ -16,6 +16,8 @@ from daemon.cli import place
 from daemon.cli.tables import Table, inner, raw, whole
 from daemon.wire.text import visible
 
+_ANSWERS = ("job.accepted", "job.rejected", "job.duplicate", "control.taken")
+
 
 class Drop(NamedTuple):
     """A dropped file as the ledger will name it: by what it is, not by what it is called."""
@@ -24,7 +26,13 @@ class Drop(NamedTuple):
     sha256: str
     inode: int
     mtime_ns: int
-    size: int
+
+    def is_answered_by(self, line: Table) -> bool:
+        """Whether a ledger line is the daemon's answer to this drop."""
+        kind = raw(line, "type")
+        file = line if kind == "job.rejected" else inner(line, "file")
+        facts = (raw(file, "sha256"), whole(file, "inode"), whole(file, "mtime_ns"))
+        return kind in _ANSWERS and facts == (self.sha256, self.inode, self.mtime_ns)
 
 
 def drop(studio: Path, name: str, data: bytes) -> Drop:
@@ -34,18 +42,18 @@ def drop(studio: Path, name: str, data: bytes) -> Drop:
     inbox = os.open(studio / "inbox", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         return _lying(inbox, name, data) or _put(inbox, name, data)
+    except BlockingIOError:
+        raise place.Bad(f"Another submit is dropping {visible(name)} just now.") from None
+    except FileExistsError:
+        raise place.Bad(
+            f"inbox/{visible(name)} is there already with other content, and waits to be taken. "
+            "Wait a moment, or give the file another name."
+        ) from None
+    except OSError as error:
+        reason = error.strerror
+        raise place.Bad(f"inbox/{visible(name)} could not be written: {reason}.") from None
     finally:
         os.close(inbox)
-
-
-def is_of(drop: Drop, table: Table) -> bool:
-    """Whether a ledger line answers this drop."""
-    kind = raw(table, "type")
-    if kind not in ("job.accepted", "job.rejected", "job.duplicate", "control.taken"):
-        return False
-    file = table if kind == "job.rejected" else inner(table, "file")
-    facts = (raw(file, "sha256"), whole(file, "inode"), whole(file, "mtime_ns"))
-    return facts == (drop.sha256, drop.inode, drop.mtime_ns)
 
 
 def _lying(inbox: int, name: str, data: bytes) -> Drop | None:
@@ -54,49 +62,34 @@ def _lying(inbox: int, name: str, data: bytes) -> Drop | None:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inbox)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise place.Bad(f"inbox/{visible(name)} is there and cannot be read: {error}") from None
-    try:
-        if os.read(fd, len(data) + 1) == data:
-            return _facts(fd, name, data)
-    finally:
-        os.close(fd)
-    raise place.Bad(
-        f"inbox/{visible(name)} is there already with other content, and waits to be taken. Wait a "
-        "moment, or give the file another name."
-    )
+    with os.fdopen(fd, "rb") as file:
+        if file.read(len(data) + 1) != data:
+            raise FileExistsError
+        return _drop(fd, name, data)
 
 
 def _put(inbox: int, name: str, data: bytes) -> Drop:
     # The dot-name that the daemon's watcher knows: what is renamed from it is taken at once.
     temporary = f".{name}.tmp"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=inbox)
-    except OSError as error:
-        raise place.Bad(f"inbox/{visible(temporary)} cannot be written: {error}") from None
-    try:
-        # Locked: another submit of the same name must not write into the same temporary.
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=inbox)
+    with os.fdopen(fd, "wb") as file:
+        # Locked, and still of that name: two that submit the same name must not share a temporary.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        with os.fdopen(os.dup(fd), "wb") as file:
-            file.write(data)
+        if not os.path.samestat(os.fstat(fd), os.stat(temporary, dir_fd=inbox)):
+            raise BlockingIOError
+        file.truncate(0)
+        file.write(data)
+        file.flush()
         flush = Flush(FULL_SYNC)
         flush.file(fd)
-        facts = _facts(fd, name, data)
+        dropped = _drop(fd, name, data)
         if not rename_new(inbox, temporary, inbox, name):
             os.unlink(temporary, dir_fd=inbox)
-            raise place.Bad(f"inbox/{visible(name)} was dropped by somebody else just now.")
+            raise FileExistsError
         flush.folder(inbox)
-    except BlockingIOError:
-        raise place.Bad(f"Another submit is dropping {visible(name)} just now.") from None
-    except OSError as error:
-        raise place.Bad(f"inbox/{visible(name)} could not be written: {error}") from None
-    else:
-        return facts
-    finally:
-        os.close(fd)
+        return dropped
 
 
-def _facts(fd: int, name: str, data: bytes) -> Drop:
+def _drop(fd: int, name: str, data: bytes) -> Drop:
     stat = os.fstat(fd)
-    return Drop(name, sha256(data).hexdigest(), stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    return Drop(name, sha256(data).hexdigest(), stat.st_ino, stat.st_mtime_ns)

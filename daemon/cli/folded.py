@@ -1,29 +1,35 @@
-"""The face: where everything stands by the ledger alone, for when no daemon's status can be asked.
+"""The face: what the ledger alone says, of the whole studio and of one job.
 
 Law: it only reads, and folds this machine's own host, as the daemon does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from daemon.adapters.machine import machine_id, own_host
 from daemon.cli.lines import segments
-from daemon.cli.place import NO_DAEMON, Bad
+from daemon.cli.place import NO_DAEMON, Bad, no_job
 from daemon.core.admission import Reason, line
-from daemon.core.events import DaemonStarted, Entry, Incident
-from daemon.core.jobs import JobId
-from daemon.core.state import Job, State, apply
+from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, Incident
+from daemon.core.jobs import JobId, PanelSpec
+from daemon.core.state import Image, Job, State, apply
 from daemon.core.world import World
+from daemon.craft.diagnosis import first_check
 from daemon.errors import LedgerDamaged
+from daemon.wire.instants import instant_text
 from daemon.wire.ledger_line import Head, read_lines
-from daemon.wire.status import DaemonFacts, Document, Notice, status_document
+from daemon.wire.status import DaemonFacts, Document, Notice, sentence, status_document
 
 
-def entries(studio: Path, host: str) -> Iterator[Entry]:
-    """Every entry of a host, verified. Raises ``LedgerDamaged``; a torn last line is left out."""
+def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
+    """Every entry of a host, verified and applied to ``state``; a torn last line is left out.
+
+    Raises ``LedgerDamaged``.
+    """
     head = Head()
     files = segments(studio).get(host, [])
     for file in files:
@@ -33,64 +39,60 @@ def entries(studio: Path, host: str) -> Iterator[Entry]:
         if end < len(data) and file != files[-1]:
             raise LedgerDamaged(f"{name}: its last line is cut off, yet a later segment exists.")
         for entry in read_lines(data[:end].split(b"\n")[:-1], head=head, segment=name):
+            try:
+                apply(state, entry)
+            except AssertionError as error:
+                raise LedgerDamaged(
+                    f"{name}: seq {entry.seq} cannot follow what is before it: {error}."
+                ) from error
             head = Head(entry.seq, entry.chain, file.stem)
             yield entry
 
 
-def host_of(studio: Path) -> str:
-    """The host whose ledger is meant: this machine's, or the only one there is; '' for none."""
+def own_entries(studio: Path, state: State) -> Iterator[Entry]:
+    """``entries`` of this machine's host, or of the only one there is. Raises ``Bad`` for none."""
     hosts = list(segments(studio))
     ours = machine_id(Path.home() / ".config" / "nightpress")
     own = own_host(studio / "ledger", machine=ours)
-    if own is not None and own in hosts:
-        return own
-    if len(hosts) > 1:
+    if own not in hosts and len(hosts) > 1:
         raise Bad(
             f"None of this studio's ledgers ({', '.join(hosts)}) is this machine's own, so there "
             "is no one state to show. `nightpress log` shows the events of all."
         )
-    return hosts[0] if hosts else ""
+    return entries(studio, own if own in hosts and own else "".join(hosts), state)
 
 
 def fold(studio: Path) -> State:
     """The state by this machine's ledger."""
     state = State()
-    for entry in entries(studio, host_of(studio)):
-        apply(state, entry)
+    for _ in own_entries(studio, state):
+        pass
     return state
 
 
 def find(state: State, name: str) -> Job:
     """The job of this id, or the newest of this name. Raises ``Bad`` when there is none."""
-    job = state.jobs.get(JobId(name))
+    named = [job for job in state.jobs.values() if job.name == name]
+    job = state.jobs.get(JobId(name)) or max(named, key=lambda job: job.accepted_seq, default=None)
     if job is None:
-        named = [each for each in state.jobs.values() if each.name == name]
-        job = max(named, key=lambda each: each.accepted_seq, default=None)
-    if job is None:
-        raise Bad(
-            f"There is no job {name} in this studio's ledger. `nightpress status` shows the jobs."
-        )
+        raise no_job(name)
     return job
 
 
 def document(studio: Path) -> Document:
     """What status.json would say, by the ledger alone, of a studio without a daemon."""
-    state, incidents = State(), list[Notice]()
-    last, started, version = 0, 0, ""
-    for entry in entries(studio, host_of(studio)):
-        apply(state, entry)
+    state, incidents, last = State(), list[Notice](), 0
+    daemon = DaemonFacts("", 0, "", 0)
+    for entry in own_entries(studio, state):
         last = entry.at
-        match entry.event:
-            case Incident(code=code, text=text):
-                incidents.append(Notice(entry.at, code, text))
-            case DaemonStarted():
-                started, version = entry.at, entry.event.version
-            case _:
-                pass
+        if isinstance(entry.event, Incident):
+            incidents.append(Notice(entry.at, entry.event.code, entry.event.text))
+        elif isinstance(entry.event, DaemonStarted):
+            daemon = DaemonFacts(entry.event.version, 0, "", entry.at)
     return status_document(
         state,
         at=last,
-        daemon=DaemonFacts(version, 0, "", started),
+        daemon=daemon,
         world=World("none", "NO_DAEMON", NO_DAEMON),
         engine=None,
         reasons={job.id: Reason("NO_DAEMON", NO_DAEMON) for job in line(state)},
@@ -99,7 +101,56 @@ def document(studio: Path) -> Document:
     )
 
 
-def matching(state: State, pattern: str) -> Sequence[Job]:
-    """The jobs whose id matches a shell pattern, in the order of their acceptance."""
-    jobs = sorted(state.jobs.values(), key=lambda each: each.accepted_seq)
-    return [job for job in jobs if fnmatchcase(job.id, pattern)]
+def job_document(studio: Path, name: str) -> Document:
+    """All that is known of a job, found as ``find`` does."""
+    state, attempts = State(), list[Entry]()
+    for entry in own_entries(studio, state):
+        if isinstance(entry.event, AttemptStarted | AttemptEnded):
+            attempts.append(entry)
+    job = find(state, name)
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "phase": job.phase.value,
+        "code": job.code,
+        "sentence": sentence(job),
+        "first_check": first_check(job.code),
+        "warnings": list(job.warnings),
+        "ref": job.ref,
+        "priority": job.priority,
+        "accepted_at": instant_text(job.accepted_at),
+        "changed_at": instant_text(job.changed_at),
+        "folder": f"outbox/{job.id}",
+        "file": asdict(job.file),
+        # Through JSON, so that the document looks the same before and after it.
+        "spec": json.loads(json.dumps(asdict(job.spec))),
+        "request": job.request,
+        "attempts": _attempts(attempts, job.id),
+        "images": list(_images(job)),
+        "files": dict(job.files),
+    }
+
+
+def _attempts(told: Iterable[Entry], job: JobId) -> list[dict[str, object]]:
+    """Each attempt's two events as one."""
+    found: dict[int, dict[str, object]] = {}
+    for entry in told:
+        event, at = entry.event, instant_text(entry.at)
+        if isinstance(event, AttemptStarted) and event.job == job:
+            found[event.attempt] = {**asdict(event), "started_at": at}
+        elif isinstance(event, AttemptEnded) and event.job == job:
+            found.setdefault(event.attempt, {}).update(asdict(event), ended_at=at)
+    return list(found.values())
+
+
+def _images(job: Job) -> Iterator[Document]:
+    seeds = job.spec.seeds if isinstance(job.spec, PanelSpec) else ()
+    for number, seed in enumerate(seeds, start=1):
+        image = job.images.get(number, Image(""))
+        yield {
+            "image": number,
+            "seed": seed,
+            "prompt_id": image.prompt_id,
+            "verdict": image.verdict,
+            "sha256": image.sha256,
+        }

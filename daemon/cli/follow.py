@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
 from daemon.cli import place
-from daemon.cli.drop import Drop, is_of
-from daemon.cli.lines import Line, Tail, complaints, what
-from daemon.cli.say import paint, phase
-from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
+from daemon.cli.drop import Drop, drop
+from daemon.cli.lines import Tail, complaints, what
+from daemon.cli.say import paint, phase, say
+from daemon.cli.tables import Table, inner, raw, rows, status_file, text, texts, whole
+from daemon.wire.text import visible
 
 _POLL_S = 0.1
 _ENDED = ("published", "failed", "cancelled", "quarantined", "rejected")
 
-Say = Callable[[str], None]
-
 
 class Follower:
-    """Follows a batch of drops. ``jobs``: what was accepted, with its phase by the ledger."""
+    """Drops files and follows them.
 
-    def __init__(self, studio: Path, tail: Tail, drops: Iterable[Drop], say: Say) -> None:
+    ``unanswered``: the drops that no line of the ledger answers yet. ``jobs``: what was accepted,
+    with its phase by the ledger. ``refused``: whether something was.
+    """
+
+    def __init__(self, studio: Path) -> None:
         self._studio = studio
-        self._tail = tail
-        self._open = list(drops)
-        self._say = say
+        self._say: Callable[[str], None] = say
+        self._tail = Tail(studio)
+        self._tail.skip()
+        self.unanswered: list[Drop] = []
         self.jobs: dict[str, str] = {}
         self.refused = False
 
     @property
-    def unanswered(self) -> Sequence[Drop]:
-        """The drops that no line of the ledger answers yet."""
-        return self._open
-
-    @property
     def ended(self) -> bool:
         """Whether every drop is answered and every job of theirs has ended."""
-        return not self._open and all(phase in _ENDED for phase in self.jobs.values())
+        return not self.unanswered and all(phase in _ENDED for phase in self.jobs.values())
 
     @property
     def fine(self) -> bool:
@@ -47,111 +45,109 @@ class Follower:
         bad = [phase for phase in self.jobs.values() if phase in _ENDED and phase != "published"]
         return not self.refused and not bad
 
-    def speak(self, say: Say) -> None:
-        """Say it there from now on."""
-        self._say = say
+    def drop(self, name: str, data: bytes) -> None:
+        """Put a file into the inbox. Raises ``Bad`` when it cannot be done."""
+        self.unanswered.append(drop(self._studio, name, data))
 
-    def look(self) -> None:
-        """Read what the ledger has gained, and say it."""
-        for line in self._tail.lines():
-            for drop in list(self._open):
-                if is_of(drop, line.table):
-                    self._open.remove(drop)
-                    self._answered(drop, line.table)
-                    break
-            else:
-                self._happened(line)
+    def to_the_answer(self, *, timeout_s: float) -> bool:
+        """Wait for the answers to all; False when time is up or the daemon is gone."""
+        return self._wait(lambda: not self.unanswered, timeout_s=timeout_s)
 
-    def wait(self, done: Callable[[], bool], *, timeout_s: float | None = None) -> bool:
-        """Look until ``done``; False when time is up or the daemon is gone."""
-        deadline = None if timeout_s is None else monotonic() + timeout_s
+    def to_the_end(self) -> bool:
+        """Wait until all has ended, with a bar on a terminal; False when the daemon is gone."""
+        if not sys.stdout.isatty():
+            return self._wait(lambda: self.ended)
+        # rich costs more time than all the rest.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
+
+        console = Console(highlight=False, markup=False)
+        # Text from outside must not be taken for rich's own markup.
+        job, step = (TextColumn(f"{{task.fields[{key}]}}", markup=False) for key in ("job", "step"))
+        with Progress(job, BarColumn(), step, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None, job="waiting", step="")
+            self._say = lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
+
+            def done() -> bool:
+                shown, completed, total, step = self._drawing()
+                bar.update(task, job=shown, completed=completed, total=total, step=step)
+                return self.ended
+
+            return self._wait(done)
+
+    def _drawing(self) -> tuple[str, int, int | None, str]:
+        """Who has the GPU, the steps drawn and to be drawn, and the same in words."""
+        lease = inner(status_file(self._studio), "lease")
+        job = text(lease, "job")
+        if not job:
+            return "waiting", 0, None, ""
+        image, images = max(1, whole(lease, "image")), max(1, whole(lease, "images"))
+        step, steps = whole(lease, "step"), whole(lease, "steps")
+        name = job if raw(lease, "job") in self.jobs else f"waiting behind {job}"
+        words = f"picture {image}/{images}, step {step}"
+        return name, (image - 1) * steps + step, images * steps or None, words
+
+    def _wait(self, done: Callable[[], bool], *, timeout_s: float = float("inf")) -> bool:
+        deadline_s = monotonic() + timeout_s
         while True:
             alive = place.is_alive(self._studio)
-            self.look()
+            self._look()
             if done():
                 return True
-            if not alive or (deadline is not None and monotonic() > deadline):
+            if not alive or monotonic() > deadline_s:
                 return False
             sleep(_POLL_S)
 
-    def _answered(self, drop: Drop, table: Table) -> None:
-        job = text(table, "job")
-        match raw(table, "type"):
+    def _look(self) -> None:
+        """Read what the ledger has gained, and say it."""
+        for _, _, line in self._tail.lines():
+            answered = next((each for each in self.unanswered if each.is_answered_by(line)), None)
+            if answered is not None:
+                self.unanswered.remove(answered)
+                self._answered(visible(answered.name), line)
+            elif raw(line, "job") in self.jobs:
+                self._happened(raw(line, "job"), line)
+
+    def _answered(self, file: str, line: Table) -> None:
+        job = text(line, "job")
+        match raw(line, "type"):
             case "job.accepted":
                 self.jobs[job] = "waiting"
-                self._say(f"{paint(job, 'bold')}  accepted, {what(table)}")
-                warnings = table.get("warnings")
-                for warning in warnings if isinstance(warnings, list) else ():
-                    self._say(f"  warning: {text({'text': warning}, 'text')}")
+                self._say(f"{paint(job, 'bold')}  accepted, {what(line)}")
+                for warning in texts(line, "warnings"):
+                    self._say(f"  {paint('warning', 'yellow')}: {warning}")
             case "job.duplicate":
-                twin = text(table, "of")
-                self.jobs[twin] = self._standing(twin)
+                twin = text(line, "of")
+                queue = rows(status_file(self._studio), "queue")
+                open_jobs = {raw(each, "job"): raw(each, "phase") for each in queue}
+                self.jobs[twin] = open_jobs.get(twin, "published")
                 self._say(
-                    f"{drop.name}: the same request as {twin}, so it is not run again. Write "
+                    f"{file}: the same request as {twin}, so it is not run again. Write "
                     "rerun = true into it for another result."
                 )
             case "job.rejected":
                 self.refused = True
-                self._say(f"{drop.name}: {paint('refused', 'red')}")
-                for error in complaints(table):
+                self._say(f"{file}: {paint('refused', 'red')}")
+                for error in complaints(line):
                     self._say(f"  {error}")
             case _:
-                self._control(table)
+                error = text(line, "error")
+                self.refused = self.refused or bool(error)
+                self._say(error or f"{' '.join(filter(None, (text(line, 'kind'), job)))}: ok")
 
-    def _control(self, table: Table) -> None:
-        error = text(table, "error")
-        self.refused = self.refused or bool(error)
-        job, kind = text(table, "job"), text(table, "kind")
-        self._say(error or f"{' '.join(filter(None, (kind, job)))}: ok")
-
-    def _happened(self, line: Line) -> None:
-        table = line.table
-        job = raw(table, "job")
-        if job not in self.jobs:
-            return
-        match raw(table, "type"):
+    def _happened(self, job: str, line: Table) -> None:
+        match raw(line, "type"):
             case "job.held":
-                self._moved(job, "held", what(table))
+                self.jobs[job], why = "held", what(line)
             case "attempt.started":
-                self._moved(job, "running", f"attempt {whole(table, 'attempt')}")
-            case "attempt.ended" if raw(table, "outcome") != "succeeded":
-                self._say(f"{job}  {what(table)}")
+                self.jobs[job], why = "running", f"attempt {whole(line, 'attempt')}"
             case "job.ended":
-                ended = raw(table, "phase")
-                where = f"{self._studio}/outbox/{job}" if ended == "published" else ""
-                self._moved(job, ended, where or text(table, "code"))
+                self.jobs[job], why = raw(line, "phase"), text(line, "code")
+            case "attempt.ended" if raw(line, "outcome") != "succeeded":
+                return self._say(f"{job}  {what(line)}")
             case _:
-                pass
-
-    def _moved(self, job: str, to: str, why: str) -> None:
-        self.jobs[job] = to
-        self._say(f"{paint(job, 'bold')}  {phase(to)}  {why}".rstrip())
-
-    def _standing(self, job: str) -> str:
-        seen = status_document(self._studio)
-        found = next((each for each in rows(seen, "queue") if raw(each, "job") == job), {})
-        return raw(found, "phase") or "published"
-
-
-def status_document(studio: Path) -> Table:
-    """status.json as it is now; empty when it cannot be read."""
-    try:
-        return as_table(json.loads((studio / "outbox" / "status.json").read_bytes()))
-    except (OSError, ValueError):
-        return {}
-
-
-def follow_to_the_end(follower: Follower, studio: Path) -> bool:
-    """Wait until all has ended, with a bar on a terminal; False when the daemon is gone."""
-    if not sys.stdout.isatty():
-        return follower.wait(lambda: follower.ended)
-    from daemon.cli.bar import Bar  # rich costs more time than all the rest.
-
-    with Bar() as bar:
-        follower.speak(bar.say)
-
-        def done() -> bool:
-            bar.show(inner(status_document(studio), "lease"), follower.jobs)
-            return follower.ended
-
-        return follower.wait(done)
+                return None
+        if self.jobs[job] == "published":
+            why = f"{self._studio}/outbox/{job}"
+        return self._say(f"{paint(job, 'bold')}  {phase(self.jobs[job])}  {why}".rstrip())

@@ -1,26 +1,22 @@
-"""The face: `log` and `show`, what happened and what came of it, from the ledger's files."""
+"""The face: `log`, `show` and `verify`, what happened and whether it can be believed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import sleep
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.lines import Line, Tail, is_about, segments, seq, what
-from daemon.cli.say import complain, document, local, paint, phase, say
-from daemon.cli.tables import Table, inner, raw, rows, text, whole
+from daemon.cli.lines import Line, Tail, segments, seq, what
+from daemon.cli.say import aligned, complain, counted, document, local, paint, phase, say
+from daemon.cli.tables import Table, inner, raw, rows, text, texts, whole
+from daemon.wire.text import visible
 
 _POLL_S = 0.25
-_TYPES: Mapping[str, str] = {
-    "result.published": "green",
-    "job.rejected": "red",
-    "job.held": "yellow",
-    "incident": "yellow",
-    "ledger.torn": "yellow",
-}
+_COLOURS = {"result.published": "green", "job.rejected": "red"}
+_WARNINGS = ("job.held", "incident", "ledger.torn", "ledger.restored")
 
 
 def log(arguments: Arguments) -> int:
@@ -35,79 +31,67 @@ def log(arguments: Arguments) -> int:
     while True:
         hosts = len(segments(studio))
         for line in tail.lines():
-            if seq(line) > after and (not job or is_about(line, job)):
-                _print(line, json=arguments.json, hosts=hosts)
+            about = (raw(line.table, "job"), raw(line.table, "of"))
+            if seq(line) > after and (not job or job in about):
+                _print_line(line, json=arguments.json, hosts=hosts)
+        sys.stdout.flush()
         if not arguments.follow:
             return 0
-        sys.stdout.flush()
         sleep(_POLL_S)
 
 
 def _job(studio: Path, name: str) -> str:
     """The job's id; a bare name means its newest job."""
-    newest = ""
-    for line in Tail(studio).lines():
-        job = raw(line.table, "job")
-        if job == name:
-            return job
-        if raw(line.table, "type") == "job.accepted" and job[: job.rfind("_")] == name:
-            newest = job
-    if not newest:
-        raise place.Bad(
-            f"There is no job {name} in this studio's ledger. `nightpress status` shows the jobs."
-        )
-    return newest
+    tables = [line.table for line in Tail(studio).lines()]
+    jobs = [raw(table, "job") for table in tables if raw(table, "type") == "job.accepted"]
+    named = [job for job in jobs if job.rpartition("_")[0] == name]
+    if name not in jobs and not named:
+        raise place.no_job(name)
+    return name if name in jobs else named[-1]
 
 
-def _print(line: Line, *, json: bool, hosts: int) -> None:
+def _print_line(line: Line, *, json: bool, hosts: int) -> None:
     if json:
         sys.stdout.write(line.data.decode("ascii", errors="backslashreplace") + "\n")
         return
-    table = line.table
-    kind = text(table, "type")
-    host = f"{line.host}  " if hosts > 1 else ""
-    shown = f"{kind:<17}"
-    about = "  ".join(part for part in (text(table, "job"), what(table)) if part)
-    colour = _TYPES.get(kind)
-    shown = paint(shown, colour) if colour else shown
-    say(f"{paint(local(raw(table, 'at')), 'dim')}  {host}{shown}  {about}".rstrip())
+    table, kind = line.table, text(line.table, "type")
+    colour = "yellow" if kind in _WARNINGS else _COLOURS.get(kind)
+    shown = paint(f"{kind:<17}", colour) if colour else f"{kind:<17}"
+    host = line.host if hosts > 1 else ""
+    parts = (paint(local(raw(table, "at")), "dim"), host, shown, text(table, "job"), what(table))
+    say("  ".join(filter(None, parts)).rstrip())
 
 
 def show(arguments: Arguments) -> int:
     """One job: what was asked, where it stands, what it made."""
-    studio = place.studio(arguments)
-    from daemon.cli.job_view import job_document  # `log` needs no fold.
+    from daemon.cli.folded import job_document  # `log` needs no fold.
 
-    answer = job_document(studio, arguments.job)
+    job = job_document(place.studio(arguments), arguments.job)
     if arguments.json:
-        document(answer)
+        document(job)
         return 0
-    for line in _job_lines(answer):
-        say(line)
+    name, code = paint(text(job, "job"), "bold"), text(job, "code")
+    say(f"{name}  {phase(raw(job, 'phase'))}  {code}".rstrip())
+    say(f"  {text(job, 'sentence').replace('$STUDIO/', '')}")
+    if raw(job, "first_check"):
+        say(f"  First check: {text(job, 'first_check')}")
+    for warning in texts(job, "warnings"):
+        say(f"  {paint('warning', 'yellow')}: {warning}")
+    files = inner(job, "files")
+    for title, cells in (
+        ("", _facts(job)),
+        ("ASKED", _asked(inner(job, "spec"))),
+        ("ATTEMPTS", map(_attempt, rows(job, "attempts"))),
+        ("PICTURES", map(_picture, rows(job, "images"))),
+        (f"FILES in {text(job, 'folder')}", ((text(files, key)[:12], key) for key in files)),
+    ):
+        lines = list(aligned(cells))
+        if lines:
+            say("\n" + "\n".join([paint(title, "bold"), *lines] if title else lines))
     return 0
 
 
-def _job_lines(job: Table) -> Iterator[str]:
-    yield f"{paint(text(job, 'job'), 'bold')}  {phase(raw(job, 'phase'))}  {text(job, 'code')}"
-    yield f"  {text(job, 'sentence')}"
-    if raw(job, "first_check"):
-        yield f"  First check: {text(job, 'first_check')}"
-    for warning in _texts(job, "warnings"):
-        yield f"  Warning: {warning}"
-    yield ""
-    yield from _facts(job)
-    yield from _asked(inner(job, "spec"))
-    yield from _attempts(job)
-    yield from _pictures(job)
-    files = inner(job, "files")
-    if files:
-        yield ""
-        yield paint(f"FILES in {text(job, 'folder')}", "bold")
-        for name in sorted(files):
-            yield f"  {text(files, name)[:12]}  {text({'name': name}, 'name')}"
-
-
-def _facts(job: Table) -> Iterator[str]:
+def _facts(job: Table) -> Iterator[Sequence[str]]:
     for label, value in (
         ("accepted", local(raw(job, "accepted_at"))),
         ("changed", local(raw(job, "changed_at"))),
@@ -116,64 +100,89 @@ def _facts(job: Table) -> Iterator[str]:
         ("priority", str(whole(job, "priority") or "")),
     ):
         if value:
-            yield f"  {label:<12} {value}"
+            yield f"{label:<11}", value
 
 
-def _asked(spec: Table) -> Iterator[str]:
-    yield ""
-    yield paint("ASKED", "bold")
+def _asked(spec: Table) -> Iterator[Sequence[str]]:
     for key, value in spec.items():
-        if value in (None, "", [], {}):
-            continue
-        shown = text({"value": _plain(value)}, "value")
-        yield f"  {text({'key': key}, 'key'):<12} {shown}"
+        if value not in (None, "", [], {}):
+            yield f"{visible(key):<11}", visible(_plain(value))
 
 
 def _plain(value: object) -> str:
     match value:
         case list():
-            return ", ".join(_plain(item) for item in value)
+            return ", ".join(map(_plain, value))
         case dict():
             return " ".join(f"{key}={_plain(item)}" for key, item in value.items() if item)
         case _:
             return str(value)
 
 
-def _attempts(job: Table) -> Iterator[str]:
-    attempts = rows(job, "attempts")
-    if attempts:
-        yield ""
-        yield paint("ATTEMPTS", "bold")
-    for attempt in attempts:
-        ended = ", ".join(
-            filter(None, (text(attempt, key) for key in ("outcome", "code", "evidence")))
-        )
-        yield (
-            f"  {whole(attempt, 'attempt')}  {local(raw(attempt, 'started_at'))}  "
-            f"on {text(attempt, 'engine')}  {ended or 'still going on'}"
-        )
+def _attempt(attempt: Table) -> Sequence[str]:
+    number, started = str(whole(attempt, "attempt")), local(raw(attempt, "started_at"))
+    said = [text(attempt, key) for key in ("outcome", "code", "evidence")]
+    ended = ", ".join(filter(None, said)) or "still going on"
+    return number, started, f"on {text(attempt, 'engine')}", ended
 
 
-def _pictures(job: Table) -> Iterator[str]:
-    pictures = rows(job, "images")
-    if pictures:
-        yield ""
-        yield paint("PICTURES", "bold")
-    for picture in pictures:
-        yield (
-            f"  {whole(picture, 'image')}  seed {whole(picture, 'seed')}  "
-            f"{text(picture, 'verdict') or 'not drawn yet'}"
-        )
-    models = rows(job, "models")
-    if models:
-        yield ""
-        yield paint("MODELS", "bold")
-    for model in models:
-        yield f"  {text(model, 'sha256')[:12]}  {text(model, 'role'):<10}  {text(model, 'name')}"
+def _picture(picture: Table) -> Sequence[str]:
+    verdict = text(picture, "verdict") or "not drawn yet"
+    return str(whole(picture, "image")), f"seed {whole(picture, 'seed')}", verdict
 
 
-def _texts(job: Table, key: str) -> Iterator[str]:
-    value = job.get(key)
-    for item in value if isinstance(value, list) else ():
-        if isinstance(item, str):
-            yield text({"value": item}, "value")
+def verify(arguments: Arguments) -> int:
+    """Check every host's ledger; 1 when one is damaged."""
+    studio = place.studio(arguments)
+    verdicts = [_verdict(studio, host, files) for host, files in segments(studio).items()]
+    damaged = any(verdict["damage"] for verdict in verdicts)
+    if arguments.json:
+        document({"damaged": damaged, "hosts": verdicts})
+    elif verdicts:
+        _print_verdicts(verdicts, alive=place.is_alive(studio))
+    else:
+        say("The ledger is empty: nothing has happened in this studio yet.")
+    return 1 if damaged else 0
+
+
+def _verdict(studio: Path, host: str, files: Sequence[Path]) -> Table:
+    """What was found of one host: ``damage`` '' = every line is as it was written.
+
+    ``lines`` and ``chain`` are those of the last line that can be believed.
+    """
+    from daemon.cli.folded import entries  # See ``show``.
+    from daemon.core.state import State
+    from daemon.errors import LedgerDamaged
+    from daemon.wire.ledger_line import GENESIS
+
+    lines, chain, damage = 0, GENESIS, ""
+    last = files[-1].read_bytes()
+    try:
+        for entry in entries(studio, host, State()):
+            lines, chain = entry.seq, entry.chain
+    except LedgerDamaged as error:
+        damage = str(error)
+    return {
+        "host": host,
+        "segments": len(files),
+        "lines": lines,
+        "chain": chain,
+        "damage": damage,
+        "torn_bytes": len(last) - last.rfind(b"\n") - 1,
+    }
+
+
+def _print_verdicts(verdicts: Iterable[Table], *, alive: bool) -> None:
+    for verdict in verdicts:
+        damage, torn = text(verdict, "damage"), whole(verdict, "torn_bytes")
+        word = paint("damaged", "red") if damage else paint("intact", "green")
+        lines = counted(whole(verdict, "lines"), "line")
+        much = f"{lines} in {counted(whole(verdict, 'segments'), 'segment')}"
+        say(f"{text(verdict, 'host')}: {word}, {much}, head {text(verdict, 'chain')}")
+        if damage:
+            say(f"  {damage}")
+        elif torn and not alive:
+            say(
+                f"  The last line was cut off by a crash ({torn} bytes). Nothing believed it yet; "
+                "the next start of the daemon sets it aside and keeps its bytes."
+            )

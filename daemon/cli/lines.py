@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.cli.place import WrongCommand
-from daemon.cli.tables import Table, as_table, inner, raw, rows, text, whole
+from daemon.cli.say import counted
+from daemon.cli.tables import Table, inner, raw, rows, table_in, text, whole
 from daemon.wire.text import visible
 
 _SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
-
-_NAMES_SHOWN = 4
 _LINE_LIMIT_BYTES = 128 * 1024
+_UNTOLD = frozenset({"seq", "at", "type", "job", "chain", "scores"})
+# What needs no name before it.
+_BARE = frozenset({"code", "evidence", "outcome", "phase", "reason"})
 
 
 class Line(NamedTuple):
@@ -53,22 +55,22 @@ class Tail:
     def skip(self) -> None:
         """Count everything that is there now as read."""
         for files in segments(self._studio).values():
-            for file in files:
-                self._read[file] = file.stat().st_size
+            self._read.update((file, file.stat().st_size) for file in files)
 
     def skip_until(self, revision: str) -> None:
         """Count as read what a git revision already had. Raises ``WrongCommand``."""
         commit = f"{revision}^{{commit}}"
-        code, _ = _git(self._studio, "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
-        if code != 0:
+        known = _git(self._studio, "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
+        if not known:
             raise WrongCommand(
                 f"--since {visible(revision)}: neither a seq number of the ledger nor a revision "
                 "that git knows in this studio."
             )
         for files in segments(self._studio).values():
             for file in files:
-                path = file.relative_to(self._studio)
-                self._read[file] = _size_then(self._studio, f"{revision}:./{path}")
+                then = f"{revision}:./{file.relative_to(self._studio)}"
+                # A segment that did not exist then is new from its beginning.
+                self._read[file] = int(_git(self._studio, "cat-file", "-s", then) or 0)
 
     def lines(self) -> Sequence[Line]:
         """What was added since the last call: each host's in its order, all by their time."""
@@ -89,10 +91,7 @@ class Tail:
         end = data.rfind(b"\n") + 1
         self._read[file] = start + end
         for line in data[:end].split(b"\n")[:-1]:
-            try:
-                table = as_table(json.loads(line))
-            except ValueError:
-                table = {}
+            table = table_in(line)
             if table:
                 yield Line(host, line, table)
             elif self._damaged is not None:
@@ -104,74 +103,7 @@ def last_seq(file: Path) -> int:
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - 2 * _LINE_LIMIT_BYTES))
         data = opened.read()
-    line = data[: data.rfind(b"\n")].rpartition(b"\n")[2]
-    try:
-        return whole(as_table(json.loads(line)), "seq")
-    except ValueError:
-        return 0
-
-
-def is_about(line: Line, job: str) -> bool:
-    """Whether a line tells of this job."""
-    return job in (raw(line.table, "job"), raw(line.table, "of"))
-
-
-def what(table: Table) -> str:
-    """An event's own words in one line, its job left out."""
-    match raw(table, "type"):
-        case "job.accepted":
-            spec = inner(table, "spec")
-            seeds = spec.get("seeds")
-            pictures = len(seeds) if isinstance(seeds, list) else 0
-            unit = "picture" if pictures == 1 else "pictures"
-            made = f", {pictures} {unit}" if pictures else ""
-            return f"{text(table, 'kind')}{made}, from {text(inner(table, 'file'), 'name')}"
-        case "job.rejected":
-            return f"{text(table, 'name')}: {' | '.join(complaints(table))}"
-        case "job.duplicate":
-            return (
-                f"{text(inner(table, 'file'), 'name')} is the same request as {text(table, 'of')}"
-            )
-        case "job.held":
-            return f"{text(table, 'code')}: {text(table, 'text')}"
-        case "control.taken":
-            error = text(table, "error")
-            return text(table, "kind") + (f": not done. {error}" if error else "")
-        case "attempt.ended":
-            said = [text(table, key) for key in ("outcome", "code", "evidence")]
-            return ", ".join(part for part in said if part)
-        case "result.published":
-            files = inner(table, "files")
-            drawn = [name for name in sorted(files) if name.endswith(".png")]
-            shown = text({"names": ", ".join(drawn[:_NAMES_SHOWN])}, "names")
-            more = ", …" if len(drawn) > _NAMES_SHOWN else ""
-            return f"{len(files)} files: {shown}{more}"
-        case _:
-            return _others(table)
-
-
-_PLACE = frozenset({"seq", "at", "type", "job", "chain", "scores"})
-
-
-def _others(table: Table) -> str:
-    shown = []
-    for key, value in table.items():
-        if key in _PLACE or value in ("", 0, [], {}):
-            continue
-        plain = json.dumps(value) if isinstance(value, dict | list) else str(value)
-        short = plain[:12] if key in ("sha256", "lock_sha256") else plain
-        shown.append(text({"value": f"{key} {short}"}, "value"))
-    return ", ".join(shown)
-
-
-def complaints(rejected: Table) -> Sequence[str]:
-    """The sentences of a refusal, each with its line and key where it has them."""
-    said = []
-    for error in rows(rejected, "errors"):
-        line, key = whole(error, "line"), text(error, "key")
-        where = ", ".join(filter(None, (f"line {line}" if line else "", key)))
-        said.append(f"{where}: {text(error, 'text')}" if where else text(error, "text"))
-    return said
+    return whole(table_in(data[: data.rfind(b"\n")].rpartition(b"\n")[2]), "seq")
 
 
 def seq(line: Line) -> int:
@@ -179,20 +111,56 @@ def seq(line: Line) -> int:
     return whole(line.table, "seq")
 
 
-def _size_then(studio: Path, thing: str) -> int:
-    code, said = _git(studio, "cat-file", "-s", thing)
-    # The segment did not exist then: all of it is new.
-    return int(said) if code == 0 else 0
+def what(table: Table) -> str:
+    """An event's own words in one line, its job left out."""
+    file = text(inner(table, "file"), "name")
+    match raw(table, "type"):
+        case "job.accepted":
+            seeds = inner(table, "spec").get("seeds")
+            pictures = f", {counted(len(seeds), 'picture')}" if isinstance(seeds, list) else ""
+            return f"{text(table, 'kind')}{pictures}, from {file}"
+        case "job.rejected":
+            return f"{text(table, 'name')}: {' | '.join(complaints(table))}"
+        case "job.duplicate":
+            return f"{file} is the same request as {text(table, 'of')}"
+        case "job.held" | "incident":
+            return f"{text(table, 'code')}: {text(table, 'text')}"
+        case "control.taken":
+            error = text(table, "error")
+            return text(table, "kind") + (f": not done. {error}" if error else "")
+        case "result.published":
+            return f"{counted(len(inner(table, 'files')), 'file')} in outbox/{text(table, 'job')}"
+        case _:
+            return _others(table)
 
 
-def _git(studio: Path, *arguments: str) -> tuple[int, str]:
-    """Git's exit status and answer. Raises ``WrongCommand`` where there is no git."""
+def _others(table: Table) -> str:
+    shown = []
+    for key, value in table.items():
+        if key not in _UNTOLD and value not in ("", 0, [], {}):
+            plain = json.dumps(value) if isinstance(value, dict | list) else str(value)
+            short = plain[:12] if key.endswith("sha256") else plain
+            shown.append(short if key in _BARE else f"{key} {short}")
+    return visible(", ".join(shown))
+
+
+def complaints(rejected: Table) -> Sequence[str]:
+    """The sentences of a refusal, each with its line and key where it has them."""
+    said = []
+    for error in rows(rejected, "errors"):
+        line = f"line {whole(error, 'line')}" if whole(error, "line") else ""
+        where = ", ".join(filter(None, (line, text(error, "key"))))
+        said.append(": ".join(filter(None, (where, text(error, "text")))))
+    return said
+
+
+def _git(studio: Path, *arguments: str) -> str:
+    """Git's answer, '' when it has none. Raises ``WrongCommand`` where there is no git."""
     import subprocess  # Only --since needs it, and it is slow to import.
 
+    command = ["git", *arguments]
     try:
-        # Git is where the user's PATH finds it.
-        command = ["git", *arguments]
         done = subprocess.run(command, cwd=studio, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise WrongCommand("--since with a git revision needs git; it is not on PATH.") from None
-    return done.returncode, done.stdout
+    return done.stdout if done.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""The face: which studio is meant, and whether a daemon is alive in it."""
+"""The face: which studio is meant, whether a daemon is alive in it, and what says no."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ class Bad(AskerError):
     exit_status = 1
 
 
+def no_job(name: str) -> Bad:
+    """What is answered for a job that nobody knows."""
+    return Bad(
+        f"There is no job {name} in this studio's ledger. `nightpress status` shows the jobs."
+    )
+
+
 def studio(arguments: Arguments) -> Path:
     """The studio that is meant. Raises ``WrongCommand`` when there is none."""
     return studio_of(Path.cwd(), arguments.studio, os.environ)
@@ -35,18 +42,16 @@ def studio_of(cwd: Path, option: str | None, environment: Mapping[str, str]) -> 
 
     Raises ``WrongCommand`` when that is no studio.
     """
-    for name, given in (
-        ("--studio", option),
-        ("NIGHTPRESS_STUDIO", environment.get("NIGHTPRESS_STUDIO")),
-    ):
+    variable = environment.get("NIGHTPRESS_STUDIO")
+    for name, given in (("--studio", option), ("NIGHTPRESS_STUDIO", variable)):
         if given:
             folder = (cwd / Path(given).expanduser()).resolve()
-            if not is_studio(folder):
-                raise WrongCommand(
-                    f"{name} {folder} is no studio: it has no inbox/ and ledger/. "
-                    f"`nightpress init {folder}` makes one."
-                )
-            return folder
+            if is_studio(folder):
+                return folder
+            raise WrongCommand(
+                f"{name} {folder} is no studio: it has no inbox/ and ledger/. "
+                f"`nightpress init {folder}` makes one."
+            )
     here = cwd.resolve()
     for folder in (here, *here.parents):
         if is_studio(folder):

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from daemon.wire.text import visible
 
-_COLOURS: Mapping[str, str] = {
-    "bold": "1",
-    "dim": "2",
-    "red": "31",
-    "green": "32",
-    "yellow": "33",
-    "cyan": "36",
-}
-_PHASES: Mapping[str, str] = {
-    "published": "green",
-    "running": "cyan",
-    "publishing": "cyan",
-    "held": "yellow",
-    "quarantined": "red",
-    "failed": "red",
-    "rejected": "red",
-}
+_COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+_PHASES = {"published": "green", "running": "cyan", "publishing": "cyan", "held": "yellow"}
+_BAD_PHASES = ("quarantined", "failed", "rejected")
+_PAINT = re.compile(r"\x1b\[[0-9]*m")
+_WIDEST = 44
 
 
 def say(text: str = "") -> None:
@@ -45,24 +34,29 @@ def document(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Rows of as many cells each as indented lines with columns, the last one of any width."""
+    rows = list(rows)
+    widths = [min(_WIDEST, max(map(_width, cells))) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
+        yield f"  {'  '.join(padded)}".rstrip()
+
+
 def paint(text: str, colour: str) -> str:
-    """The text in a colour, where there are colours."""
-    if not text or not has_colours():
+    """The text in a colour, where stdout is a terminal that wants colours."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if not text or not wanted or not sys.stdout.isatty():
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def phase(name: str, *, width: int = 0) -> str:
-    """A phase in its colour, padded to ``width`` columns."""
-    shown = visible(name)
-    colour = _PHASES.get(name)
-    return (paint(shown, colour) if colour else shown) + " " * (width - len(shown))
-
-
-def has_colours() -> bool:
-    """Whether stdout is a terminal that wants colours (no NO_COLOR, not dumb)."""
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and sys.stdout.isatty()
+def phase(name: str) -> str:
+    """A phase in its colour."""
+    colour = "red" if name in _BAD_PHASES else _PHASES.get(name)
+    return paint(visible(name), colour) if colour else visible(name)
 
 
 def local(instant: str) -> str:
@@ -80,6 +74,10 @@ def clock(instant: str, *, beside: str) -> str:
     return long[11:] if long[:10] == other[:10] else long[:16]
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, one: str) -> str:
     """``1 picture``, ``2 pictures``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def _width(cell: str) -> int:
+    return len(_PAINT.sub("", cell))

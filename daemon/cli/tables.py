@@ -5,27 +5,47 @@ Law: a value of another type counts as absent, and a text comes out visible.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from daemon.wire.text import visible
 
 Table = Mapping[str, object]
 
 
-def as_table(value: object) -> Table:
-    """The table, empty when it is none."""
-    return value if isinstance(value, dict) else {}
+def table_in(data: str | bytes) -> Table:
+    """The table that a JSON text holds, empty when it holds none."""
+    try:
+        return _as_table(json.loads(data))
+    except ValueError:
+        return {}
+
+
+def status_file(studio: Path) -> Table:
+    """status.json as it is now; empty when it cannot be read."""
+    try:
+        return table_in((studio / "outbox" / "status.json").read_bytes())
+    except OSError:
+        return {}
 
 
 def inner(table: Table, key: str) -> Table:
     """The table at this key."""
-    return as_table(table.get(key))
+    return _as_table(table.get(key))
 
 
 def rows(table: Table, key: str) -> Sequence[Table]:
     """The tables in the list at this key."""
     value = table.get(key)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def texts(table: Table, key: str) -> Sequence[str]:
+    """The texts in the list at this key, each in one printable line."""
+    value = table.get(key)
+    items = value if isinstance(value, list) else []
+    return [visible(item) for item in items if isinstance(item, str)]
 
 
 def text(table: Table, key: str) -> str:
@@ -43,3 +63,7 @@ def whole(table: Table, key: str) -> int:
     """The whole number at this key; 0 when it is none."""
     value = table.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _as_table(value: object) -> Table:
+    return value if isinstance(value, dict) else {}
