@@ -194,7 +194,8 @@ async def _renderer(home: Home, stack: AsyncExitStack) -> Renderer | None:
             stack.callback(keeping.cancel)
         case _:
             assert_never(home.engine)
-    renderer = ComfyRenderer(url, entropy=SystemEntropy(), mode=mode)
+    timeout_s = home.settings.timeout_s
+    renderer = ComfyRenderer(url, entropy=SystemEntropy(), mode=mode, timeout_s=timeout_s)
     stack.push_async_callback(renderer.close)
     return renderer
 

@@ -86,10 +86,6 @@ class Disk(Protocol):
         """
         ...
 
-    async def sha256(self, path: str) -> str:
-        """Of the whole file, hexadecimal, whatever its size."""
-        ...
-
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         """The whole file or nothing (temporary, rename); makes the folders on the way."""
         ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from daemon.errors import LedgerChanged, WorldError
 from daemon.ports import Blob, FileKind, FileStat
@@ -89,9 +88,6 @@ class MemoryDisk:
             raise WorldError("NOT_OURS", f"{path} is not ours alone")
         data = node.data[:limit_bytes]
         return Blob(data, _stat(path, node), complete=len(data) == len(node.data))
-
-    async def sha256(self, path: str) -> str:
-        return sha256(self._file(path).data).hexdigest()
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         self._change("write", path, synced)

@@ -1,4 +1,4 @@
-"""What a test needs beyond Python: programs (skipped aloud, in CI a failure), material (skipped)."""
+"""What a test needs beyond Python: programs (in CI a failure), material (skipped aloud)."""
 
 from __future__ import annotations
 

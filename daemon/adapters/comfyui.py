@@ -55,21 +55,25 @@ _log = logging.getLogger(__name__)
 class ComfyRenderer:
     """``ports.Renderer`` for the server at ``url``, such as ``http://127.0.0.1:8188``.
 
-    ``mode`` (managed, external) is known to the caller; the server does not tell.
-    Raises ``AskerError`` for an address that is not this machine's own.
+    ``mode`` (managed, external) is known to the caller; the server does not tell. A silence of
+    ``timeout_s`` in an answer ends it. Raises ``AskerError`` for an address that is not this
+    machine's own.
     """
 
-    def __init__(self, url: str, *, entropy: Entropy, mode: str = "external") -> None:
+    def __init__(
+        self, url: str, *, entropy: Entropy, mode: str = "external", timeout_s: float = READ_S
+    ) -> None:
         host, port = loopback(url)
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._address = host, port
         self._entropy = entropy
         self._mode = mode
+        self._slowness = timeout_s / READ_S
         self._http = httpx.AsyncClient(
             base_url=f"http://{self._place}",
             # A compressed answer could be small on the wire and without end in memory.
             headers={"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
             follow_redirects=False,
             trust_env=False,
         )
@@ -137,7 +141,7 @@ class ComfyRenderer:
         where = f"{method} {path} at {self._place}"
         try:
             async with (
-                asyncio.timeout(WHOLE_ANSWER_S),
+                asyncio.timeout(WHOLE_ANSWER_S * self._slowness),
                 self._http.stream(method, path, **request) as response,
             ):
                 return response.status_code, await _body(response, where)

@@ -67,6 +67,12 @@ def nobody(state: State, world: World, policy: Policy) -> Reason | None:
         return Reason("PAUSED", "The press is paused. `nightpress resume` lets it go on.")
     if world.engine_code:
         return Reason(world.engine_code, world.engine_text)
+    if state.losses >= policy.max_losses:
+        return Reason(
+            "ENGINE_TROUBLE",
+            f"The last {state.losses} attempts were all lost on the engine, so the rest of the "
+            "queue is kept. Look at the engine first; then `nightpress resume` goes on.",
+        )
     floor = policy.min_free_gb * GIB
     if world.free_bytes is not None and world.free_bytes < floor:
         return Reason(

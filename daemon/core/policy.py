@@ -72,6 +72,7 @@ class Policy:
 
     # Attempts that were lost or crashed.
     max_retries: int = 1  # N6: the second time quarantines the job
+    max_losses: int = 6  # Lost in a row, whosever: three jobs gone are the engine's fault.
 
     # Training.
     training_resolution: int = 512  # K2.2

@@ -105,7 +105,10 @@ def drop_of(file: FileFacts) -> Drop:
 
 @dataclass(slots=True)
 class State:
-    """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk."""
+    """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
+
+    ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
+    """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=dict)
     queue: dict[JobId, None] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class State:
     lease: JobId | None = None
     paused: bool = False
     drew_for_real: bool = False
+    losses: int = 0
     rejected: int = 0
     refusals: tuple[Entry, ...] = ()
     seq: int = 0
@@ -134,6 +138,7 @@ class State:
             lease=self.lease,
             paused=self.paused,
             drew_for_real=self.drew_for_real,
+            losses=self.losses,
             rejected=self.rejected,
             refusals=self.refusals,
             seq=self.seq,
@@ -151,6 +156,7 @@ class State:
         self.lease = draft.lease
         self.paused = draft.paused
         self.drew_for_real = draft.drew_for_real
+        self.losses = draft.losses
         self.rejected = draft.rejected
         self.refusals = draft.refusals
         self.seq = draft.seq
@@ -189,11 +195,15 @@ def apply(state: State, entry: Entry) -> None:
             state.answered[drop_of(file)] = "control"
             if not event.error and event.kind in ("pause", "resume"):
                 state.paused = event.kind == "pause"
+            state.losses = 0
         case AttemptStarted(job=job, engine=engine):
             state.lease = job
             state.drew_for_real = state.drew_for_real or engine == "comfyui"
-        case AttemptEnded():
+        case AttemptEnded(outcome=outcome):
             state.lease = None
+            state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
+        case DaemonStarted():
+            state.losses = 0
         case ModelRecorded(role, name, sha256, size, dtype):
             state.models[(role, name)] = ModelFacts(role, name, sha256, size, dtype)
         case _:

@@ -118,6 +118,18 @@ _ENGINE: Mapping[str, Diagnosis] = {
         "the engine that this job was accepted for is not set",
         "Set COMFYUI_BASE_PATH, or [comfyui] url in nightpress.toml, and start the daemon again.",
     ),
+    "INBOX_BLOCKED": Diagnosis(
+        "something stands where a file has to go",
+        "Look at the path that is named: is a file or a link where a folder belongs? Move it away.",
+    ),
+    "ENGINE_STUCK": Diagnosis(
+        "the engine answers and does not work",
+        "Restart ComfyUI: its worker thread is dead, and no interrupt reaches it.",
+    ),
+    "ENGINE_TROUBLE": Diagnosis(
+        "one attempt after the other was lost",
+        "Read the end of the engine's log, restart the engine, then `nightpress resume`.",
+    ),
     "ENGINE_GONE": Diagnosis(
         "the engine went away while it worked",
         "Read the end of the engine's log; if it was killed, look for memory pressure at that"
@@ -256,9 +268,9 @@ _DISK: Mapping[str, Diagnosis] = {
         "a file in the inbox cannot be read",
         "Check that its owner is you, then drop it again as a new file.",
     ),
-    "FOREIGN_LEDGER": Diagnosis(
-        "another host's ledger cannot be believed",
-        "Run `nightpress verify`, and take the damaged segment from git again.",
+    "LEDGER_INCOMPLETE": Diagnosis(
+        "a ledger is damaged, or older than the outbox",
+        "Run `nightpress verify`; stop the daemon, take the segment from git again, then start it.",
     ),
     "CHANGING": Diagnosis(
         "a file changed while it was read", "Wait until it is written, then drop the job again."

@@ -71,6 +71,7 @@ class Drawn:
 class Undrawn:
     """There is no picture. ``failed`` would fail again; ``lost`` is worth another attempt."""
 
+    prompt_id: str
     outcome: Outcome
     code: str
     text: str
@@ -103,7 +104,7 @@ async def draw(
         try:
             return await talk.hold(ears)
         except GivenUp as end:
-            return Undrawn(end.outcome, end.code, end.text)
+            return Undrawn(order.prompt_id, end.outcome, end.code, end.text)
 
 
 class _Conversation:

@@ -38,6 +38,13 @@ class EngineWatch:
         self._policy = policy
         self._tell = tell
         self._silent_since: float | None = None
+        self._stuck = ""
+
+    def suspect(self, prompt_id: str) -> None:
+        """This prompt may never leave the engine: nothing starts until it has."""
+        self._stuck = prompt_id
+        self._world = _stuck(self._world, prompt_id)
+        self._tell(self._world)
 
     async def run(self) -> None:
         """Look until cancelled; the loop is told of changes only."""
@@ -55,9 +62,11 @@ class EngineWatch:
             return world
         try:
             self.facts = await self._renderer.describe()
+            if self._stuck and self._stuck in (await self._renderer.queue()).running:
+                return _stuck(world, self._stuck)
         except WorldError as error:
             return self._silent(world, error)
-        self._silent_since = None
+        self._silent_since, self._stuck = None, ""
         return replace(world, engine_code="", engine_text="")
 
     def _silent(self, world: World, error: WorldError) -> World:
@@ -81,3 +90,11 @@ class EngineWatch:
         except WorldError:
             return None
         return free >> 26 << 26
+
+
+def _stuck(world: World, prompt_id: str) -> World:
+    text = (
+        f"The engine holds on to prompt {prompt_id}, which neither ends nor obeys an interrupt: "
+        "its worker is dead though it answers. Restart the engine; jobs wait meanwhile."
+    )
+    return replace(world, engine_code="ENGINE_STUCK", engine_text=text)

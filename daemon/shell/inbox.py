@@ -13,6 +13,7 @@ import asyncio
 import logging
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -82,6 +83,7 @@ class Inbox:
         self._seen: dict[str, Sighting] = {}
         self._hidden: dict[str, int] = {}
         self._seen_hidden: dict[str, int] = {}
+        self._blocked = ""
         self._told: set[tuple[str, Seen]] = set()
         self._wake = asyncio.Event()
 
@@ -98,8 +100,9 @@ class Inbox:
             self._wake.clear()
             try:
                 pending = await self.scan()
+                self._blocked = ""
             except WorldError as error:
-                log.warning("the inbox could not be read: %s", error.text)
+                await self._tell_blocked("inbox/ cannot be read", error)
                 pending = False
             wait_s = min(self._settle_s + _MARGIN_S, rescan_s) if pending else rescan_s
             try:
@@ -161,7 +164,7 @@ class Inbox:
             blob = await self._disk.read(path, limit_bytes=self._limit_bytes, owned=True)
             if _seen(blob.stat) != _seen(item) or not self._complete(item, blob):
                 return None
-            file = await self._facts(item.name, path, blob)
+            file = self._facts(item.name, blob)
             if drop_of(file) in self._answered():
                 return Settled(path, file, blob.complete, None)
             command = await self._examine(file, blob.data if blob.complete else None)
@@ -177,13 +180,22 @@ class Inbox:
         self._told.add(key)
         await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))
 
+    async def _tell_blocked(self, what: str, error: WorldError) -> None:
+        """What stands in the way is said once, and tried again at each look."""
+        text = f"{what}: {error.text}. It is tried again at each look."
+        log.warning("%s", text)
+        if text != self._blocked:
+            self._blocked = text
+            with suppress(WorldError):
+                await self._ask(ReportIncident("INBOX_BLOCKED", text))
+
     async def _answer(self, drop: Settled) -> None:
         try:
             if drop.command is not None:
                 await self._ask(drop.command)
             await self._put_away(drop)
         except WorldError as error:
-            log.warning("%s was not taken: %s", drop.path, error.text)
+            await self._tell_blocked(f"{drop.path} cannot be taken", error)
 
     def _complete(self, item: FileStat, blob: Blob) -> bool:
         """Quiet for long enough, renamed into place, or ended by ``end = true``."""
@@ -197,13 +209,16 @@ class Inbox:
         """The drop that lies there now; None when it is no file that can be read."""
         try:
             blob = await self._disk.read(path, limit_bytes=self._limit_bytes)
-            return drop_of(await self._facts("", path, blob))
+            return drop_of(self._facts("", blob))
         except WorldError:
             return None
 
-    async def _facts(self, name: str, path: str, blob: Blob) -> FileFacts:
-        digest = sha256(blob.data).hexdigest() if blob.complete else await self._disk.sha256(path)
+    def _facts(self, name: str, blob: Blob) -> FileFacts:
+        """A file as it was read. Of one that is too large only the beginning is hashed: what it
+        holds is not asked, and hashing all of it could take the night.
+        """
         stat = blob.stat
+        digest = sha256(blob.data).hexdigest()
         return FileFacts(_text(name), digest, stat.inode, stat.mtime_ns, stat.size)
 
     async def _put_away(self, drop: Settled) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.core.events import Entry, JobAccepted, JobRejected
+from daemon.core.ids import split_job
 from daemon.core.jobs import JobId, PanelSpec
-from daemon.core.state import Job
+from daemon.core.state import Job, State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
@@ -184,6 +185,24 @@ class Outbox:
                 return None
             raise
         return blob.data if blob.complete else None
+
+
+async def unknown_results(disk: Disk, state: State) -> Mapping[tuple[str, str], int]:
+    """The numbers of results in the outbox above all that the ledgers know, by name and letter.
+
+    A taken job that a crash left without its line has no lock file, and its number is free.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for item in await disk.list("outbox"):
+        parts = split_job(item.name)
+        if parts is None or item.kind != "folder":
+            continue
+        name, letter, number = parts
+        if number > max(state.numbers.get((name, letter), 0), found.get((name, letter), 0)):
+            files = await disk.list(f"outbox/{item.name}")
+            if any(file.name.endswith(".lock.toml") for file in files):
+                found[name, letter] = number
+    return found
 
 
 def job_folder(job: JobId) -> str:

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 GOOD = "good"
 _EVIDENCE_CHARS = 1_000
+_OVERDUE = frozenset({"STALLED", "SLOW_CPU_FALLBACK"})
 _WAIT_FOR_ROOM = frozenset({"DISK_FULL"})
 
 
@@ -95,7 +96,9 @@ class Performer:
         state: Callable[[], State],
         ask: Callable[[Command], Awaitable[None]],
         progress: Progress,
+        suspect: Callable[[str], None],
     ) -> None:
+        self._suspect = suspect
         self._tools = tools
         self._studio = studio
         self._engine = engine
@@ -194,8 +197,14 @@ class Performer:
         await self._ask(RecordModels(models))
         drawn = await self._draw(sheet, bound, image)
         if isinstance(drawn, Undrawn):
-            return Ended(drawn.outcome, drawn.code, drawn.text)
+            return self._undrawn(drawn)
         return await self._judge(sheet, models, drawn, image)
+
+    def _undrawn(self, undrawn: Undrawn) -> Ended:
+        if undrawn.code in _OVERDUE:
+            self._suspect(undrawn.prompt_id)
+        stopped = undrawn.code in _WAIT_FOR_ROOM
+        return Ended(Outcome.STOPPED if stopped else undrawn.outcome, undrawn.code, undrawn.text)
 
     async def _draw(self, sheet: Sheet, bound: BoundGraph, image: int) -> Drawn | Undrawn:
         job = sheet.job

@@ -6,7 +6,7 @@ Law: it knows ports only, so the simulator runs this very code. Starting after a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.core.commands import Command, Observe, ReportIncident, Start, Stop
@@ -22,7 +22,7 @@ from daemon.shell.inbox import Inbox
 from daemon.shell.intake import Intake
 from daemon.shell.ledger import Ledger, Torn, foreign_numbers
 from daemon.shell.loop import Loop
-from daemon.shell.outbox import Outbox
+from daemon.shell.outbox import Outbox, unknown_results
 from daemon.shell.performer import Performer, Tools
 from daemon.shell.progress import Progress
 from daemon.wire.places import Places
@@ -107,11 +107,18 @@ class Press:
         numbers, damaged = await foreign_numbers(ports.disk, host=setup.host)
         for key, number in numbers.items():
             loaded.state.numbers[key] = max(number, loaded.state.numbers.get(key, 0))
+        for (name, letter), number in (await unknown_results(ports.disk, loaded.state)).items():
+            loaded.state.numbers[name, letter] = number
+            damaged.append(
+                f"outbox/{name}_{letter}{number} is a result that no ledger knows: has the ledger "
+                "gone back, by git or from a backup? Put it back with the daemon stopped. New jobs "
+                "are numbered above what is in the outbox; nothing there is overwritten."
+            )
         crew = self._crew = _crew(ports, setup, ledger, loaded.state)
         ports.alarm.every(setup.tick_s, crew.loop.wake)
         await crew.performer.sweep()
         told: list[Command] = [_start(setup, loaded.torn)]
-        told += [ReportIncident("FOREIGN_LEDGER", text) for text in damaged]
+        told += [ReportIncident("LEDGER_INCOMPLETE", text) for text in damaged]
         await self._serve(crew, told)
 
     async def _serve(self, crew: Crew, told: Sequence[Command]) -> None:
@@ -201,7 +208,8 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         daemon=setup.daemon,
     )
     inbox = _inbox(ports, setup, loop)
-    return Crew(loop, watch, board, inbox, _performer(ports, setup, loop, outbox, progress))
+    performer = _performer(ports, setup, loop, outbox, progress, suspect=watch.suspect)
+    return Crew(loop, watch, board, inbox, performer)
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
@@ -218,7 +226,13 @@ def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
 
 
 def _performer(
-    ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, progress: Progress
+    ports: Ports,
+    setup: Setup,
+    loop: Loop,
+    outbox: Outbox,
+    progress: Progress,
+    *,
+    suspect: Callable[[str], None],
 ) -> Performer:
     return Performer(
         tools=Tools(ports.disk, ports.renderer, ports.pixels, ports.weights),
@@ -230,4 +244,5 @@ def _performer(
         state=lambda: loop.state,
         ask=loop.ask,
         progress=progress,
+        suspect=suspect,
     )

@@ -63,6 +63,7 @@ def blame(failure: Failure) -> tuple[str, str]:
 
 _LEADS: Mapping[str, str] = {
     "OUT_OF_MEMORY": "The GPU ran out of memory:",
+    "DISK_FULL": "The engine's disk is full:",
     "MODEL_BROKEN": "A model file is broken or of another kind than its folder says:",
     "MODEL_MISSING": "A model file vanished while the job ran:",
     "HINT_BROKEN": "The hint image is no picture that the engine can read:",
@@ -74,6 +75,8 @@ def _code(failure: Failure) -> str:
     said = failure.message.lower()
     if "out of memory" in said or failure.exception_type.endswith("OutOfMemoryError"):
         return "OUT_OF_MEMORY"
+    if "no space left" in said:
+        return "DISK_FULL"
     if "Safetensor" in failure.exception_type or any(mark in said for mark in _BROKEN_MODEL):
         return "MODEL_BROKEN"
     if failure.exception_type == "FileNotFoundError" and "model in folder" in said:

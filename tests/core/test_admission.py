@@ -196,3 +196,23 @@ def test_a_paused_press_says_so_to_a_job_that_was_held_for_another_reason() -> N
     [_, held] = desk.do(control("pause"))
     assert isinstance(held, JobHeld)
     assert held.code == "PAUSED"
+
+
+def test_one_loss_after_the_other_keeps_the_rest_of_the_queue_until_somebody_looked() -> None:
+    """N6.2: an engine that loses everything must not quarantine a whole night in minutes."""
+    names = [f"p{number}" for number in range(1, 6)]
+    desk = waiting(*names, world=READY)
+    for job in range(1, 4):
+        for attempt in (1, 2):
+            desk.do(ended(f"p{job}_v1", attempt, Outcome.LOST, "ENGINE_UNCLEAR"))
+    assert desk.state.jobs[JobId("p4_v1")].code == "ENGINE_TROUBLE"
+    assert desk.state.lease is None
+    desk.do(control("resume"))
+    assert desk.state.lease == "p4_v1"
+
+
+def test_a_loss_among_successes_keeps_nobody() -> None:
+    desk = waiting("a", "b", world=READY)
+    desk.do(ended("a_v1", 1, Outcome.LOST, "ENGINE_GONE"))
+    desk.do(ended("a_v1", 2, Outcome.SUCCEEDED))
+    assert desk.state.losses == 0

@@ -12,11 +12,11 @@ import pytest
 
 from daemon.core.events import Entry, ImageJudged, JobRejected
 from daemon.core.jobs import Complaint, JobId, PanelSpec, Phase
-from daemon.core.state import Image, Job
+from daemon.core.state import Image, Job, State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.intake import hint_path
-from daemon.shell.outbox import Outbox, StagedImage
+from daemon.shell.outbox import Outbox, StagedImage, unknown_results
 from daemon.wire.lock_file import Engine, Model, read_lock
 from daemon.wire.making import Making
 from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job
@@ -267,3 +267,18 @@ def test_what_was_staged_is_forgotten_when_told_so_and_for_that_job_only() -> No
     disk.put(".nightpress/staging/ch01_p003_v10/a1-01.png", b"")
     asyncio.run(outbox(disk).clear_staging(JobId("ch01_p003_v1")))
     assert disk.files() == [".nightpress/staging/ch01_p003_v10/a1-01.png"]
+
+
+def test_a_result_that_no_ledger_knows_is_found_and_its_number_is_not_given_again() -> None:
+    """A published picture is never rewritten, even when git took the ledger back."""
+
+    async def story() -> None:
+        disk = MemoryDisk()
+        disk.put("outbox/ch01_v2/ch01_v2.lock.toml", b"")
+        disk.put("outbox/ch01_v7/job.toml", b"")
+        disk.put("outbox/ch02_v1/ch02_v1.lock.toml", b"")
+        disk.put("outbox/rejected/ch03_v9/x.lock.toml", b"")
+        state = State(numbers={("ch01", "v"): 1, ("ch02", "v"): 1})
+        assert await unknown_results(disk, state) == {("ch01", "v"): 2}
+
+    asyncio.run(story())

@@ -54,6 +54,7 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             state=lambda: State(jobs={CANCELLED.id: CANCELLED}),
             ask=ask,
             progress=Progress(),
+            suspect=lambda _: None,
         )
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()

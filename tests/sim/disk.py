@@ -21,7 +21,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from daemon.errors import LedgerChanged, WorldError
 from daemon.ports import Blob, FileStat
@@ -200,10 +199,6 @@ class LifeDisk:
         node = self._node(path)
         stat = self._stat(path.rpartition("/")[2], node)
         return Blob(node.data[:limit_bytes], stat, len(node.data) <= limit_bytes)
-
-    async def sha256(self, path: str) -> str:
-        self._alive(f"sha256 {path}")
-        return sha256(self._node(path).data).hexdigest()
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         folder, _, name = path.rpartition("/")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import shutil
 import stat
@@ -50,9 +49,6 @@ class StudioDisk:
 
     async def read(self, path: str, *, limit_bytes: int, owned: bool = False) -> Blob:
         return await asyncio.to_thread(self._read, path, limit_bytes, owned)
-
-    async def sha256(self, path: str) -> str:
-        return await asyncio.to_thread(self._sha256, path)
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         await asyncio.to_thread(self._write, path, data, synced)
@@ -109,13 +105,6 @@ class StudioDisk:
             facts = way.facts_of(path.rpartition("/")[2], os.fstat(fd))
         data = b"".join(parts)
         return Blob(data[:limit_bytes], facts, complete=len(data) <= limit_bytes)
-
-    def _sha256(self, path: str) -> str:
-        digest = hashlib.sha256()
-        with self._readable(path, owned=False) as fd:
-            while chunk := os.read(fd, _CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest()
 
     @contextmanager
     def _readable(self, path: str, *, owned: bool) -> Iterator[int]:
