@@ -177,3 +177,14 @@ def test_a_studio_id_that_is_none_stops_the_start(
 def test_a_guarded_studio_is_busy(folder: Path, environment: Mapping[str, str]) -> None:
     with StudioFiles(folder).guarded(), pytest.raises(StudioBusy):
         run_daemon(folder, environment)
+
+
+def test_a_lost_id_of_a_studio_with_a_history_is_not_replaced_by_another(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path / "home")}
+    studio = tmp_path / "studio"
+    make_studio(studio, home)
+    (studio / "ledger" / "studio").unlink()
+    host = next(path for path in (studio / "ledger").iterdir() if path.is_dir())
+    (host / "2026-11.jsonl").write_bytes(b"")
+    with pytest.raises(PersonNeeded, match="git checkout"):
+        run_daemon(studio, home)

@@ -16,6 +16,7 @@ _KEPT = 3
 def kept_log(folder: Path) -> Iterator[None]:
     """Log to stderr, and to a file that is turned over."""
     folder.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # On a full disk each line would be a traceback on stderr.
     to_file = RotatingFileHandler(
         folder / "daemon.log", maxBytes=_FILE_BYTES, backupCount=_KEPT, encoding="utf-8"
     )

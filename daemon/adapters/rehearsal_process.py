@@ -56,6 +56,7 @@ class RehearsalProcess:
         self._log = studio / ".nightpress" / "logs" / "rehearsal.log"
         self._step_s = step_s
         self._child: subprocess.Popen[bytes] | None = None
+        self._port = 0  # Once it is known it stays: whoever asks has learnt the address.
         # Two that start it at once would start two.
         self._turn = threading.Lock()
 
@@ -81,12 +82,15 @@ class RehearsalProcess:
     def _ensure(self) -> str:
         with self._turn:
             record = self._read_record()
-            if record is not None and self._is_ours(record.port):
+            known = record is not None and self._port in (0, record.port)
+            if record is not None and known and self._is_ours(record.port):
+                self._port = record.port
                 return f"http://{_HOST}:{record.port}"
             for attempt in range(_STARTS):
-                # The port it had first, so that its address stays.
-                port = record.port if record and attempt == 0 else _free_port()
+                had = record.port if record and attempt == 0 else 0
+                port = self._port or had or _free_port()
                 if self._start(port):
+                    self._port = port
                     return f"http://{_HOST}:{port}"
         why = f"The rehearsal engine could not be started; {self._log} tells why."
         raise WorldError("ENGINE_START", why)
@@ -128,10 +132,10 @@ class RehearsalProcess:
 
     def _lives(self) -> bool:
         record = self._read_record()
+        if self._child is not None and (record is None or self._child.pid == record.pid):
+            return self._child.poll() is None
         if record is None:
             return False
-        if self._child is not None and self._child.pid == record.pid:
-            return self._child.poll() is None
         # One that draws may be too busy to answer.
         return self._is_ours(record.port) or (record.pid > 1 and psutil.pid_exists(record.pid))
 

@@ -77,9 +77,14 @@ class EngineWatch:
         if now - self._silent_since < limit_s:
             text = f"The engine does not answer yet: {error.text}"
             return replace(world, engine_code="ENGINE_STARTING", engine_text=text)
+        remedy = (
+            "It is started again by itself; .nightpress/logs/rehearsal.log tells why it ended."
+            if world.engine == "rehearsal"
+            else "Start ComfyUI, or set [comfyui] url to where it listens."
+        )
         text = (
-            f"The engine has not answered for {limit_s:.0f} s: {error.text} Start ComfyUI, or set "
-            "[comfyui] url to where it listens; jobs wait meanwhile."
+            f"The engine has not answered for {limit_s:.0f} s: {error.text} {remedy} Jobs wait "
+            "meanwhile."
         )
         return replace(world, engine_code="COMFY_NOT_READY", engine_text=text)
 

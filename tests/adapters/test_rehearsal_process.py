@@ -95,3 +95,21 @@ def test_a_stranger_on_the_recorded_port_is_neither_believed_nor_ended(studio: P
 def test_a_record_that_makes_no_sense_is_no_record(studio: Path, record: str) -> None:
     (studio / ".nightpress" / "rehearsal.json").write_text(record)
     assert RehearsalProcess(studio)._read_record() is None
+
+
+@pytest.mark.realprocess
+def test_one_whose_record_was_deleted_is_started_again_where_its_clients_look_for_it(
+    studio: Path,
+) -> None:
+    async def story() -> None:
+        process = RehearsalProcess(studio)
+        url = await process.ensure()
+        assert process._child is not None
+        process._child.kill()
+        process._child.wait()
+        (studio / ".nightpress" / "rehearsal.json").unlink()
+        assert not process._lives()
+        assert await process.ensure() == url
+        await process.stop()
+
+    asyncio.run(story())
