@@ -5,23 +5,22 @@ read the headers of the real files and fail as the real loaders fail.
 """
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from daemon.rehearsal import weights
-from daemon.rehearsal.console import say
 from daemon.rehearsal.draw import Hint, Shot, draw
 from daemon.rehearsal.faults import Faults
-from daemon.rehearsal.folders import Layout
-from daemon.rehearsal.pictures import save_png
+from daemon.rehearsal.folders import Layout, save_png
 from daemon.rehearsal.sockets import Switchboard
 
+_log = logging.getLogger(__name__)
 _MPS_OUT_OF_MEMORY = (
     "MPS backend out of memory (MPS allocated: 17.90 GB, other allocations: 200.00 MB, max "
     "allowed: 18.13 GB). Tried to allocate 256.00 MB on private pool. Use "
@@ -140,10 +139,9 @@ def _load_lora(call: Call) -> Done:
     name, strength = call["lora_name"], call["strength_model"]
     header = weights.read_header(call.stage.layout.model_path("loras", name))
     for key in weights.unmatched_lora_keys(header):
-        say(f"lora key not loaded: {key}")
-    laid_over = (name, strength)
-    layered = [m and replace(m, loras=(*m.loras, laid_over)) for m in (call["model"], call["clip"])]
-    return Done(tuple(layered))
+        _log.warning("lora key not loaded: %s", key)
+    layers = (call["model"], call["clip"])
+    return Done(tuple(m and replace(m, loras=(*m.loras, (name, strength))) for m in layers))
 
 
 def _load_controlnet(call: Call) -> Done:
@@ -169,15 +167,10 @@ def _encode(call: Call) -> Done:
 
 
 def _apply_controlnet(call: Call) -> Done:
-    hint = Hint(
-        image=call["image"][0],
-        model=call["control_net"],
-        strength=call["strength"],
-        start=call["start_percent"],
-        end=call["end_percent"],
-    )
-    pair = (call["positive"], call["negative"])
-    return Done(tuple(replace(text, hints=(*text.hints, hint)) for text in pair))
+    acts = call["strength"], call["start_percent"], call["end_percent"]
+    hint = Hint(call["image"][0], call["control_net"], *acts)
+    texts = (call["positive"], call["negative"])
+    return Done(tuple(replace(text, hints=(*text.hints, hint)) for text in texts))
 
 
 def _empty_latent(call: Call) -> Done:
@@ -224,10 +217,10 @@ def _decode(call: Call) -> Done:
         raise RuntimeError(_NO_VAE)
     latent, faults = call["samples"], call.stage.faults
     size = (latent.width, latent.height)
-    if faults.take("nan"):
-        say("RuntimeWarning: invalid value encountered in cast")
-        return Done(([Image.new("RGB", size)] * latent.batch,))
-    if faults.take("black"):
+    nan = faults.take("nan")
+    if nan:
+        _log.warning("RuntimeWarning: invalid value encountered in cast")
+    if nan or faults.take("black"):
         return Done(([Image.new("RGB", size)] * latent.batch,))
     if latent.shot is None:
         return Done(([Image.new("RGB", size, (127, 127, 127))] * latent.batch,))
@@ -247,17 +240,18 @@ def _load_image(call: Call) -> Done:
 
 
 def _save(call: Call) -> Done:
-    return _write(call, call.stage.layout.output, call["filename_prefix"], "output")
+    return _write(call, "output", call["filename_prefix"])
 
 
 def _preview(call: Call) -> Done:
     letters = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))
-    return _write(call, call.stage.layout.temp, f"ComfyUI_temp_{letters}", "temp")
+    return _write(call, "temp", f"ComfyUI_temp_{letters}")
 
 
-def _write(call: Call, folder: Path, prefix: str, kind: str) -> Done:
+def _write(call: Call, kind: str, prefix: str) -> Done:
+    stage = call.stage
     texts = {"prompt": call.prompt, **(call.extra_pnginfo or {})}
-    names = save_png(call["images"], folder, prefix, texts, call.stage.faults)
+    names = save_png(call["images"], stage.layout.base / kind, prefix, texts, stage.faults)
     return Done((), {"images": [{**name, "type": kind} for name in names]})
 
 

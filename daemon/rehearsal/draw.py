@@ -6,15 +6,14 @@ read from it what was asked: the words, the framing, the hint, the LoRAs and the
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from daemon.rehearsal.lettering import fit, font
-from daemon.rehearsal.palette import BLUE, GREY, INK, PAPER, WHITE
-from daemon.rehearsal.scene import paint
-from daemon.rehearsal.staging import Staging, stage
+from daemon.rehearsal.figure import BLUE, GREY, INK, PAPER, WHITE
+from daemon.rehearsal.panel import paint, stage
 
 _SMALL_SIDE = 160
 Box = tuple[int, int, int, int]
@@ -54,149 +53,158 @@ class Shot:
 def draw(shot: Shot, width: int, height: int) -> Image.Image:
     """The frame of a shot: an RGB picture of that many pixels."""
     page = Image.new("RGB", (width, height), PAPER)
-    staging = stage(shot.positive)
-    small = min(width, height) < _SMALL_SIDE
-    panel, notes = _plan(width, height, small=small)
-    _draw_panel(page, panel, shot, staging)
-    if small:
-        _draw_tag(page, panel, shot)
-    else:
-        _draw_header(page, panel, shot, staging)
+    panel, notes = _plan(width, height)
+    _draw_panel(page, panel, shot)
+    if notes is not None:
+        _draw_header(page, panel, shot)
         _draw_notes(page, notes, shot)
-    return _watermarked(page)
+    _draw_watermark(page)
+    return page
 
 
-def _plan(width: int, height: int, *, small: bool) -> tuple[Box, Box]:
-    """Where the panel and the writing go: below it, or beside it where the page is wide."""
+def _plan(width: int, height: int) -> tuple[Box, Box | None]:
+    """Where the panel and the writing go: below it, or beside it where the page is wide.
+
+    A small page has room for the panel alone.
+    """
     edge = max(2, round(min(width, height) * 0.035))
-    if small:
-        return (edge, edge, width - edge, height - edge), (0, 0, 0, 0)
-    head = edge + max(14, round(height * 0.035))
+    right, bottom, head = width - edge, height - edge, edge + max(14, round(height * 0.035))
+    if min(width, height) < _SMALL_SIDE:
+        return (edge, edge, right, bottom), None
     if width > height * 1.2:
         split = round(width * 0.64)
-        return (edge, head, split, height - edge), (split + edge, head, width - edge, height - edge)
+        return (edge, head, split, bottom), (split + edge, head, right, bottom)
     split = round(height * 0.7)
-    return (edge, head, width - edge, split), (edge, split + edge // 2, width - edge, height - edge)
+    return (edge, head, right, split), (edge, split + edge // 2, right, bottom)
 
 
-def _draw_panel(page: Image.Image, panel: Box, shot: Shot, staging: Staging) -> None:
-    size = (panel[2] - panel[0], panel[3] - panel[1])
+def _draw_panel(page: Image.Image, panel: Box, shot: Shot) -> None:
+    left, top, right, bottom = panel
     key = f"{shot.seed}/{shot.index}/{shot.positive}"
     # Chance that is none: the same key always stages the same picture.
     chance = Random(hashlib.sha256(key.encode()).digest())  # noqa: S311
     hint = shot.hints[0] if shot.hints else None
-    page.paste(paint(staging, size, chance, hint.image if hint else None), panel[:2])
+    size = (right - left, bottom - top)
+    page.paste(paint(stage(shot.positive), size, chance, hint.image if hint else None), (left, top))
     line = max(1, round(min(page.size) * 0.008))
-    pen = ImageDraw.Draw(page)
     if hint is not None:
         _draw_hint(page, panel, hint, line)
-    pen.rectangle((panel[0], panel[1], panel[2] - 1, panel[3] - 1), outline=INK, width=line)
+    ImageDraw.Draw(page).rectangle((left, top, right - 1, bottom - 1), outline=INK, width=line)
 
 
 def _draw_hint(page: Image.Image, panel: Box, hint: Hint, line: int) -> None:
-    wide, high = (panel[2] - panel[0]) * 3 // 10, (panel[3] - panel[1]) * 3 // 10
-    thumb = ImageOps.contain(hint.image.convert("RGB"), (max(1, wide), max(1, high)))
-    gap = 2 * line + 2
-    left, top = panel[2] - gap - thumb.width, panel[1] + gap
+    """The hint as it was given, small and framed in the upper right corner, and its strength."""
+    room = max(1, (panel[2] - panel[0]) * 3 // 10), max(1, (panel[3] - panel[1]) * 3 // 10)
+    thumb = ImageOps.expand(ImageOps.contain(hint.image.convert("RGB"), room), line, BLUE)
+    left, top = panel[2] - 2 * line - thumb.width, panel[1] + 2 * line
     page.paste(thumb, (left, top))
+    if thumb.width >= 60:
+        size = max(8, thumb.width // 10)
+        below = (left, top + thumb.height - line)
+        pen = ImageDraw.Draw(page)
+        pen.rectangle((*below, left + thumb.width - 1, below[1] + size * 3 // 2), BLUE)
+        text = f"HINT x{hint.strength:g}  {hint.start:.0%}-{hint.end:.0%}"
+        pen.text((left + line + 2, below[1] + 1), text, WHITE, _font(size))
+
+
+def _draw_header(page: Image.Image, panel: Box, shot: Shot) -> None:
+    """The framing above the panel's left end, the seed above its right one."""
+    letters, base = _font(panel[1] * 0.5), panel[1] - 3
     pen = ImageDraw.Draw(page)
-    box = (left - line, top - line, left + thumb.width + line - 1, top + thumb.height + line - 1)
-    pen.rectangle(box, outline=BLUE, width=line)
-    if thumb.width < 60:
-        return
-    text = f"HINT x{hint.strength:g}  {hint.start:.0%}-{hint.end:.0%}"
-    letters = font(max(8, thumb.width / 9.5))
-    below = (box[0], box[3] + 1, box[2], box[3] + 5 + int(letters.size * 1.2))
-    pen.rectangle(below, fill=BLUE)
-    pen.text((below[0] + 4, below[1] + 2), text, fill=WHITE, font=letters)
-
-
-def _draw_tag(page: Image.Image, panel: Box, shot: Shot) -> None:
-    letters = font(max(8, min(page.size) // 8))
-    text = f"{shot.seed}"
-    pen = ImageDraw.Draw(page)
-    wide = pen.textlength(text, font=letters)
-    box = (panel[0], panel[3] - letters.size - 3, panel[0] + wide + 5, panel[3] - 1)
-    pen.rectangle(box, fill=WHITE, outline=INK)
-    pen.text((box[0] + 3, box[1]), text, fill=INK, font=letters)
-
-
-def _draw_header(page: Image.Image, panel: Box, shot: Shot, staging: Staging) -> None:
-    letters = font((panel[1] - panel[0]) * 0.82)
-    pen = ImageDraw.Draw(page)
-    base = panel[1] - 3
-    pen.text((panel[0], base), staging.framing, fill=BLUE, font=letters, anchor="ls")
-    count = f"seed {shot.seed}" + (f"  +{shot.index}" if shot.index else "")
-    pen.text((page.width - panel[0], base), count, fill=INK, font=letters, anchor="rs")
+    pen.text((panel[0], base), stage(shot.positive).framing, BLUE, letters, anchor="ls")
+    text = f"seed {shot.seed}" + (f"  +{shot.index}" if shot.index else "")
+    pen.text((page.width - panel[0], base), text, INK, letters, anchor="rs")
 
 
 def _draw_notes(page: Image.Image, notes: Box, shot: Shot) -> None:
-    wide, low = notes[2] - notes[0], notes[3]
+    """The prompt, as large as there is room, and from the bottom up what else was asked."""
+    left, top, right, low = notes
     little = max(9, round(math.sqrt(page.width * page.height) * 0.0195))
     pen = ImageDraw.Draw(page)
-    lines = [*_numbers(shot), *([f"NOT  {shot.negative}"] if shot.negative.strip() else [])]
-    for text, color in [(line, GREY) for line in lines]:
-        block = fit(text, wide, little * 3, largest=little, smallest=little)
-        low -= block.height
-        block.draw(pen, (notes[0], low), color)
-    for name, strength in reversed(shot.loras):
-        low = _draw_lora(pen, (notes[0], low), wide, (_stem(name), f"x{strength:g}"), little)
+    for text, color in _small_print(shot):
+        lines, size = _fit(text, right - left, little * 3, largest=little, smallest=little)
+        low -= round(len(lines) * size * 1.3)
+        _write(pen, (left, low), lines, size, color)
     low -= little // 2
-    pen.line([(notes[0], low), (notes[2], low)], fill=BLUE, width=1)
-    room = low - notes[1] - little // 2
-    words = fit(shot.positive or "(no prompt)", wide, room, largest=little * 2, smallest=8)
-    words.draw(pen, (notes[0], notes[1]), INK)
+    pen.line([(left, low), (right, low)], BLUE)
+    room = low - top - little // 2
+    words = shot.positive or "(no prompt)"
+    lines, size = _fit(words, right - left, room, largest=little * 2, smallest=8)
+    _write(pen, (left, top), lines, size, INK)
 
 
-def _numbers(shot: Shot) -> list[str]:
-    """From the bottom line up."""
+def _small_print(shot: Shot) -> list[tuple[str, tuple[int, int, int]]]:
+    """Lines and their colours, from the bottom one up."""
     skip = f", clip skip {-shot.clip_layer}" if shot.clip_layer != -1 else ""
     denoise = f", denoise {shot.denoise:g}" if shot.denoise != 1 else ""
-    return [
-        f"{_stem(shot.checkpoint)} / {_stem(shot.vae)}",
-        f"{shot.steps} steps, cfg {shot.cfg:g}, {shot.sampler} / {shot.scheduler}{denoise}{skip}",
-    ]
-
-
-def _draw_lora(
-    pen: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    wide: int,
-    lora: tuple[str, str],
-    size: int,
-) -> int:
-    """Draws a tag with name and strength above a corner; gives the top of it."""
-    letters, pad = font(size), max(3, size // 3)
-    label = int(pen.textlength("LoRA", font=letters)) + 2 * pad
-    room = wide - label - int(pen.textlength(f"  {lora[1]}", font=letters)) - 2 * pad
-    name = fit(lora[0], room, round(size * 1.3), largest=size, smallest=size).lines[0]
-    text = f"{name}  {lora[1]}"
-    left, low = corner
-    top = low - size - 2 * pad
-    right = left + label + int(pen.textlength(text, font=letters)) + 2 * pad
-    pen.rectangle((left, top, left + label, low - pad // 2), fill=BLUE)
-    pen.rectangle((left, top, right, low - pad // 2), outline=BLUE)
-    pen.text((left + pad, top + pad // 2), "LoRA", fill=WHITE, font=letters)
-    pen.text((left + label + pad, top + pad // 2), text, fill=INK, font=letters)
-    return top
+    numbers = f"{shot.steps} steps, cfg {shot.cfg:g}, {shot.sampler} / {shot.scheduler}"
+    said = [f"{_stem(shot.checkpoint)} / {_stem(shot.vae)}", numbers + denoise + skip]
+    said += [f"NOT  {shot.negative}"] if shot.negative.strip() else []
+    loras = [f"LoRA  {_stem(name)}  x{strength:g}" for name, strength in reversed(shot.loras)]
+    return [(text, GREY) for text in said] + [(text, BLUE) for text in loras]
 
 
 def _stem(name: str) -> str:
     return name.removesuffix(".safetensors")
 
 
-def _watermarked(page: Image.Image) -> Image.Image:
+def _draw_watermark(page: Image.Image) -> None:
     """Writes REHEARSAL across the page, from the lower left to the upper right corner."""
     diagonal = math.hypot(*page.size)
-    letters = font(max(8, diagonal * 0.128))
     layer = Image.new("L", (round(diagonal), round(diagonal)))
-    pen = ImageDraw.Draw(layer)
-    middle = (layer.width // 2, layer.height // 2)
-    pen.text(middle, "REHEARSAL", fill=72, font=letters, anchor="mm")
-    turned = layer.rotate(
-        math.degrees(math.atan2(page.height, page.width)), Image.Resampling.BICUBIC
-    )
+    middle, letters = (layer.width // 2, layer.height // 2), _font(max(8, diagonal * 0.128))
+    ImageDraw.Draw(layer).text(middle, "REHEARSAL", fill=72, font=letters, anchor="mm")
+    angle = math.degrees(math.atan2(page.height, page.width))
+    turned = layer.rotate(angle, Image.Resampling.BICUBIC)
     left, top = (turned.width - page.width) // 2, (turned.height - page.height) // 2
-    mask = turned.crop((left, top, left + page.width, top + page.height))
-    page.paste(BLUE, mask=mask)
-    return page
+    page.paste(BLUE, mask=turned.crop((left, top, left + page.width, top + page.height)))
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    """Pillow's built-in font at a size in pixels; no font file is needed."""
+    letters = ImageFont.load_default(size)
+    assert isinstance(letters, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return letters
+
+
+def _write(
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    lines: Sequence[str],
+    size: float,
+    color: tuple[int, int, int],
+) -> None:
+    for index, line in enumerate(lines):
+        pen.text((corner[0], corner[1] + index * round(size * 1.3)), line, color, _font(size))
+
+
+def _fit(
+    text: str, width: int, height: int, *, largest: float, smallest: float
+) -> tuple[Sequence[str], float]:
+    """Lines and the largest size at which they fit a box; at the smallest, the rest is cut."""
+    # A letter takes at least a quarter of a square of its size: what is beyond that can never be
+    # seen, and what is far too large need not be tried.
+    area = width * height * 4
+    text = text[: max(40, round(area / smallest**2))]
+    size = min(largest, max(smallest, math.sqrt(area / max(1, len(text)))))
+    while True:
+        lines, rows = _wrap(text, _font(size), width), max(1, height // round(size * 1.3))
+        if len(lines) <= rows:
+            return lines, size
+        if size <= smallest:
+            return [*lines[: rows - 1], lines[rows - 1][:-2] + "…"], size
+        size = max(smallest, size * 0.9)
+
+
+def _wrap(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines no wider than that; a word that is longer than a line is cut into pieces."""
+    lines = [""]
+    for word in text.split():
+        n = len(word) if letters.getlength(word) <= width else max(1, int(width / letters.size))
+        for piece in (word[i : i + n] for i in range(0, len(word), n)):
+            longer = f"{lines[-1]} {piece}".strip()
+            if letters.getlength(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(piece)
+    return lines if lines[0] else lines[1:] or [""]

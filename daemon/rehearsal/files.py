@@ -1,6 +1,5 @@
 """Rehearsal room: the HTTP side of models, nodes, uploads, pictures and the machine itself."""
 
-import hashlib
 import io
 import os
 import sys
@@ -12,9 +11,8 @@ import psutil
 from aiohttp import web
 from PIL import Image
 
-from daemon.rehearsal import weights
 from daemon.rehearsal.folders import MODEL_FOLDERS, Layout, inside, normal_subfolder
-from daemon.rehearsal.nodes import CLASSES
+from daemon.rehearsal.nodes import CLASSES, told
 
 VERSION = "0.3.64"
 
@@ -34,12 +32,9 @@ class FileRoutes:
         return [
             ("GET", "/system_stats", self._system_stats),
             ("GET", "/features", self._get_features),
-            ("GET", "/object_info", self._object_info),
             ("GET", "/object_info/{node}", self._object_info),
             ("GET", "/models", self._folders),
             ("GET", "/models/{folder}", self._models),
-            ("GET", "/experiment/models/{folder}", self._model_files),
-            ("GET", "/view_metadata/{folder}", self._view_metadata),
             ("GET", "/embeddings", self._embeddings),
             ("POST", "/upload/image", self._upload),
             ("GET", "/view", self._view),
@@ -76,9 +71,9 @@ class FileRoutes:
         return web.json_response(dict(self._features))
 
     async def _object_info(self, request: web.Request) -> web.StreamResponse:
-        only = request.match_info.get("node")
-        names = [name for name in CLASSES if only in (None, name)]
-        return web.json_response({n: CLASSES[n].as_json(n, self._layout) for n in names})
+        name = request.match_info["node"]
+        known = {name: told(name, self._layout)} if name in CLASSES else {}
+        return web.json_response(known)
 
     async def _folders(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(list(MODEL_FOLDERS))
@@ -88,37 +83,6 @@ class FileRoutes:
         if folder not in MODEL_FOLDERS:
             return web.Response(status=404)
         return web.json_response(self._layout.model_names(folder))
-
-    async def _model_files(self, request: web.Request) -> web.StreamResponse:
-        folder = request.match_info["folder"]
-        if folder not in MODEL_FOLDERS:
-            return web.Response(status=404)
-        names = self._layout.model_names(folder)
-        return web.json_response([self._describe(folder, name) for name in names])
-
-    def _describe(self, folder: str, name: str) -> dict[str, Any]:
-        path = self._layout.model_path(folder, name)
-        status = path.stat()
-        return {
-            "name": name,
-            "pathIndex": [path.is_relative_to(p) for p in self._layout.model_places(folder)].index(
-                True
-            ),
-            "modified": status.st_mtime,
-            "created": status.st_ctime,
-            "size": status.st_size,
-        }
-
-    async def _view_metadata(self, request: web.Request) -> web.StreamResponse:
-        folder, name = request.match_info["folder"], request.query.get("filename", "")
-        if folder not in MODEL_FOLDERS or name not in self._layout.model_names(folder):
-            return web.Response(status=404)
-        try:
-            header = weights.read_header(self._layout.model_path(folder, name))
-        except (weights.SafetensorError, weights.UnpicklingError):
-            return web.Response(status=404)
-        metadata = header.get("__metadata__")
-        return web.json_response(metadata) if metadata else web.Response(status=404)
 
     async def _embeddings(self, _: web.Request) -> web.StreamResponse:
         names = self._layout.model_names("embeddings")
@@ -144,12 +108,10 @@ class FileRoutes:
     async def _view(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         name = query.get("filename", "")
+        folder = self._layout.of_type(query.get("type", "output"))
         if not name:
             return web.Response(status=404)
-        if name.startswith("/") or ".." in name:
-            return web.Response(status=400)
-        folder = self._layout.of_type(query.get("type", "output"))
-        if folder is None:
+        if name.startswith("/") or ".." in name or folder is None:
             return web.Response(status=400)
         place = folder / query.get("subfolder", "")
         if not inside(place, folder):
@@ -157,42 +119,30 @@ class FileRoutes:
         path = place / Path(name).name
         if not path.is_file():
             return web.Response(status=404)
-        return _show(path, query)
+        headers = {"Content-Disposition": f'filename="{path.name}"'}
+        if "preview" in query:
+            kind = query["preview"].partition(";")[0]
+            return _recoded(path, kind if kind == "jpeg" else "webp", headers)
+        if query.get("channel") == "rgb":
+            return _recoded(path, "png", headers)
+        return web.FileResponse(path, headers=headers)
 
 
 def _store(path: Path, content: bytes, *, overwrite: bool) -> Path:
     """Writes an upload; other bytes under a taken name go to ``name (1).png`` and so on."""
-    stem, number = path, 1
-    digest = hashlib.sha256(content).digest()
-    while path.exists() and not overwrite:
-        if hashlib.sha256(path.read_bytes()).digest() == digest:
-            return path
-        path = stem.with_name(f"{stem.stem} ({number}){stem.suffix}")
+    first, number = path, 1
+    while path.exists() and not overwrite and path.read_bytes() != content:
+        path = first.with_name(f"{first.stem} ({number}){first.suffix}")
         number += 1
     path.write_bytes(content)
     return path
 
 
-def _show(path: Path, query: Mapping[str, str]) -> web.StreamResponse:
-    headers = {"Content-Disposition": f'filename="{path.name}"'}
-    if "preview" in query:
-        kind, _, quality = query["preview"].partition(";")
-        kind = kind if kind in ("webp", "jpeg") else "webp"
-        options = {"quality": int(quality) if quality.isdigit() else 90}
-        return _recoded(path, "RGB", kind, headers, options)
-    mode = {"rgb": "RGB", "a": "A"}.get(query.get("channel", ""))
-    if mode is not None:
-        return _recoded(path, mode, "png", headers, {})
-    return web.FileResponse(path, headers=headers)
-
-
-def _recoded(
-    path: Path, mode: str, kind: str, headers: dict[str, str], options: dict[str, int]
-) -> web.Response:
+def _recoded(path: Path, kind: str, headers: Mapping[str, str]) -> web.Response:
     buffer = io.BytesIO()
     with Image.open(path) as image:
-        picture = image.convert("RGBA").getchannel("A") if mode == "A" else image.convert(mode)
+        picture = image.convert("RGB")
         # Saving a copy leaves the text chunks behind, as the real server does.
         picture.info = {}
-        picture.save(buffer, kind, **options)
+        picture.save(buffer, kind)
     return web.Response(body=buffer.getvalue(), content_type=f"image/{kind}", headers=headers)

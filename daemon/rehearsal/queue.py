@@ -6,7 +6,7 @@ queue and history again cannot miss it.
 
 import heapq
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,11 @@ Item = tuple[float, str, dict[str, Any], Any, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a prompt ended: outputs and meta as the history shows them, and the message list."""
+    """How a prompt ended: its message list, and what its nodes gave to show."""
 
     success: bool
     messages: list[tuple[str, dict[str, Any]]]
     outputs: dict[str, Any]
-    meta: dict[str, Any]
 
     def as_history(self, item: Item) -> dict[str, Any]:
         """The history entry of the prompt that ended so."""
@@ -34,7 +33,11 @@ class Outcome:
             "completed": self.success,
             "messages": self.messages,
         }
-        return {"prompt": item, "outputs": self.outputs, "status": status, "meta": self.meta}
+        meta = {
+            node: {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node}
+            for node in self.outputs
+        }
+        return {"prompt": item, "outputs": self.outputs, "status": status, "meta": meta}
 
 
 class PromptQueue:
@@ -47,7 +50,6 @@ class PromptQueue:
         self._pending: list[Item] = []
         self._running: Item | None = None
         self._history: dict[str, dict[str, Any]] = {}
-        self._wishes: dict[str, bool] = {}
         self._closed = False
 
     def put(self, item: Item) -> None:
@@ -58,11 +60,11 @@ class PromptQueue:
             self._wake.notify()
 
     def take(self) -> Item | None:
-        """Waits for work. None: a wish came in, or (``closed``) there will be none any more."""
+        """Waits for work. None: there will be none any more."""
         with self._lock:
-            while not (self._pending or self._wishes or self._closed):
+            while not (self._pending or self._closed):
                 self._wake.wait()
-            if self._closed or not self._pending:
+            if self._closed:
                 return None
             self._running = heapq.heappop(self._pending)
             self._changed()
@@ -80,22 +82,17 @@ class PromptQueue:
                 self._history[item[1]] = outcome.as_history(item)
             self._changed()
 
-    @property
-    def running_id(self) -> str | None:
-        """The id of the prompt that runs now."""
-        with self._lock:
-            return self._running[1] if self._running else None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the server is going down."""
-        return self._closed
-
     def close(self) -> None:
-        """Lets the worker go."""
+        """Lets ``take`` return None from now on."""
         with self._lock:
             self._closed = True
             self._wake.notify()
+
+    @property
+    def running_id(self) -> str | None:
+        """The id of the prompt that runs."""
+        with self._lock:
+            return self._running[1] if self._running else None
 
     def remaining(self) -> int:
         """Pending plus running."""
@@ -124,39 +121,7 @@ class PromptQueue:
                     self._changed()
                     return
 
-    def wish(self, name: str) -> None:
-        """Notes something to do when the worker is free: ``unload_models``, ``free_memory``."""
+    def history(self) -> dict[str, dict[str, Any]]:
+        """All entries, oldest first."""
         with self._lock:
-            self._wishes[name] = True
-            self._wake.notify()
-
-    def take_wishes(self) -> Mapping[str, bool]:
-        """The wishes so far; they are forgotten."""
-        with self._lock:
-            wishes, self._wishes = self._wishes, {}
-            return wishes
-
-    def history(
-        self, *, max_items: int | None = None, offset: int | None = None
-    ) -> dict[str, dict[str, Any]]:
-        """Entries oldest first: the last ``max_items``, or as many from ``offset`` on."""
-        with self._lock:
-            entries = list(self._history.items())
-        if max_items is not None and max_items <= 0:
-            return {}
-        if offset is None or offset < 0:
-            return dict(entries[-max_items:] if max_items else entries)
-        return dict(entries[offset:][:max_items])
-
-    def entry(self, prompt_id: str) -> dict[str, Any]:
-        """The entry of one id, below its id; empty for an id that never ended."""
-        with self._lock:
-            return {prompt_id: self._history[prompt_id]} if prompt_id in self._history else {}
-
-    def forget(self, prompt_id: str | None = None) -> None:
-        """Deletes one entry of the history, or all."""
-        with self._lock:
-            if prompt_id is None:
-                self._history.clear()
-            else:
-                self._history.pop(prompt_id, None)
+            return dict(self._history)

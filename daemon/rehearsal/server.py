@@ -6,61 +6,56 @@ the real server, so a handler that fails where ComfyUI fails needs no code of it
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import shutil
 import time
 import urllib.parse
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from daemon.rehearsal.actions import Stage
-from daemon.rehearsal.console import say
-from daemon.rehearsal.execute import Executor
+from daemon.rehearsal.execute import Worker
 from daemon.rehearsal.faults import Faults
-from daemon.rehearsal.files import FileRoutes
+from daemon.rehearsal.files import FileRoutes, Handler
 from daemon.rehearsal.folders import Layout
 from daemon.rehearsal.queue import PromptQueue
 from daemon.rehearsal.sockets import Switchboard
 from daemon.rehearsal.validate import validate_prompt
-from daemon.rehearsal.worker import Worker
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one server is set up. ``step_s``: seconds a sampler step takes."""
-
-    base: Path
-    output: Path | None = None
-    step_s: float = 0.0
-    upload_limit_mb: float = 100
-    argv: Sequence[str] = ("main.py",)
+_log = logging.getLogger(__name__)
 
 
 class Rehearsal:
-    """One server: folders, queue, worker, sockets. ``app`` is what aiohttp serves."""
+    """One server: folders, queue, worker, sockets. ``app`` is what aiohttp serves.
 
-    def __init__(self, options: Options, faults: Faults | None = None) -> None:
-        base = options.base.resolve()
-        output = (options.output or base / "output").resolve()
-        self.layout = Layout(base, output, base / "input", base / "temp")
+    ``step_s``: seconds a sampler step takes. ``argv``: what it says it was started with.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        faults: Faults | None = None,
+        *,
+        step_s: float = 0.0,
+        upload_limit_bytes: int = 100 * MIB,
+        argv: Sequence[str] = (),
+    ) -> None:
+        self.layout = Layout(base.resolve())
         self.faults = faults or Faults()
-        limit = int(options.upload_limit_mb * MIB)
-        self.switchboard = Switchboard(self.faults, upload_limit_bytes=limit)
+        self.switchboard = Switchboard(self.faults, upload_limit_bytes=upload_limit_bytes)
         self.queue = PromptQueue(self._tell_status)
-        self._limit = limit
+        self._stage = Stage(self.layout, self.faults, self.switchboard, step_s)
+        self._worker = Worker(self._stage, self.queue)
+        self._limit = upload_limit_bytes
         self._number = 0
-        self._step_s = options.step_s
         self._heard = time.monotonic()
-        self._files = FileRoutes(self.layout, self.switchboard.features, options.argv)
+        self._files = FileRoutes(self.layout, self.switchboard.features, ["main.py", *argv])
 
     def app(self) -> web.Application:
         """A fresh application; starting it starts the worker, cleaning it up ends both."""
@@ -88,19 +83,16 @@ class Rehearsal:
     async def _live(self, _: web.Application) -> Any:
         shutil.rmtree(self.layout.temp, ignore_errors=True)
         self.layout.input.mkdir(parents=True, exist_ok=True)
-        stage = Stage(self.layout, self.faults, self.switchboard, self._step_s)
-        self.executor = Executor(stage)
         self.switchboard.open()
         sender = asyncio.create_task(self.switchboard.send_forever())
         sender.add_done_callback(_end_with_sender)
-        worker = Worker(stage, self.queue, self.executor)
-        worker.start()
+        self._worker.start()
         yield
         await self.switchboard.close()
         sender.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sender
-        await asyncio.to_thread(worker.stop, 1.0)
+        await asyncio.to_thread(self._worker.stop, 1.0)
         shutil.rmtree(self.layout.temp, ignore_errors=True)
 
     def _routes(self) -> list[tuple[str, str, Handler]]:
@@ -113,8 +105,6 @@ class Rehearsal:
             ("POST", "/interrupt", self._post_interrupt),
             ("GET", "/history", self._get_history),
             ("GET", "/history/{prompt_id}", self._get_history_entry),
-            ("POST", "/history", self._post_history),
-            ("POST", "/free", self._post_free),
             ("GET", "/rehearsal/faults", self._get_faults),
             ("POST", "/rehearsal/faults", self._post_faults),
         ]
@@ -135,7 +125,7 @@ class Rehearsal:
         self.faults.die_if("post")
         if status := int(self.faults.number("refuse_post")):
             return web.Response(status=status, text=f"{status}: refused by the rehearsal")
-        say("got prompt")
+        _log.info("got prompt")
         body = await request.json()
         number = self._next_number(body)
         if "prompt" not in body:
@@ -144,7 +134,7 @@ class Rehearsal:
         prompt_id = str(body.get("prompt_id", _new_id()))
         verdict = validate_prompt(prompt, body.get("partial_execution_targets"), self.layout)
         if verdict.error is not None:
-            say(f"invalid prompt: {verdict.error}")
+            _log.info("invalid prompt: %s", verdict.error)
             return _refusal(verdict.error, verdict.node_errors)
         extra = body.get("extra_data", {})
         if "client_id" in body:
@@ -180,32 +170,16 @@ class Rehearsal:
             body = await request.json()
         wanted = body.get("prompt_id") if isinstance(body, dict) else None
         if not wanted or wanted == self.queue.running_id:
-            self.executor.interrupt()
+            self._worker.interrupt()
         return web.Response()
 
-    async def _get_history(self, request: web.Request) -> web.StreamResponse:
-        query = request.query
-        max_items = int(query["max_items"]) if "max_items" in query else None
-        offset = int(query["offset"]) if "offset" in query else None
-        return web.json_response(self.queue.history(max_items=max_items, offset=offset))
+    async def _get_history(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(self.queue.history())
 
     async def _get_history_entry(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self.queue.entry(request.match_info["prompt_id"]))
-
-    async def _post_history(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        if body.get("clear"):
-            self.queue.forget()
-        for prompt_id in body.get("delete", ()):
-            self.queue.forget(prompt_id)
-        return web.Response()
-
-    async def _post_free(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        for wish in ("unload_models", "free_memory"):
-            if body.get(wish):
-                self.queue.wish(wish)
-        return web.Response()
+        wanted = request.match_info["prompt_id"]
+        found = {key: entry for key, entry in self.queue.history().items() if key == wanted}
+        return web.json_response(found)
 
     async def _get_faults(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.faults.as_json())

@@ -6,14 +6,15 @@ and the coerced prompt is what runs and what the history shows.
 """
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.rehearsal.folders import Layout, inside
-from daemon.rehearsal.nodes import CLASSES, Input
+from daemon.rehearsal.nodes import CLASSES, filled
 
 _LONG_LIST = 20
+_COERCE: Mapping[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str}
 Reasons = list[dict[str, Any]]
 
 
@@ -38,7 +39,7 @@ def validate_prompt(prompt: Any, targets: Iterable[str] | None, layout: Layout) 
         if name not in CLASSES:
             text = f"Cannot execute because node {name} does not exist."
             return Verdict(_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
-        if CLASSES[name].saves and (targets is None or node_id in targets):
+        if CLASSES[name]["output_node"] and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
         return Verdict(_error("prompt_no_outputs", "Prompt has no outputs", ""))
@@ -94,34 +95,39 @@ class _Inspection:
             raise RecursionError("maximum recursion depth exceeded")
         self.open.add(node_id)
         node = self.prompt[node_id]
-        inputs, cls = node["inputs"], CLASSES[node["class_type"]]
+        given, groups = node["inputs"], CLASSES[node["class_type"]]["input"]
         reasons: Reasons = []
         valid = True
-        for name, spec in {**cls.required, **cls.optional}.items():
-            if name not in inputs:
-                if name in cls.required:
+        for name, spec in {**groups["required"], **groups.get("optional", {})}.items():
+            kind, *options = filled(spec, self.layout)
+            config = (kind, options[0] if options else {})
+            extra = {"input_name": name, "input_config": config}
+            if name not in given:
+                if name in groups["required"]:
                     reasons.append(_missing(name))
-            elif isinstance(inputs[name], list):
-                valid &= self._check_link(inputs[name], name, spec, reasons)
+            elif isinstance(given[name], list):
+                valid &= self._check_link(given[name], extra, reasons)
+            elif node["class_type"] == "LoadImage":
+                reasons += _check_image(given[name], self.layout)
             else:
-                self._check_value(inputs, name, spec, node["class_type"], reasons)
+                reasons += _check_value(given, extra)
         self.open.discard(node_id)
         result = (valid and not reasons, reasons)
         self.checked[node_id] = result
         return result
 
-    def _check_link(self, link: list[Any], name: str, spec: Input, reasons: Reasons) -> bool:
-        config = spec.config(self.layout)
-        extra: dict[str, Any] = {"input_name": name, "input_config": config}
+    def _check_link(self, link: list[Any], extra: dict[str, Any], reasons: Reasons) -> bool:
+        name, (kind, _) = extra["input_name"], extra["input_config"]
         if len(link) != 2:
             text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
             reasons.append(_reason("bad_linked_input", text, name, extra, received_value=link))
             return True
         source = link[0]
-        received = CLASSES[self.prompt[source]["class_type"]].outputs[link[1]]
-        if received != spec.kind:
+        # A tuple, as there: the IndexError of a slot that does not exist names its type.
+        received = tuple(CLASSES[self.prompt[source]["class_type"]]["output"])[link[1]]
+        if received != kind:
             text = "Return type mismatch between linked nodes"
-            details = f"{name}, received_type({received}) mismatch input_type({config[0]})"
+            details = f"{name}, received_type({received}) mismatch input_type({kind})"
             more = {"received_type": received, "linked_node": link}
             reasons.append(_reason("return_type_mismatch", text, details, extra, **more))
             return True
@@ -135,48 +141,37 @@ class _Inspection:
             self.checked[source] = (False, [stumble])
             return False
 
-    def _check_value(
-        self, inputs: dict[str, Any], name: str, spec: Input, cls_name: str, reasons: Reasons
-    ) -> None:
-        if isinstance(inputs[name], dict) and "__value__" in inputs[name]:
-            inputs[name] = inputs[name]["__value__"]
-        config = spec.config(self.layout)
-        extra: dict[str, Any] = {"input_name": name, "input_config": config}
-        try:
-            inputs[name] = value = _coerce(config[0], inputs[name])
-        except (TypeError, ValueError) as error:
-            text = f"Failed to convert an input value to a {config[0]} value"
-            details = f"{name}, {inputs[name]}, {error}"
-            more = {"received_value": inputs[name], "exception_message": str(error)}
-            reasons.append(_reason("invalid_input_type", text, details, extra, **more))
-            return
-        if cls_name == "LoadImage":
-            reasons += _check_image(name, value, self.layout)
-        elif isinstance(config[0], list):
-            reasons += _check_choice(config[0], value, extra)
-        else:
-            reasons += _check_limits(config[1], value, extra)
 
-
-def _coerce(kind: str | list[str], value: Any) -> Any:
-    match kind:
-        case "INT":
-            return int(value)
-        case "FLOAT":
-            return float(value)
-        case "STRING":
-            return str(value)
-        case _:
-            return value
-
-
-def _check_image(name: str, value: Any, layout: Layout) -> Reasons:
+def _check_image(value: Any, layout: Layout) -> Reasons:
     path = layout.input_path(str(value))
     if path.is_file() and any(inside(path, f) for f in (layout.input, layout.output, layout.temp)):
         return []
-    details = f"{name} - Invalid image file: {value}"
-    text = "Custom validation failed for node"
-    return [_reason("custom_validation_failed", text, details, {"input_name": name})]
+    text, details = "Custom validation failed for node", f"image - Invalid image file: {value}"
+    return [_reason("custom_validation_failed", text, details, {"input_name": "image"})]
+
+
+def _check_value(given: dict[str, Any], extra: dict[str, Any]) -> Reasons:
+    """Weighs a constant and coerces it in place."""
+    name, (kind, options) = extra["input_name"], extra["input_config"]
+    value = given[name]
+    if isinstance(value, dict) and "__value__" in value:
+        value = given[name] = value["__value__"]
+    try:
+        if isinstance(kind, str) and kind in _COERCE:
+            value = given[name] = _COERCE[kind](value)
+    except (TypeError, ValueError) as error:
+        text = f"Failed to convert an input value to a {kind} value"
+        more = {"received_value": value, "exception_message": str(error)}
+        return [_reason("invalid_input_type", text, f"{name}, {value}, {error}", extra, **more)]
+    if isinstance(kind, list):
+        return _check_choice(kind, value, extra)
+    if "min" in options and value < options["min"]:
+        text = f"Value {value} smaller than min of {options['min']}"
+        return [_reason("value_smaller_than_min", text, name, extra, received_value=value)]
+    if "max" in options and value > options["max"]:
+        text = f"Value {value} bigger than max of {options['max']}"
+        return [_reason("value_bigger_than_max", text, name, extra, received_value=value)]
+    return []
 
 
 def _check_choice(choices: list[str], value: Any, extra: dict[str, Any]) -> Reasons:
@@ -188,17 +183,6 @@ def _check_choice(choices: list[str], value: Any, extra: dict[str, Any]) -> Reas
         listed = f"(list of length {len(choices)})"
     details = f"{extra['input_name']}: '{value}' not in {listed}"
     return [_reason("value_not_in_list", "Value not in list", details, extra, received_value=value)]
-
-
-def _check_limits(options: dict[str, Any], value: Any, extra: dict[str, Any]) -> Reasons:
-    name = extra["input_name"]
-    if "min" in options and value < options["min"]:
-        text = f"Value {value} smaller than min of {options['min']}"
-        return [_reason("value_smaller_than_min", text, name, extra, received_value=value)]
-    if "max" in options and value > options["max"]:
-        text = f"Value {value} bigger than max of {options['max']}"
-        return [_reason("value_bigger_than_max", text, name, extra, received_value=value)]
-    return []
 
 
 def _missing(name: str) -> dict[str, Any]:

@@ -1,22 +1,23 @@
-"""Rehearsal room: safetensors headers, read as the real loaders do and written by hand as props.
+"""Rehearsal room: safetensors headers, read and refused as the real loaders do.
 
 Only headers are ever read; no tensor data is loaded. Format: 8 bytes little-endian header length,
 a JSON object of tensors, then the data (huggingface/safetensors, "Format").
 """
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 HEADER_LIMIT_BYTES = 100_000_000
-_BYTES_PER = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
 
 
 class SafetensorError(Exception):
     """A file that the real safetensors library refuses, with its wording."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Error while deserializing header: {reason}")
 
 
 class UnpicklingError(Exception):
@@ -35,17 +36,16 @@ def read_header(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         prefix = file.read(8)
         if len(prefix) < 8:
-            raise _broken("header too small")
+            raise SafetensorError("header too small")
         (length,) = struct.unpack("<Q", prefix)
         if length > HEADER_LIMIT_BYTES:
-            raise _broken("header too large")
+            raise SafetensorError("header too large")
         if length > size - 8:
-            raise _broken("invalid header length")
-        raw = file.read(length)
-    header = _parse(raw)
+            raise SafetensorError("invalid header length")
+        header = _parse(file.read(length))
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     if max(ends, default=0) != size - 8 - length:
-        raise _broken("incomplete metadata, file not fully covered")
+        raise SafetensorError("incomplete metadata, file not fully covered")
     return header
 
 
@@ -53,35 +53,12 @@ def _parse(raw: bytes) -> dict[str, Any]:
     try:
         header = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _broken(f"invalid UTF-8 in header: {error.reason}") from None
+        raise SafetensorError(f"invalid UTF-8 in header: {error.reason}") from None
     except ValueError:
-        raise _broken("invalid JSON in header: expected ident at line 1 column 2") from None
+        raise SafetensorError("invalid JSON in header: expected ident at line 1 column 2") from None
     if not isinstance(header, dict):
-        raise _broken("invalid JSON in header: invalid type, expected a map at line 1 column 1")
+        raise SafetensorError("invalid JSON in header: expected a map at line 1 column 1")
     return header
-
-
-def _broken(reason: str) -> SafetensorError:
-    return SafetensorError(f"Error while deserializing header: {reason}")
-
-
-def write(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]], **metadata: str) -> None:
-    """Writes a valid file whose tensors are all zero.
-
-    ``tensors``: name to (dtype, shape). The zeros are a hole in the file where the file system
-    can keep one, so that realistic shapes cost no disk.
-    """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
-    for name, (dtype, shape) in tensors.items():
-        begin, end = end, end + math.prod(shape) * _BYTES_PER[dtype]
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + end)
 
 
 def is_checkpoint(header: Mapping[str, Any]) -> bool:
@@ -112,5 +89,5 @@ def is_controlnet(header: Mapping[str, Any]) -> bool:
 
 def unmatched_lora_keys(header: Mapping[str, Any]) -> list[str]:
     """The keys of a LoRA file that no layer of this family answers to."""
-    known = ("lora_unet_", "lora_te_", "lora_te1_", "unet.", "text_encoder.")
-    return [n for n in header if n != "__metadata__" and not n.startswith(known)]
+    known = ("lora_unet_", "lora_te_", "lora_te1_", "unet.", "text_encoder.", "__metadata__")
+    return [name for name in header if not name.startswith(known)]

@@ -17,9 +17,10 @@ from aiohttp import ClientWebSocketResponse, FormData
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
-from daemon.rehearsal import actions, nodes, props, weights
+from daemon.rehearsal import actions, nodes
 from daemon.rehearsal.faults import Faults
-from daemon.rehearsal.server import Options, Rehearsal
+from daemon.rehearsal.server import MIB, Rehearsal
+from tests.rehearsal import props
 
 PATIENCE_S = 5.0
 BENCH_PACE = 0.12  # A recorded second of a sleeping test node lasts so many of ours.
@@ -30,11 +31,11 @@ def lay_out_props(base: Path) -> None:
     """The models of the recordings, by name: good, broken, and of every kind."""
     models = base / "models"
     for name in ("nan-sd15", "tiny-sd15"):
-        props.write(models, f"checkpoints/{name}.safetensors", baked_vae=False)
+        props.write(models, f"checkpoints/{name}.safetensors")
     for name in ("tiny-lora", "tiny-lora-b"):
         props.write(models, f"loras/{name}.safetensors")
     props.write(models, "vae/vae-ft-mse-840000-ema-pruned.safetensors")
-    weights.write(
+    props.write_zeros(
         models / "vae/tiny-taesd.safetensors", {"taesd_decoder.1.weight": ("F32", (64, 4, 3, 3))}
     )
     props.write(models, "controlnet/tiny-controlnet.safetensors")
@@ -44,11 +45,13 @@ def lay_out_props(base: Path) -> None:
 
 def add_bench_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pack of test nodes that the recordings were made with, at our pace."""
-    seconds = nodes.Input("FLOAT", {"default": 1.0, "min": 0.0, "max": 3600.0})
-    steps = nodes.Input("INT", {"default": 10, "min": 0, "max": 1000})
-    text = nodes.Input("STRING", {"default": ""})
-    sleep = {"image": nodes.Input("IMAGE"), "seconds": seconds, "steps": steps, "tag": text}
-    bench = nodes.NodeClass("BenchSleep", "bench", sleep, ("IMAGE",))
+    sleep = {
+        "image": ["IMAGE"],
+        "seconds": ["FLOAT", {"default": 1.0, "min": 0.0, "max": 3600.0}],
+        "steps": ["INT", {"default": 10, "min": 0, "max": 1000}],
+        "tag": ["STRING", {"default": ""}],
+    }
+    bench = {"input": {"required": sleep}, "output": ["IMAGE"], "output_node": False}
     monkeypatch.setitem(nodes.CLASSES, "BenchSleep", bench)
     monkeypatch.setitem(actions._ACTIONS, "BenchSleep", _bench_sleep)
 
@@ -152,7 +155,7 @@ async def read_to_end(socket: ClientWebSocketResponse) -> list[Json]:
 
 @asynccontextmanager
 async def standing(
-    base: Path, *, step_s: float = 0.0, upload_limit_mb: float = 100, **faults: Any
+    base: Path, *, step_s: float = 0.0, upload_limit_mb: int = 100, **faults: Any
 ) -> AsyncIterator[Stand]:
     """A server on a folder, with props laid out and faults switched on."""
     lay_out_props(base)
@@ -160,8 +163,8 @@ async def standing(
     switched = Faults()
     for name, value in faults.items():
         switched.set(name, value)
-    options = Options(base=base, step_s=step_s, upload_limit_mb=upload_limit_mb)
-    rehearsal = Rehearsal(options, switched)
+    limit = upload_limit_mb * MIB
+    rehearsal = Rehearsal(base, switched, step_s=step_s, upload_limit_bytes=limit)
     async with TestClient(TestServer(rehearsal.app())) as client:
         yield Stand(rehearsal, client, base)
 
