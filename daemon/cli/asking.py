@@ -113,7 +113,7 @@ def _meant(studio: Path, verb: str, name: str) -> Sequence[str]:
     if not any(character in name for character in "*?["):
         return [find(state, name).id]
     wanted = [job for job in state.jobs.values() if job.phase in _WANTED[verb]]
-    jobs = [job.id for job in wanted if fnmatchcase(job.id, name)]
+    jobs = [job.id for job in wanted if fnmatchcase(job.id, name) or fnmatchcase(job.name, name)]
     if not jobs:
         raise place.Bad(f"No job that matches {name} is {' or '.join(_WANTED[verb])}.")
     return jobs
@@ -121,10 +121,14 @@ def _meant(studio: Path, verb: str, name: str) -> Sequence[str]:
 
 def _name(file: Path) -> str:
     """The name it will have in the inbox. Raises ``WrongCommand`` for one that is never taken."""
-    name = unicodedata.normalize("NFC", file.name)
+    name, shown = unicodedata.normalize("NFC", file.name), visible(str(file))
+    if file.is_dir():
+        raise place.WrongCommand(f"{shown} is a folder: name the job files in it.")
+    if not file.exists():
+        raise place.WrongCommand(f"{shown} is not there: name a file that is.")
     if name.startswith(".") or not name.lower().endswith(".toml"):
         raise place.WrongCommand(
-            f"{visible(str(file))}: only files whose name ends in .toml, and does not begin with a "
+            f"{shown}: only files whose name ends in .toml, and does not begin with a "
             "dot, are taken from the inbox. Rename it."
         )
     return name

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from daemon.adapters.machine import machine_id, own_host
 from daemon.cli.lines import segments
-from daemon.cli.place import NO_DAEMON, Bad, no_job
+from daemon.cli.place import NO_DAEMON, NO_STATUS, Bad, no_job
+from daemon.cli.tables import inner
 from daemon.core.admission import Reason, line
 from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, Incident
 from daemon.core.jobs import JobId, PanelSpec
@@ -79,8 +80,11 @@ def find(state: State, name: str) -> Job:
     return job
 
 
-def document(studio: Path) -> Document:
-    """What status.json would say, by the ledger alone, of a studio without a daemon."""
+def document(studio: Path, *, alive: bool) -> Document:
+    """What status.json would say, by the ledger alone; ``alive``: whether a daemon knows more.
+
+    Where nothing has happened yet, ``at`` and the daemon's ``started_at`` are None.
+    """
     state, incidents, last = State(), list[Notice](), 0
     daemon = DaemonFacts("", 0, "", 0)
     for entry in own_entries(studio, state):
@@ -89,16 +93,19 @@ def document(studio: Path) -> Document:
             incidents.append(Notice(entry.at, entry.event.code, entry.event.text))
         elif isinstance(entry.event, DaemonStarted):
             daemon = DaemonFacts(entry.event.version, 0, "", entry.at)
-    return status_document(
+    reason = Reason("NO_STATUS", NO_STATUS) if alive else Reason("NO_DAEMON", NO_DAEMON)
+    seen = status_document(
         state,
         at=last,
         daemon=daemon,
-        world=World("none", "NO_DAEMON", NO_DAEMON),
+        world=World("none", reason.code, reason.text),
         engine=None,
-        reasons={job.id: Reason("NO_DAEMON", NO_DAEMON) for job in line(state)},
+        reasons={job.id: reason for job in line(state)},
         progress=None,
         incidents=incidents,
     )
+    never = {"at": None, "daemon": {**inner(seen, "daemon"), "started_at": None}}
+    return seen if last else {**seen, **never}
 
 
 def job_document(studio: Path, name: str) -> Document:

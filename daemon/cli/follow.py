@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from daemon.cli import place
 from daemon.cli.drop import Drop, drop
 from daemon.cli.lines import Tail, complaints, what
-from daemon.cli.say import paint, phase, say
+from daemon.cli.say import first_check, paint, phase, say
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, texts, whole
 from daemon.wire.text import visible
 
@@ -85,7 +85,7 @@ class Follower:
         image, images = max(1, whole(lease, "image")), max(1, whole(lease, "images"))
         step, steps = whole(lease, "step"), whole(lease, "steps")
         name = job if raw(lease, "job") in self.jobs else f"waiting behind {job}"
-        words = f"picture {image}/{images}, step {step}"
+        words = f"picture {image} of {images}, step {step} of {steps}"
         return name, (image - 1) * steps + step, images * steps or None, words
 
     def _wait(self, done: Callable[[], bool], *, timeout_s: float = float("inf")) -> bool:
@@ -150,4 +150,6 @@ class Follower:
                 return None
         if self.jobs[job] == "published":
             why = f"{self._studio}/outbox/{job}"
-        return self._say(f"{paint(job, 'bold')}  {phase(self.jobs[job])}  {why}".rstrip())
+        self._say(f"{paint(job, 'bold')}  {phase(self.jobs[job])}  {why}".rstrip())
+        check = first_check(self.jobs[job], raw(line, "code"))
+        return self._say(f"  First check: {check}") if check else None

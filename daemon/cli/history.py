@@ -16,6 +16,7 @@ from daemon.wire.text import visible
 
 _POLL_S = 0.25
 _COLOURS = {"result.published": "green", "job.rejected": "red"}
+_EMPTY = "The ledger is empty: nothing has happened in this studio yet."
 _WARNINGS = ("job.held", "incident", "ledger.torn", "ledger.restored")
 
 
@@ -28,14 +29,20 @@ def log(arguments: Arguments) -> int:
         tail.skip_until(since)
     after = int(since) if since.isdecimal() else 0
     job = _job(studio, arguments.job) if arguments.job else ""
+    silent = True
     while True:
         hosts = len(segments(studio))
         for line in tail.lines():
             about = (raw(line.table, "job"), raw(line.table, "of"))
             if seq(line) > after and (not job or job in about):
                 _print_line(line, json=arguments.json, hosts=hosts)
+                silent = False
         sys.stdout.flush()
         if not arguments.follow:
+            if silent:
+                complain(
+                    f"Nothing has happened since {visible(since)}." if arguments.since else _EMPTY
+                )
             return 0
         sleep(_POLL_S)
 
@@ -105,12 +112,15 @@ def _facts(job: Table) -> Iterator[Sequence[str]]:
 
 def _asked(spec: Table) -> Iterator[Sequence[str]]:
     for key, value in spec.items():
-        if value not in (None, "", [], {}):
+        # How many variations there are, the seeds say already.
+        if key != "variations" and value not in (None, "", [], {}):
             yield f"{visible(key):<11}", visible(_plain(value))
 
 
 def _plain(value: object) -> str:
     match value:
+        case bool():
+            return "on" if value else "off"
         case list():
             return ", ".join(map(_plain, value))
         case dict():
@@ -141,7 +151,7 @@ def verify(arguments: Arguments) -> int:
     elif verdicts:
         _print_verdicts(verdicts, alive=place.is_alive(studio))
     else:
-        say("The ledger is empty: nothing has happened in this studio yet.")
+        say(_EMPTY)
     return 1 if damaged else 0
 
 

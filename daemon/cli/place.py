@@ -11,6 +11,7 @@ from daemon.cli.arguments import Arguments
 from daemon.errors import AskerError
 
 NO_DAEMON = "No daemon is alive in this studio; `nightpress run` starts one."
+NO_STATUS = "A daemon is alive, but outbox/status.json cannot be read; this is from the ledger."
 
 
 class WrongCommand(AskerError):

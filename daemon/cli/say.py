@@ -14,6 +14,7 @@ from daemon.wire.text import visible
 _COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 _PHASES = {"published": "green", "running": "cyan", "publishing": "cyan", "held": "yellow"}
 _BAD_PHASES = ("quarantined", "failed", "rejected")
+_OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
 _PAINT = re.compile(r"\x1b\[[0-9]*m")
 _WIDEST = 44
 
@@ -57,6 +58,15 @@ def phase(name: str) -> str:
     """A phase in its colour."""
     colour = "red" if name in _BAD_PHASES else _PHASES.get(name)
     return paint(visible(name), colour) if colour else visible(name)
+
+
+def first_check(phase: str, code: str) -> str:
+    """What to look at first, where a job has a trouble of its own; else ''."""
+    if phase not in ("held", *_BAD_PHASES) or code in _OUTER_CODES:
+        return ""
+    from daemon.craft import diagnosis  # Few verbs come this far.
+
+    return diagnosis.first_check(code)
 
 
 def local(instant: str) -> str:

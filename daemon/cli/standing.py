@@ -9,7 +9,7 @@ from time import sleep
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.say import aligned, clock, document, local, paint, phase, say
+from daemon.cli.say import aligned, clock, document, first_check, local, paint, phase, say
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, whole
 
 _QUEUE_SHOWN = 20
@@ -44,13 +44,16 @@ def why(arguments: Arguments) -> int:
         ended = {key: job[key] for key in ("job", "phase", "code")}
         reason = {"reason": job["sentence"], "not_before": None}
         found = _queued(seen, raw(job, "job")) or {**ended, **reason}
+    check = first_check(raw(found, "phase"), raw(found, "code"))
     if arguments.json:
-        document({**found, "alive": alive})
+        document({**found, "first_check": check, "alive": alive})
         return 0
     if not alive:
         say(paint(place.NO_DAEMON, "yellow"))
     say(f"{text(found, 'job')}  {phase(raw(found, 'phase'))}  {text(found, 'code')}".rstrip())
     say(f"  {_here(found, 'reason')}")
+    if check:
+        say(f"  First check: {check}")
     earliest = raw(found, "not_before")
     if raw(found, "phase") in ("waiting", "held"):
         say(f"  Earliest start: {local(earliest) if earliest else 'as soon as that is over.'}")
@@ -61,11 +64,11 @@ def _look(studio: Path) -> tuple[Table, bool]:
     """What status.json says, or the ledger when nobody keeps status.json; and whether one does."""
     alive = place.is_alive(studio)
     seen = status_file(studio)
-    if seen and (alive or _is_current(studio)):
+    if inner(seen, "daemon") and (alive or _is_current(studio)):
         return seen, alive
     from daemon.cli import folded  # The fold is for when nobody keeps status.json.
 
-    return folded.document(studio), alive
+    return folded.document(studio, alive=alive), alive
 
 
 def _is_current(studio: Path) -> bool:
@@ -114,7 +117,7 @@ def _picture(studio: Path) -> str:
 
 def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
     daemon, engine = inner(seen, "daemon"), inner(seen, "engine")
-    if alive:
+    if alive and whole(daemon, "pid"):
         since = clock(raw(daemon, "started_at"), beside=raw(seen, "at"))
         known = " ".join(filter(None, (text(engine, "name"), text(engine, "version"))))
         device = f" on {text(engine, 'device')}" if text(engine, "device") else ""
@@ -128,8 +131,8 @@ def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
             if raw(said, "code"):
                 yield f"{paint(text(said, 'code'), colour)}: {text(said, 'text')}"
     else:
-        yield paint(place.NO_DAEMON, "yellow")
-        if raw(seen, "at")[:4] > "1970":
+        yield paint(place.NO_STATUS if alive else place.NO_DAEMON, "yellow")
+        if raw(seen, "at"):
             yield f"This is how things stood at {local(raw(seen, 'at'))}."
     if seen.get("paused") is True:
         yield paint("Paused: nothing new starts. `nightpress resume` lets it go on.", "yellow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def init(arguments: Arguments) -> int:
         say("  Add to it:  .nightpress/  inbox/*.toml  outbox/status.json  outbox/rejected/")
     if ".gitattributes" in kept:
         say("  Add to it:  ledger/** -text   (git must not change the ledger's line ends)")
-    say(f"\nNext:\n  cd {folder}")
+    say(f"\nNext:\n  cd {shlex.quote(str(folder))}")
     for line in aligned(_NEXT):
         say(line)
     say(

@@ -120,6 +120,16 @@ def drawn(name: str = "ch01_p003") -> list[Event]:
     ]
 
 
+def failed(name: str = "ch01_p003") -> list[Event]:
+    """The end of a job whose pictures were black."""
+    job = JobId(f"{name}_v1")
+    return [
+        AttemptStarted(job, 1, "comfyui", "default"),
+        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "mean 0.0", 0),
+        JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
+    ]
+
+
 def refusal(file: FileFacts) -> list[Event]:
     errors = (Complaint(3, "width", "1024 is too wide. Write 768 at most.\x1b[2J"),)
     return [JobRejected(file.name, file.sha256, "", errors, file.inode, file.mtime_ns, file.size)]

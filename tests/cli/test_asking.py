@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from daemon.cli import main
 from daemon.cli.drop import drop
+from daemon.cli.follow import Follower
 from daemon.cli.place import Bad
 from daemon.core.events import Event, JobDuplicate
 from daemon.core.jobs import FileFacts, JobId
-from tests.cli.studio import StudioFiles, control, drawn, refusal, started, taken, whole_story
+from tests.cli.studio import (
+    StudioFiles,
+    control,
+    drawn,
+    failed,
+    refusal,
+    started,
+    taken,
+    whole_story,
+)
 
 Captured = pytest.CaptureFixture[str]
 
@@ -79,6 +90,21 @@ def test_wait_follows_to_the_end(
     assert ("published" if way == "accepted" else "same request") in capsys.readouterr().out
 
 
+def test_a_failure_is_told_with_what_to_look_at_first(
+    studio: StudioFiles, file: str, capsys: Captured
+) -> None:
+    with studio.answering(lambda facts: [*taken(file=facts), *failed()]):
+        assert main(["submit", file, "--wait"]) == 1
+    assert "failed  BLACK_OR_GRAY\n  First check: Run the VAE in fp32" in capsys.readouterr().out
+
+
+def test_the_bar_says_which_step_of_how_many(studio: StudioFiles) -> None:
+    lease = {"job": "a_v1", "image": 2, "images": 3, "step": 44, "steps": 60}
+    (studio.root / "outbox" / "status.json").write_text(json.dumps({"lease": lease}))
+    words = Follower(studio.root)._drawing()[-1]
+    assert words == "picture 2 of 3, step 44 of 60"
+
+
 def test_wait_ends_when_the_daemon_does(
     studio: StudioFiles, file: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +136,15 @@ def test_a_link_in_the_inbox_is_not_written_through(studio: StudioFiles, tmp_pat
     assert precious.read_text() == "mine"
 
 
+@pytest.mark.parametrize("verb", ["check", "submit"])
+def test_what_is_no_file_is_called_what_it_is(
+    studio: StudioFiles, tmp_path: Path, capsys: Captured, verb: str
+) -> None:
+    for path, why in ((studio.root, "is a folder"), (tmp_path / "gone", "is not there")):
+        assert main([verb, str(path)]) == 2
+        assert f"{path} {why}: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["job.txt", ".job.toml", "missing.toml"])
 def test_a_file_that_would_never_be_taken_is_a_wrong_command(
     studio: StudioFiles, tmp_path: Path, name: str
@@ -131,12 +166,13 @@ def test_control_verbs_print_the_answer(studio: StudioFiles, capsys: Captured) -
     assert "It is too late." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pattern", ["ch01_*", "ch01_p00[34]", "ch01_p00?_v1"])
 def test_a_pattern_means_the_jobs_for_which_it_makes_sense(
-    studio: StudioFiles, capsys: Captured
+    studio: StudioFiles, capsys: Captured, pattern: str
 ) -> None:
     studio.write(started(), *whole_story(), *taken("ch01_p004"), *taken("ch02_p001"))
     with studio.answering(control("cancel", "ch01_p004_v1")):
-        assert main(["cancel", "ch01_*"]) == 0
+        assert main(["cancel", pattern]) == 0
     assert capsys.readouterr().out == "cancel ch01_p004_v1: ok\n"
     with studio.guarded():
         assert main(["retry", "ch02_*"]) == 1

@@ -46,6 +46,16 @@ def test_log_of_a_job_and_since_a_number(studio: StudioFiles, capsys: Captured) 
     assert main(["log", "--since", "no-such-revision"]) == 2
 
 
+def test_a_log_that_has_nothing_to_show_says_so_on_stderr(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    assert main(["log"]) == 0
+    assert "nothing has happened in this studio yet" in capsys.readouterr().err
+    studio.write(started())
+    assert main(["log", "--json", "--since", "7"]) == 0
+    assert capsys.readouterr() == ("", "Nothing has happened since 7.\n")
+
+
 def test_log_with_two_hosts_says_whose_line_it_is(studio: StudioFiles, capsys: Captured) -> None:
     studio.write(Incident("NOTE", "here"))
     StudioFiles(studio.root, host="mini").write(Incident("NOTE", "there"))
@@ -61,6 +71,8 @@ def test_show_tells_what_was_asked_and_what_came_of_it(
     shown = capsys.readouterr().out
     for part in ("published", "seed 421", "spyke, leaping", "ch01_p003_v1.png", "on comfyui"):
         assert part in shown
+    assert "quality      on" in shown
+    assert "variations" not in shown
     assert main(["show", "ch01_p003_v1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["images"][0]["verdict"] == "good"

@@ -12,7 +12,7 @@ import pytest
 from daemon.cli import main
 from daemon.core.events import Incident, JobHeld
 from daemon.core.jobs import JobId
-from tests.cli.studio import StudioFiles, started, taken, whole_story
+from tests.cli.studio import StudioFiles, failed, started, taken, whole_story
 
 Captured = pytest.CaptureFixture[str]
 
@@ -94,6 +94,22 @@ def test_with_no_daemon_a_status_that_tells_of_the_last_line_is_good_enough(
 def test_an_empty_studio_has_a_status(studio: StudioFiles, capsys: Captured) -> None:
     assert main(["status"]) == 0
     assert "Nothing waits" in capsys.readouterr().out
+    assert main(["status", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["at"], answer["daemon"]["started_at"]) == (None, None)
+
+
+def test_a_living_daemon_is_not_called_dead_when_its_status_cannot_be_read(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *taken())
+    with studio.guarded():
+        assert main(["status"]) == 0
+        assert main(["why", "ch01_p003"]) == 0
+    shown = capsys.readouterr().out
+    assert "status.json cannot be read; this is from the ledger" in shown
+    assert "No daemon is alive" not in shown
+    assert "pid 0" not in shown
 
 
 @pytest.mark.parametrize("garbage", ["[]", '{"queue":7,"recent":[3],"lease":"x"}', "\x00", ""])
@@ -115,6 +131,17 @@ def test_why_gives_the_reason_and_the_newest_job_of_a_name(
     assert (answer["job"], answer["code"]) == ("ch01_p003_v1", "NO_DAEMON")
     assert main(["why", "ch01_p009"]) == 1
     assert "no job ch01_p009" in capsys.readouterr().err
+
+
+def test_why_says_what_to_look_at_first(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *taken(), *failed())
+    assert main(["why", "ch01_p003"]) == 0
+    assert "First check: Run the VAE in fp32 first" in capsys.readouterr().out
+    held = {"job": "b_r1", "phase": "held", "code": "DISK_LOW", "reason": "Full."}
+    (studio.root / "outbox" / "status.json").write_text(json.dumps({**STATUS, "queue": [held]}))
+    with studio.guarded():
+        assert main(["why", "b_r1"]) == 0
+    assert "First check: Free some space" in capsys.readouterr().out
 
 
 def test_status_imports_neither_asyncio_nor_pydantic_nor_dataclasses(studio: StudioFiles) -> None:
