@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar, assert_never
+from dataclasses import dataclass, field, fields, replace
+from typing import assert_never
 
 from daemon.core.events import (
     AttemptEnded,
@@ -42,9 +42,6 @@ from daemon.core.jobs import OPEN_PHASES, FileFacts, JobId, Kind, ModelFacts, Ou
 
 REFUSALS_KEPT = 200
 """How many of the latest refused files status can still tell of."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,44 +124,25 @@ class State:
 
     def draft(self) -> State:
         """A working copy that shares what it does not change: O(open jobs), not O(jobs)."""
-        return State(
-            jobs=ChainMap({}, self.jobs),
+        return replace(
+            self,
             queue=dict(self.queue),
+            jobs=ChainMap({}, self.jobs),
             answered=ChainMap({}, self.answered),
             numbers=ChainMap({}, self.numbers),
             kinds=ChainMap({}, self.kinds),
             requests=ChainMap({}, self.requests),
             models=ChainMap({}, self.models),
-            lease=self.lease,
-            paused=self.paused,
-            drew_for_real=self.drew_for_real,
-            losses=self.losses,
-            rejected=self.rejected,
-            refusals=self.refusals,
-            seq=self.seq,
         )
 
     def absorb(self, draft: State) -> None:
         """Believe a draft of this state, once its entries are durable."""
-        _merge(self.jobs, draft.jobs)
-        _merge(self.answered, draft.answered)
-        _merge(self.numbers, draft.numbers)
-        _merge(self.kinds, draft.kinds)
-        _merge(self.requests, draft.requests)
-        _merge(self.models, draft.models)
-        self.queue = draft.queue
-        self.lease = draft.lease
-        self.paused = draft.paused
-        self.drew_for_real = draft.drew_for_real
-        self.losses = draft.losses
-        self.rejected = draft.rejected
-        self.refusals = draft.refusals
-        self.seq = draft.seq
-
-
-def _merge(base: MutableMapping[K, V], draft: MutableMapping[K, V]) -> None:
-    assert isinstance(draft, ChainMap)
-    base.update(draft.maps[0])
+        for part in fields(self):
+            ours, theirs = getattr(self, part.name), getattr(draft, part.name)
+            if isinstance(theirs, ChainMap):
+                ours.update(theirs.maps[0])
+            else:
+                setattr(self, part.name, theirs)
 
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:
