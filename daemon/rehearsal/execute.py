@@ -18,7 +18,7 @@ from typing import Any
 
 from daemon.rehearsal.actions import Call, Done, Stage, changed_mark, perform
 from daemon.rehearsal.nodes import CLASSES
-from daemon.rehearsal.queue import Item, Outcome, PromptQueue
+from daemon.rehearsal.queue import Item, PromptQueue
 
 Prompt = dict[str, Any]
 
@@ -76,16 +76,16 @@ class Worker:
         # Extra data that is no object fails here, outside every node: the end of the worker.
         board.client_id = item[3].get("client_id")
         try:
-            outcome = run.play()
+            entry = run.play()
         finally:
             board.node_id = None
-        if outcome.success:
+        if entry["status"]["completed"]:
             faults.die_if("after_success")
         time.sleep(faults.number("late_history"))
         if faults.number("gc_stall"):
             # A full garbage collection stops the loop, so that this prompt's end is told late.
             board.call(time.sleep, faults.number("gc_stall"))
-        self._queue.finish(item, None if faults.take("lose_history") else outcome)
+        self._queue.finish(item[1], None if faults.take("lose_history") else entry)
         if board.client_id is not None:
             board.post("executing", {"node": None, "prompt_id": item[1]}, board.client_id)
         _log.info("Prompt executed in %.2f seconds", time.perf_counter() - began)
@@ -101,6 +101,7 @@ class _Run:
         self.board = stage.switchboard
         self.cache = cache
         self.interrupt = interrupt
+        self.item = item
         _, self.prompt_id, self.prompt, self.extra, self.targets = item
         known: dict[str, str] = {}
         self.keys = {n: _signature(self.prompt, n, stage, known) for n in self.prompt}
@@ -109,8 +110,8 @@ class _Run:
         self.ui: dict[str, Any] = {}
         self.executed: list[str] = []
 
-    def play(self) -> Outcome:
-        """Runs the prompt to its end, whatever the end is."""
+    def play(self) -> dict[str, Any]:
+        """Runs the prompt to its end, whatever the end is; gives its history entry."""
         self._note("execution_start", {"prompt_id": self.prompt_id})
         for stale in self.cache.keys() - set(self.keys.values()):
             del self.cache[stale]
@@ -119,7 +120,10 @@ class _Run:
         success = all(map(self._step, _in_order(self.prompt, self.targets, self._is_cached)))
         if success:
             self._note("execution_success", {"prompt_id": self.prompt_id})
-        return Outcome(success, self.messages, dict(self.ui))
+        word = "success" if success else "error"
+        status = {"status_str": word, "completed": success, "messages": self.messages}
+        meta = {node_id: _meta(node_id) for node_id in self.ui}
+        return {"prompt": self.item, "outputs": self.ui, "status": status, "meta": meta}
 
     def _is_cached(self, node_id: str) -> bool:
         return self.keys.get(node_id) in self.cache
@@ -229,6 +233,10 @@ class _Run:
             "current_inputs": {key: [_told(value)] for key, value in inputs.items()},
             "current_outputs": list(self.prompt),
         }
+
+
+def _meta(node: str) -> dict[str, Any]:
+    return {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node}
 
 
 def _told(value: Any) -> Any:

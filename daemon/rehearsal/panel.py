@@ -22,10 +22,9 @@ _FRAMINGS: Sequence[tuple[str, float, Sequence[str]]] = (
     ("UPPER BODY", 0.52, ("upper body", "half body", "bust", "waist up", "cowboy shot")),
     ("WIDE SHOT", 2.3, ("wide shot", "long shot", "very wide", "establishing", "from afar")),
     ("FULL BODY", 1.1, ("full body", "full-body", "standing", "whole body")),
-    ("MEDIUM", 1.02, ("",)),
 )
-_MOVING = ("leaping", "jumping", "jump", "flying", "falling", "running", "dashing", "fighting")
-_BLANK = ("white background", "simple background", "plain background", "grey background")
+_MEDIUM = ("MEDIUM", 1.02)
+_MOVING = ("leaping", "leap", "jumping", "jump", "flying", "falling", "running", "fighting")
 _CITY = ("city", "street", "alley", "building", "rooftop", "urban", "town", "skyscraper")
 _NOBODY = ("no humans", "scenery", "landscape only", "empty room", "background only")
 
@@ -51,12 +50,13 @@ def stage(prompt: str) -> Staging:
     def says(*words: str) -> bool:
         return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in words)
 
-    framing, shown = next(entry[:2] for entry in _FRAMINGS if entry[2] == ("",) or says(*entry[2]))
+    framings = ((name, shown) for name, shown, words in _FRAMINGS if says(*words))
+    framing, shown = next(framings, _MEDIUM)
     return Staging(
         framing=framing,
         shown=shown,
         pose="leap" if says(*_MOVING) else "stand",
-        place="blank" if says(*_BLANK) else "city" if says(*_CITY) else "hills",
+        place="city" if says(*_CITY) else "hills",
         empty=says(*_NOBODY),
         night=says("night", "midnight", "dark", "moonlight", "evening"),
         rain=says("rain", "raining", "storm", "downpour"),
@@ -93,9 +93,6 @@ class _Scene:
         self.focus = (self.w * chance.uniform(0.4, 0.6), self.h * chance.uniform(0.35, 0.5))
 
     def place(self) -> None:
-        if self.staging.place == "blank":
-            self.pen.line([(0, self.horizon), (self.w, self.horizon)], TONE, 2)
-            return
         (self._night if self.staging.night else self._day)()
         (self._city if self.staging.place == "city" else self._hills)()
         ground = TONE if self.staging.night else SHADE
@@ -129,11 +126,11 @@ class _Scene:
     def _hills(self) -> None:
         for depth, color in ((0.3, TONE), (0.16, SHADE)):
             phase, pace = self.chance.uniform(0, 6), self.chance.uniform(4.8, 9.6)
+            waves = [0.55 + 0.45 * math.sin(phase + pace * i / 50) for i in range(51)]
             ridge = [
-                (x, self.horizon - self.h * depth * (0.55 + 0.45 * math.sin(phase + pace * x)))
-                for x in (i / 50 for i in range(51))
+                (self.w * i / 50, self.horizon - self.h * depth * wave)
+                for i, wave in enumerate(waves)
             ]
-            ridge = [(x * self.w, y) for x, y in ridge]
             self.pen.polygon([(0, self.horizon), *ridge, (self.w, self.horizon)], color)
             self.pen.line(ridge, INK, 3)
 

@@ -7,7 +7,6 @@ queue and history again cannot miss it.
 import heapq
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 HISTORY_LIMIT = 10_000
@@ -16,28 +15,6 @@ HISTORY_LIMIT = 10_000
 # with one number and one id are compared by their prompts, which fails after the item was put on
 # the heap. That is how the real server answers 500 for a prompt that it then runs.
 Item = tuple[float, str, dict[str, Any], Any, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a prompt ended: its message list, and what its nodes gave to show."""
-
-    success: bool
-    messages: list[tuple[str, dict[str, Any]]]
-    outputs: dict[str, Any]
-
-    def as_history(self, item: Item) -> dict[str, Any]:
-        """The history entry of the prompt that ended so."""
-        status = {
-            "status_str": "success" if self.success else "error",
-            "completed": self.success,
-            "messages": self.messages,
-        }
-        meta = {
-            node: {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node}
-            for node in self.outputs
-        }
-        return {"prompt": item, "outputs": self.outputs, "status": status, "meta": meta}
 
 
 class PromptQueue:
@@ -70,16 +47,16 @@ class PromptQueue:
             self._changed()
             return self._running
 
-    def finish(self, item: Item, outcome: Outcome | None) -> None:
-        """Moves the running item to the history; without an outcome it leaves no trace."""
+    def finish(self, prompt_id: str, entry: dict[str, Any] | None) -> None:
+        """Moves the running item to the history; without an entry it leaves no trace."""
         with self._lock:
             self._running = None
-            if outcome is not None:
+            if entry is not None:
                 if len(self._history) > HISTORY_LIMIT:
                     del self._history[next(iter(self._history))]
                 # A second run under one id replaces the entry and becomes the newest.
-                self._history.pop(item[1], None)
-                self._history[item[1]] = outcome.as_history(item)
+                self._history.pop(prompt_id, None)
+                self._history[prompt_id] = entry
             self._changed()
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ the real server, so a handler that fails where ComfyUI fails needs no code of it
 import asyncio
 import contextlib
 import logging
-import secrets
 import shutil
 import time
 import urllib.parse
@@ -25,7 +24,7 @@ from daemon.rehearsal.files import FileRoutes, Handler
 from daemon.rehearsal.folders import Layout
 from daemon.rehearsal.queue import PromptQueue
 from daemon.rehearsal.sockets import Switchboard
-from daemon.rehearsal.validate import validate_prompt
+from daemon.rehearsal.validate import missing, validate_prompt, whole_prompt_error
 
 MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -50,15 +49,15 @@ class Rehearsal:
         self.faults = faults or Faults()
         self.switchboard = Switchboard(self.faults, upload_limit_bytes=upload_limit_bytes)
         self.queue = PromptQueue(self._tell_status)
-        self._stage = Stage(self.layout, self.faults, self.switchboard, step_s)
-        self._worker = Worker(self._stage, self.queue)
+        stage = Stage(self.layout, self.faults, self.switchboard, step_s)
+        self._worker = Worker(stage, self.queue)
         self._limit = upload_limit_bytes
         self._number = 0
         self._heard = time.monotonic()
         self._files = FileRoutes(self.layout, self.switchboard.features, ["main.py", *argv])
 
     def app(self) -> web.Application:
-        """A fresh application; starting it starts the worker, cleaning it up ends both."""
+        """The application; starting it starts the worker, cleaning it up ends both."""
         middlewares = [self._notice, _check_origin]
         app = web.Application(client_max_size=self._limit, middlewares=middlewares)
         for method, path, handler in [*self._routes(), *self._files.routes()]:
@@ -129,9 +128,10 @@ class Rehearsal:
         body = await request.json()
         number = self._next_number(body)
         if "prompt" not in body:
-            return _refusal(_no_prompt(), {})
+            text = "No prompt provided"
+            return _refusal(whole_prompt_error("no_prompt", text, text), {})
         prompt = body["prompt"]
-        prompt_id = str(body.get("prompt_id", _new_id()))
+        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
         verdict = validate_prompt(prompt, body.get("partial_execution_targets"), self.layout)
         if verdict.error is not None:
             _log.info("invalid prompt: %s", verdict.error)
@@ -197,31 +197,15 @@ class Rehearsal:
 _ERROR_TEXT = "500 Internal Server Error\n\nServer got itself in trouble"
 _INVENTED_NODE_ERRORS = {
     "rehearsal-fault": {
-        "errors": [
-            {
-                "type": "required_input_missing",
-                "message": "Required input is missing",
-                "details": "filename_prefix",
-                "extra_info": {"input_name": "filename_prefix"},
-            }
-        ],
+        "errors": [missing("filename_prefix")],
         "dependent_outputs": ["rehearsal-fault"],
         "class_type": "SaveImage",
     }
 }
 
 
-def _no_prompt() -> dict[str, Any]:
-    text = "No prompt provided"
-    return {"type": "no_prompt", "message": text, "details": text, "extra_info": {}}
-
-
 def _refusal(error: dict[str, Any], node_errors: dict[str, Any]) -> web.Response:
     return web.json_response({"error": error, "node_errors": node_errors}, status=400)
-
-
-def _new_id() -> str:
-    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
 
 
 def _end_with_sender(sender: asyncio.Task[None]) -> None:

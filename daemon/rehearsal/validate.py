@@ -34,19 +34,20 @@ def validate_prompt(prompt: Any, targets: Iterable[str] | None, layout: Layout) 
         node = prompt[node_id]
         if "class_type" not in node:
             text = "Cannot execute because a node is missing the class_type property."
-            return Verdict(_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
+            return Verdict(whole_prompt_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
         name = node["class_type"]
         if name not in CLASSES:
             text = f"Cannot execute because node {name} does not exist."
-            return Verdict(_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
+            return Verdict(whole_prompt_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
         if CLASSES[name]["output_node"] and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
-        return Verdict(_error("prompt_no_outputs", "Prompt has no outputs", ""))
+        return Verdict(whole_prompt_error("prompt_no_outputs", "Prompt has no outputs", ""))
     return _Inspection(prompt, layout).judge(outputs)
 
 
-def _error(kind: str, message: str, details: str) -> dict[str, Any]:
+def whole_prompt_error(kind: str, message: str, details: str) -> dict[str, Any]:
+    """The error of a refusal, which speaks of no single node."""
     return {"type": kind, "message": message, "details": details, "extra_info": {}}
 
 
@@ -76,7 +77,7 @@ class _Inspection:
         if not verdict.outputs:
             details = "\n".join(f"{r['message']}: {r['details']}" for r in on_outputs)
             kind = "prompt_outputs_failed_validation"
-            verdict.error = _error(kind, "Prompt outputs failed validation", details)
+            verdict.error = whole_prompt_error(kind, "Prompt outputs failed validation", details)
         return verdict
 
     def _report(self, output: str, node_errors: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ class _Inspection:
             extra = {"input_name": name, "input_config": config}
             if name not in given:
                 if name in groups["required"]:
-                    reasons.append(_missing(name))
+                    reasons.append(missing(name))
             elif isinstance(given[name], list):
                 valid &= self._check_link(given[name], extra, reasons)
             elif node["class_type"] == "LoadImage":
@@ -185,7 +186,8 @@ def _check_choice(choices: list[str], value: Any, extra: dict[str, Any]) -> Reas
     return [_reason("value_not_in_list", "Value not in list", details, extra, received_value=value)]
 
 
-def _missing(name: str) -> dict[str, Any]:
+def missing(name: str) -> dict[str, Any]:
+    """The reason for an input that is required and not there."""
     text = "Required input is missing"
     return _reason("required_input_missing", text, name, {"input_name": name})
 
