@@ -42,6 +42,7 @@ class Worker:
         self._queue = queue
         self._cache: dict[str, Done] = {}
         self._interrupt = threading.Event()
+        self._forget = threading.Event()
         self._thread = threading.Thread(target=self._work, name="prompt worker", daemon=True)
 
     def start(self) -> None:
@@ -51,6 +52,10 @@ class Worker:
     def interrupt(self) -> None:
         """Asks the running prompt to end; without one it has no effect."""
         self._interrupt.set()
+
+    def forget(self) -> None:
+        """Empties the cache before the next prompt, after the running one if there is one."""
+        self._forget.set()
 
     def stop(self, timeout_s: float) -> None:
         """Asks the thread to end and waits that long for it."""
@@ -72,6 +77,9 @@ class Worker:
         faults, board = self._stage.faults, self._stage.switchboard
         began = time.perf_counter()
         self._interrupt.clear()
+        if self._forget.is_set():
+            self._forget.clear()
+            self._cache.clear()
         run = _Run(self._stage, self._cache, self._interrupt, item)
         # Extra data that is no object fails here, outside every node: the end of the worker.
         board.client_id = item[3].get("client_id")

@@ -102,6 +102,7 @@ class Rehearsal:
             ("GET", "/queue", self._get_queue),
             ("POST", "/queue", self._post_queue),
             ("POST", "/interrupt", self._post_interrupt),
+            ("POST", "/free", self._post_free),
             ("GET", "/history", self._get_history),
             ("GET", "/history/{prompt_id}", self._get_history_entry),
             ("GET", "/rehearsal/faults", self._get_faults),
@@ -180,6 +181,12 @@ class Rehearsal:
         wanted = request.match_info["prompt_id"]
         found = {key: entry for key, entry in self.queue.history().items() if key == wanted}
         return web.json_response(found)
+
+    async def _post_free(self, request: web.Request) -> web.StreamResponse:
+        # unload_models alone leaves the results where they are, and there are no models here.
+        if (await request.json()).get("free_memory"):
+            self._worker.forget()
+        return web.Response()
 
     async def _get_faults(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.faults.as_json())

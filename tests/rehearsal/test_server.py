@@ -60,6 +60,25 @@ def test_the_history_has_the_prompt_when_its_end_is_told(tmp_path: Path) -> None
     _play(tmp_path, story)
 
 
+def test_freeing_memory_empties_the_cache_and_unloading_models_does_not(tmp_path: Path) -> None:
+    """N1.5: what is served from the cache after each."""
+
+    async def story(stand: Stand) -> None:
+        def cached(entry: Json) -> list[str]:
+            return list(entry["status"]["messages"][1][1]["nodes"])
+
+        assert cached(await stand.run(txt2img())) == []
+        assert len(cached(await stand.run(txt2img()))) == 9
+        await stand.post("/free", {"unload_models": True})
+        assert len(cached(await stand.run(txt2img()))) == 9
+        await stand.post("/free", {"free_memory": True})
+        assert cached(await stand.run(txt2img())) == []
+        async with stand.client.post("/free") as answer:
+            assert answer.status == 500
+
+    _play(tmp_path, story)
+
+
 def test_only_what_the_latest_prompt_could_use_stays_in_the_cache(tmp_path: Path) -> None:
     """N3.3: alternating prompts run again and write new files."""
 
