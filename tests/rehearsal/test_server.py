@@ -64,7 +64,7 @@ def test_freeing_memory_empties_the_cache_and_unloading_models_does_not(tmp_path
     """N1.5: what is served from the cache after each."""
 
     async def story(stand: Stand) -> None:
-        def cached(entry: Json) -> list[str]:
+        def cached(entry: dict[str, Any]) -> list[str]:
             return list(entry["status"]["messages"][1][1]["nodes"])
 
         assert cached(await stand.run(txt2img())) == []
