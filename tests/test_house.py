@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_FUNCTION_LINES = 40
 MAX_MODULE_LINES = 300
 
-REGISTRY = re.compile(r"(?:p[y]pi|python[h]osted|n[p]mjs)\.org|--(?:extra-)?index-url|--find[-]links")
+REGISTRY = re.compile(
+    r"(?:p[y]pi|python[h]osted|n[p]mjs)\.org|--(?:extra-)?index-url|--find[-]links"
+)
 MACHINE = re.compile(r"(?<![\w.~$})-])/(?:root|work|home/\w+|Users/\w+)/")
 PEOPLE_IN_EXAMPLES = re.compile(r"/(?:home|Users)/(?:you|me|someone|spyke)/")
 
