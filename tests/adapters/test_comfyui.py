@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -304,15 +304,12 @@ async def hostile(answer: Answer) -> AsyncIterator[tuple[ComfyRenderer, list[byt
     heads: list[bytes] = []
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        # That the client has had enough, and goes, is what is tested.
+        with closing(writer), suppress(OSError, asyncio.IncompleteReadError):
             heads.append(await reader.readuntil(b"\r\n\r\n"))
             length = re.search(rb"(?i)content-length: *(\d+)", heads[-1])
             await reader.readexactly(int(length[1]) if length else 0)
             await answer(writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # The client has had enough; that is what is tested.
-        finally:
-            writer.close()
 
     server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
     try:
