@@ -5,7 +5,7 @@ Law: whenever nothing runs and the queue is not empty, the job at its head has a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from daemon.core.events import AttemptStarted, Event, JobHeld
@@ -49,10 +49,9 @@ def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
     if not waiting:
         return []
     reason = nobody(state, world, policy)
-    if reason is None:
-        for job in waiting:
-            if unfit(job, world) is None:
-                return [AttemptStarted(job.id, job.attempt + 1, world.engine, "default")]
+    first = able(waiting, world)
+    if reason is None and first is not None:
+        return [AttemptStarted(first.id, first.attempt + 1, world.engine, "default")]
     head = waiting[0]
     reason = reason or unfit(head, world)
     assert reason is not None
@@ -61,12 +60,15 @@ def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
     return [JobHeld(head.id, reason.code, reason.text, reason.not_before)]
 
 
+def able(waiting: Iterable[Job], world: World) -> Job | None:
+    """The first of these jobs that could run on what is there, None when none could."""
+    return next((job for job in waiting if unfit(job, world) is None), None)
+
+
 def nobody(state: State, world: World, policy: Policy) -> Reason | None:
     """Why no job at all may start just now; None when one may."""
     if state.paused:
         return Reason("PAUSED", "The press is paused. `nightpress resume` lets it go on.")
-    if world.engine_code:
-        return Reason(world.engine_code, world.engine_text)
     if state.losses >= policy.max_losses:
         return Reason(
             "ENGINE_TROUBLE",
@@ -90,9 +92,14 @@ def nobody(state: State, world: World, policy: Policy) -> Reason | None:
 
 
 def unfit(job: Job, world: World) -> Reason | None:
-    """Why this job cannot be run by the engine that is there; None when it can."""
+    """Why this job cannot be run on what is there now; None when it can.
+
+    A training needs the trainer only: it goes on while ComfyUI is away.
+    """
     if is_rehearsal(job.id) == (world.engine == "rehearsal"):
-        return None
+        if job.kind == "train":
+            return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
+        return Reason(world.engine_code, world.engine_text) if world.engine_code else None
     if is_rehearsal(job.id):
         text = (
             "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
@@ -114,10 +121,8 @@ def why(state: State, world: World, policy: Policy) -> dict[JobId, Reason]:
     blocked = nobody(state, world, policy)
     reasons: dict[JobId, Reason] = {}
     for place, job in enumerate(waiting):
-        reason = unfit(job, world) or blocked
-        if reason is None or place > 0:
-            reason = unfit(job, world) or _behind(state, waiting, place)
-        reasons[job.id] = reason
+        reason = blocked if place == 0 else None
+        reasons[job.id] = reason or unfit(job, world) or _behind(state, waiting, place)
     return reasons
 
 

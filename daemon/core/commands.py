@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.core.jobs import Asked, Complaint, Control, FileFacts, JobId, ModelFacts, Outcome
+from daemon.core.jobs import (
+    Asked,
+    Complaint,
+    Control,
+    FileFacts,
+    JobId,
+    ModelFacts,
+    Outcome,
+    TrainingImage,
+)
 from daemon.core.world import World
 
 
@@ -30,13 +39,14 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Submit:
     """A settled job file that could be read. ``request`` is its text, ``hint_sha256`` that of its
-    hint image or ''.
+    hint image or '', ``dataset`` what a training learns from, copied aside.
     """
 
     file: FileFacts
     request: str
     asked: Asked
     hint_sha256: str = ""
+    dataset: tuple[TrainingImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,17 @@ class ReportImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportCheckpoint:
+    """A checkpoint of the running attempt is kept, whole. ``step`` counts over all attempts."""
+
+    job: JobId
+    attempt: int
+    step: int
+    sha256: str
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportEnded:
     """``evidence`` is a sentence: what was seen; ``peak_bytes`` 0 = not measured."""
 
@@ -103,8 +124,18 @@ class ConfirmPublished:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmInstalled:
+    """An approved checkpoint is in the engine's loras folder under the name ``file``."""
+
+    job: JobId
+    checkpoint: int
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportUnpublishable:
-    """The drawn pictures are no longer there: they have to be drawn again."""
+    """What was made is no longer there: it has to be made again."""
 
     job: JobId
     text: str
@@ -132,8 +163,10 @@ Command = (
     | RecordPrompt
     | RecordModels
     | ReportImage
+    | ReportCheckpoint
     | ReportEnded
     | ConfirmPublished
+    | ConfirmInstalled
     | ReportUnpublishable
     | ReportIncident
     | Observe

@@ -13,11 +13,13 @@ from typing import assert_never
 
 from daemon.core.commands import (
     Command,
+    ConfirmInstalled,
     ConfirmPublished,
     Observe,
     RecordModels,
     RecordPrompt,
     Reject,
+    ReportCheckpoint,
     ReportEnded,
     ReportImage,
     ReportIncident,
@@ -29,18 +31,22 @@ from daemon.core.commands import (
 )
 from daemon.core.events import (
     AttemptEnded,
+    CheckpointSaved,
     ControlTaken,
     DaemonStarted,
     DaemonStopped,
+    DatasetRecorded,
     Event,
     ImageJudged,
     Incident,
     JobAccepted,
+    JobApproved,
     JobDuplicate,
     JobEnded,
     JobHeld,
     JobRejected,
     LedgerTorn,
+    LoraInstalled,
     ModelRecorded,
     PromptSent,
     ResultPublished,
@@ -52,6 +58,7 @@ from daemon.core.state import Job, State, drop_of
 
 _RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
 _WAITING = frozenset({Phase.WAITING, Phase.HELD})
+_IMAGES_A_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +99,15 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             ]
         case ReportImage():
             return _image(state, command)
+        case ReportCheckpoint():
+            return _checkpoint(state, command)
         case ReportEnded():
             return _ended(state, command)
         case ConfirmPublished(job=job, files=files):
             publishing = _in_phase(state, job, Phase.PUBLISHING)
             return [ResultPublished(job, dict(files))] if publishing else []
+        case ConfirmInstalled(job, step, name, sha256):
+            return [LoraInstalled(job, name, sha256)] if (job, step) in state.installs else []
         case ReportUnpublishable(job=job, text=text):
             publishing = _in_phase(state, job, Phase.PUBLISHING)
             return [JobHeld(job, "RESULT_GONE", text, 0)] if publishing else []
@@ -155,6 +166,18 @@ def _image(state: State, command: ReportImage) -> Sequence[Event]:
     ]
 
 
+def _checkpoint(state: State, command: ReportCheckpoint) -> Sequence[Event]:
+    job = _current(state, command.job, command.attempt)
+    if job is None:
+        return []
+    known = job.checkpoints.get(command.step)
+    if known is not None and known.sha256 == command.sha256:
+        return []
+    return [
+        CheckpointSaved(command.job, command.step, command.sha256, command.loss, command.attempt)
+    ]
+
+
 def _ended(state: State, command: ReportEnded) -> Sequence[Event]:
     if _current(state, command.job, command.attempt) is None:
         return []
@@ -183,17 +206,23 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
     letter = "r" if studio.rehearsal else "v"
     number = state.numbers.get((asked.name, letter), 0) + 1
     job = job_id(asked.name, number, rehearsal=studio.rehearsal)
+    accepted = JobAccepted(
+        job=job,
+        kind=asked.kind,
+        ref=asked.ref,
+        priority=asked.priority,
+        file=file,
+        request=command.request,
+        spec=_resolved(asked.spec, job, studio, command.hint_sha256),
+        warnings=asked.warnings,
+    )
+    pictures = [(image.name, image.sha256, image.caption_sha256) for image in command.dataset]
     return [
-        JobAccepted(
-            job=job,
-            kind=asked.kind,
-            ref=asked.ref,
-            priority=asked.priority,
-            file=file,
-            request=command.request,
-            spec=_resolved(asked.spec, job, studio, command.hint_sha256),
-            warnings=asked.warnings,
-        )
+        accepted,
+        *(
+            DatasetRecorded(job, tuple(pictures[first : first + _IMAGES_A_LINE]))
+            for first in range(0, len(pictures), _IMAGES_A_LINE)
+        ),
     ]
 
 
@@ -220,17 +249,8 @@ def _complaints(state: State, command: Submit) -> tuple[Complaint, ...]:
             )
         )
     match asked.spec:
-        case TrainSpec():
-            found.append(
-                Complaint(
-                    0,
-                    "kind",
-                    "Training is not in this version yet; panels are. Nothing was started. Keep "
-                    "the file "
-                    'and drop it again after an update (the README\'s "Not yet" list says what '
-                    "is missing).",
-                )
-            )
+        case TrainSpec(epochs=epochs):
+            assert epochs > 0, "a training is resolved before it is submitted"
         case PanelSpec(loras=loras):
             found.extend(_unresolved(lora) for lora in loras if not _is_file(lora))
     return tuple(found)
@@ -284,7 +304,14 @@ def _control(state: State, command: TakeControl) -> Sequence[Event]:
     file, control = command.file, command.control
     if drop_of(file) in state.answered:
         return []
-    return [ControlTaken(control.job, control.kind, _objection(state, control), file)]
+    objection = _objection(state, control)
+    taken = ControlTaken(control.job, control.kind, objection, file)
+    if objection or control.kind != "approve":
+        return [taken]
+    job = state.jobs[JobId(control.job)]
+    if (control.image or control.checkpoint) in job.approved:
+        return [taken]
+    return [taken, JobApproved(job.id, control.image, control.checkpoint)]
 
 
 def _objection(state: State, control: Control) -> str:
@@ -294,6 +321,8 @@ def _objection(state: State, control: Control) -> str:
     job = state.jobs.get(JobId(control.job))
     if job is None:
         return f"There is no job {control.job} in this studio's ledger; see `nightpress status`."
+    if control.kind == "approve":
+        return _unapprovable(job, control)
     if control.kind == "cancel":
         if job.phase in _WAITING or job.phase is Phase.RUNNING:
             return ""
@@ -305,3 +334,21 @@ def _objection(state: State, control: Control) -> str:
         f"{job.id} is {job.phase}: only a failed, cancelled or quarantined job can be tried "
         f"again.{remedy}"
     )
+
+
+def _unapprovable(job: Job, control: Control) -> str:
+    """Why this picture or checkpoint cannot be approved, as a sentence; '' when it can."""
+    if job.open:
+        return f"{job.id} is {job.phase}: approve what it made when it has ended."
+    if job.kind == "panel":
+        pictures = len(getattr(job.spec, "seeds", ())) if job.phase is Phase.PUBLISHED else 0
+        if 1 <= control.image <= pictures:
+            return ""
+        return (
+            f"{job.id} has {pictures} published pictures, numbered from 1. Write for example: "
+            "image = 1"
+        )
+    if control.checkpoint in job.checkpoints:
+        return ""
+    steps = ", ".join(str(step) for step in sorted(job.checkpoints)) or "none"
+    return f"{job.id} has no checkpoint of step {control.checkpoint}. It has: {steps}."

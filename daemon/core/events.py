@@ -127,20 +127,23 @@ class ImageJudged:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
+    """A checkpoint is here, whole. ``step`` is the true optimizer step, over all attempts."""
+
     type: ClassVar[str] = "checkpoint.saved"
     job: JobId
     step: int
     sha256: str
     loss: float
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecorded:
-    """At most 100 images a line, as (file name, sha256)."""
+    """At most 100 images a line, as (file name, its sha256, its caption's sha256)."""
 
     type: ClassVar[str] = "dataset.recorded"
     job: JobId
-    images: tuple[tuple[str, str], ...]
+    images: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

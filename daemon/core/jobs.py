@@ -141,7 +141,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class TrainSpec:
-    """A training, complete but for ``steps`` (0 = by the policy from the number of images)."""
+    """A training. Before acceptance ``steps`` may be 0 (by the policy from the number of images).
+
+    ``images`` to ``epochs`` are resolved at acceptance: ``steps`` is then ``epochs`` whole epochs
+    of ``epoch_steps`` optimizer steps, in which each image is seen ``repeats`` times.
+    """
 
     trigger: str
     dataset: str
@@ -168,6 +172,10 @@ class TrainSpec:
     waive_trigger_probe: bool
     regularization: Regularization | None
     grid: Grid | None
+    images: int = 0
+    repeats: int = 0
+    epoch_steps: int = 0
+    epochs: int = 0
 
 
 Spec = PanelSpec | TrainSpec
@@ -186,15 +194,29 @@ class Asked:
     warnings: tuple[str, ...] = ()
 
 
-ControlKind = Literal["cancel", "retry", "pause", "resume"]
+ControlKind = Literal["cancel", "retry", "approve", "pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A control file: ``job`` is a job's id, or '' for pause and resume."""
+    """A control file: ``job`` is a job's id, or '' for pause and resume.
+
+    What is approved is an ``image`` (from 1) or a ``checkpoint`` (its step); the other is 0.
+    """
 
     kind: ControlKind
     job: str = ""
+    image: int = 0
+    checkpoint: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """A picture of a dataset and its caption, as copied: file name and both hashes."""
+
+    name: str
+    sha256: str
+    caption_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,19 @@ class RunAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTraining:
+    """Train what is not trained yet, or watch the training that runs; ends in ``ReportEnded``.
+
+    A training that runs has the GPU lock itself, so watching it needs none.
+    """
+
+    job: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopAttempt:
-    """Take back what the attempt has sent; ends in ``ReportEnded`` cancelled."""
+    """Take back what the attempt has sent or started; ends in ``ReportEnded`` cancelled."""
 
     job: JobId
     attempt: int
@@ -31,7 +42,7 @@ class StopAttempt:
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """Put the drawn pictures into the outbox; ends in ``ConfirmPublished`` or
+    """Put what was made into the outbox; ends in ``ConfirmPublished`` or
     ``ReportUnpublishable``.
     """
 
@@ -39,7 +50,15 @@ class PublishResult:
     attempt: int
 
 
-Effect = RunAttempt | StopAttempt | PublishResult
+@dataclass(frozen=True, slots=True)
+class InstallLora:
+    """Copy an approved checkpoint into the engine's folder; ends in ``ConfirmInstalled``."""
+
+    job: JobId
+    checkpoint: int
+
+
+Effect = RunAttempt | RunTraining | StopAttempt | PublishResult | InstallLora
 
 
 def plan(state: State) -> Sequence[Effect]:
@@ -52,6 +71,8 @@ def plan(state: State) -> Sequence[Effect]:
         match job.phase:
             case Phase.RUNNING if job.cancelling:
                 effects.append(StopAttempt(job.id, job.attempt))
+            case Phase.RUNNING if job.kind == "train":
+                effects.append(RunTraining(job.id, job.attempt))
             case Phase.RUNNING:
                 effects.append(RunAttempt(job.id, job.attempt))
             case Phase.PUBLISHING:
@@ -68,4 +89,4 @@ def plan(state: State) -> Sequence[Effect]:
                 pass
             case _:
                 assert_never(job.phase)
-    return effects
+    return [*effects, *(InstallLora(job, step) for job, step in state.installs)]

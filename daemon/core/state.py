@@ -37,8 +37,18 @@ from daemon.core.events import (
     PromptSent,
     ResultPublished,
 )
-from daemon.core.ids import split_job
-from daemon.core.jobs import OPEN_PHASES, FileFacts, JobId, Kind, ModelFacts, Outcome, Phase, Spec
+from daemon.core.ids import is_rehearsal, split_job
+from daemon.core.jobs import (
+    OPEN_PHASES,
+    FileFacts,
+    JobId,
+    Kind,
+    ModelFacts,
+    Outcome,
+    Phase,
+    Spec,
+    TrainingImage,
+)
 
 REFUSALS_KEPT = 200
 """How many of the latest refused files status can still tell of."""
@@ -55,10 +65,22 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that a training has saved. ``saved`` is the entry that recorded it."""
+
+    sha256: str
+    loss: float
+    attempt: int
+    saved: Entry
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as its events left it. Times in ms since 1970; ``attempt`` 0 = none yet.
 
-    ``unlucky`` counts the attempts lost since it was last asked for.
+    ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
+    each attempt's: the chain value of the line that started it, which nothing else can have.
+    ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
     """
 
     id: JobId
@@ -84,6 +106,10 @@ class Job:
     cancelling: bool = False
     images: Mapping[int, Image] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    nonces: Mapping[int, str] = field(default_factory=dict)
+    dataset: tuple[TrainingImage, ...] = ()
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
+    approved: tuple[int, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -105,6 +131,7 @@ class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
 
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
+    ``installs`` are the approved checkpoints that the engine's folder is still to get.
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=dict)
@@ -118,6 +145,7 @@ class State:
     paused: bool = False
     drew_for_real: bool = False
     losses: int = 0
+    installs: dict[tuple[JobId, int], None] = field(default_factory=dict)
     rejected: int = 0
     refusals: tuple[Entry, ...] = ()
     seq: int = 0
@@ -127,6 +155,7 @@ class State:
         return replace(
             self,
             queue=dict(self.queue),
+            installs=dict(self.installs),
             jobs=ChainMap({}, self.jobs),
             answered=ChainMap({}, self.answered),
             numbers=ChainMap({}, self.numbers),
@@ -182,6 +211,14 @@ def apply(state: State, entry: Entry) -> None:
             state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
         case DaemonStarted():
             state.losses = 0
+        case CheckpointSaved():
+            state.losses = 0
+        case JobApproved(job=job, checkpoint=step) if step and not is_rehearsal(job):
+            state.installs[job, step] = None
+        case LoraInstalled(job=job, sha256=sha256):
+            for step, checkpoint in state.jobs[job].checkpoints.items():
+                if checkpoint.sha256 == sha256:
+                    state.installs.pop((job, step), None)
         case ModelRecorded(role, name, sha256, size, dtype):
             state.models[(role, name)] = ModelFacts(role, name, sha256, size, dtype)
         case _:
@@ -223,7 +260,8 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
         case AttemptStarted(attempt=attempt, engine=engine):
             started = _moved(job, entry, Phase.RUNNING)
-            return replace(started, attempt=attempt, engine=engine, images={})
+            nonces = {**job.nonces, attempt: entry.chain}
+            return replace(started, attempt=attempt, engine=engine, images={}, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
             return replace(job, images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):
@@ -234,6 +272,13 @@ def evolve(job: Job | None, entry: Entry) -> Job:
                 judged=entry,
             )
             return replace(job, images={**job.images, image: drawn})
+        case CheckpointSaved(step=step):
+            saved = Checkpoint(event.sha256, event.loss, event.attempt, entry)
+            return replace(job, checkpoints={**job.checkpoints, step: saved}, unlucky=0)
+        case DatasetRecorded(images=images):
+            return replace(job, dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
+        case JobApproved(image=image, checkpoint=step):
+            return replace(job, approved=(*job.approved, image or step))
         case AttemptEnded():
             return _attempt_ended(job, entry, event)
         case ResultPublished(files=files):
@@ -246,14 +291,7 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         case ControlTaken(kind="retry"):
             return replace(_moved(job, entry, Phase.WAITING), unlucky=0, cancelling=False)
-        case (
-            ControlTaken()
-            | CheckpointSaved()
-            | DatasetRecorded()
-            | JobApproved()
-            | LoraInstalled()
-            | PictureReproduced()
-        ):
+        case ControlTaken() | LoraInstalled() | PictureReproduced():
             return job
         case (
             JobRejected()

@@ -14,7 +14,8 @@ EngineName = Literal["comfyui", "rehearsal", "none"]
 class World:
     """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
 
-    ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had.
+    ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
+    = there is a trainer; else a sentence that says what is missing.
     """
 
     engine: EngineName
@@ -22,3 +23,4 @@ class World:
     engine_text: str = "The engine has not answered yet."
     gpu_free: bool = True
     free_bytes: int | None = None
+    trainer_text: str = ""

@@ -17,7 +17,15 @@ from daemon.core.commands import Command, Observe, Reject, ReportIncident, Submi
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event, JobAccepted, JobRejected
 from daemon.core.jobs import JobId
-from daemon.core.plan import Effect, PublishResult, RunAttempt, StopAttempt, plan
+from daemon.core.plan import (
+    Effect,
+    InstallLora,
+    PublishResult,
+    RunAttempt,
+    RunTraining,
+    StopAttempt,
+    plan,
+)
 from daemon.core.policy import Policy
 from daemon.core.state import Drop, State, apply, drop_of
 from daemon.core.world import World
@@ -174,7 +182,8 @@ class Loop:
         """Admission, with the GPU asked for only when a job could start on it."""
         world = replace(world, gpu_free=True)
         if draft.lease is None and admission.nobody(draft, world, self._policy) is None:
-            world = replace(world, gpu_free=not admission.line(draft) or self._gpu.try_take())
+            first = admission.able(admission.line(draft), world)
+            world = replace(world, gpu_free=first is None or self._gpu.try_take())
         self._write(draft, page, admission.admit(draft, world, self._policy), at)
         return world
 
@@ -209,7 +218,7 @@ class Loop:
                 self._not_before[effect] = loop.time() + _PAUSE_S
                 loop.call_later(_PAUSE_S, self.wake)
                 self._note_failure(effect, task)
-            elif isinstance(effect, RunAttempt) and effect not in wanted:
+            elif isinstance(effect, RunAttempt | RunTraining) and effect not in wanted:
                 # The others end by themselves; what they do after their report is wanted too.
                 task.cancel()
         busy = {effect.job for effect in self._tasks}
@@ -248,9 +257,13 @@ def _doing(effect: Effect) -> str:
     match effect:
         case RunAttempt():
             return "Drawing"
+        case RunTraining():
+            return "Training"
         case StopAttempt():
             return "Stopping"
         case PublishResult():
             return "Publishing"
+        case InstallLora():
+            return "Installing a checkpoint of"
         case _:
             assert_never(effect)

@@ -175,7 +175,7 @@ def _read_job_ended(line: dict[str, Any]) -> None:
 
 
 def _read_dataset(line: dict[str, Any]) -> None:
-    line["images"] = tuple((name, sha256) for name, sha256 in line["images"])
+    line["images"] = tuple((name, sha256, caption) for name, sha256, caption in line["images"])
 
 
 def _tuple(key: str) -> Callable[[dict[str, Any]], None]:

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from daemon.core.commands import (
     Command,
+    ConfirmInstalled,
     ConfirmPublished,
     Observe,
     RecordModels,
     RecordPrompt,
     Reject,
+    ReportCheckpoint,
     ReportEnded,
     ReportImage,
     ReportIncident,
@@ -35,6 +37,7 @@ from daemon.core.jobs import (
     ModelFacts,
     Outcome,
     PanelSpec,
+    TrainingImage,
     TrainSpec,
 )
 from daemon.core.state import State
@@ -64,7 +67,7 @@ TRAIN = TrainSpec(
     dataset="datasets/spyke",
     checkpoint="a.safetensors",
     vae="v.safetensors",
-    steps=0,
+    steps=990,
     network_dim=16,
     network_alpha=8.0,
     learning_rate=1e-4,
@@ -85,7 +88,12 @@ TRAIN = TrainSpec(
     waive_trigger_probe=False,
     regularization=None,
     grid=None,
+    images=18,
+    repeats=11,
+    epoch_steps=198,
+    epochs=5,
 )
+DATASET = tuple(TrainingImage(f"{n:03}.png", f"{n:064x}", "e" * 64) for n in range(1, 19))
 DOWN = replace(READY, engine_code="COMFY_NOT_READY", engine_text="The engine is silent.")
 BUSY = replace(READY, gpu_free=False)
 FULL = replace(READY, free_bytes=2**30)
@@ -115,13 +123,17 @@ def panel(
 
 def training(name: str = "spyke", *, inode: int = 1) -> Submit:
     text = f"lora = {name!r}"
-    return Submit(
-        file(text, inode=inode), text, Asked("train", name, "", 0, rerun=False, spec=TRAIN)
-    )
+    asked = Asked("train", name, "", 0, rerun=False, spec=TRAIN)
+    return Submit(file(text, inode=inode), text, asked, dataset=DATASET)
 
 
 def control(kind: ControlKind, job: str = "", *, inode: int = 1) -> TakeControl:
     return TakeControl(file(f"{kind} {job}", inode=inode), Control(kind, job))
+
+
+def approve(job: str, *, image: int = 0, checkpoint: int = 0, inode: int = 1) -> TakeControl:
+    text = f"approve {job} {image} {checkpoint}"
+    return TakeControl(file(text, inode=inode), Control("approve", job, image, checkpoint))
 
 
 def ended(job: str, attempt: int, outcome: Outcome, code: str = "CODE") -> ReportEnded:
@@ -186,6 +198,13 @@ class Ask:
                 return RecordPrompt(job, attempt, which, f"prompt {job} {attempt} {which}")
             case "image":
                 return ReportImage(job, attempt, which, "d" * 64, "good", {"mean": 0.5})
+            case "checkpoint":
+                return ReportCheckpoint(job, attempt, 198 * which, f"{which:064x}", 0.1)
+            case "approve":
+                return approve(job, image=which % 2, checkpoint=198 * which, inode=which)
+            case "installed":
+                file_name = f"{job}-{198 * which:06d}.safetensors"
+                return ConfirmInstalled(job, 198 * which, file_name, f"{which:064x}")
             case "published":
                 return published(job)
             case "gone":
@@ -206,7 +225,8 @@ class Ask:
 
 KINDS = (
     *("panel", "panel", "ended", "ended", "lost", "published", "about one", "about one", "observe"),
-    *("training", "refused", "about all", "prompt", "image", "gone", "models", "others"),
+    *("training", "training", "checkpoint", "checkpoint", "approve", "installed"),
+    *("refused", "about all", "prompt", "image", "gone", "models", "others"),
 )
 asks = st.builds(Ask, st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 5))
 

@@ -8,7 +8,9 @@ one turn), then ``----``, then what it led to; lines that begin with ``#`` are t
     ended JOB OUTCOME [CODE] [attempt=N]    outcomes as in the ledger
     published|gone JOB
     cancel|retry JOB [drop=N]    pause|resume [drop=N]
-    observe engine=up|down  gpu=free|busy  disk=ample|low
+    checkpoint|installed JOB STEP           of a training
+    approve JOB image=N | checkpoint=STEP
+    observe engine=up|down  gpu=free|busy  disk=ample|low  trainer=there|missing
     start [comfyui|rehearsal|none] [forget=N]
         the daemon starts on the ledger, which a power cut has robbed of its last N lines
 
@@ -23,12 +25,27 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import assert_never
 
-from daemon.core.commands import Command, Observe, RecordPrompt, ReportImage, ReportUnpublishable
+from daemon.core.commands import (
+    Command,
+    ConfirmInstalled,
+    Observe,
+    RecordPrompt,
+    ReportCheckpoint,
+    ReportImage,
+    ReportUnpublishable,
+)
 from daemon.core.events import Event, JobAccepted
-from daemon.core.jobs import ControlKind, JobId, Outcome, PanelSpec
-from daemon.core.plan import Effect, PublishResult, RunAttempt, StopAttempt
+from daemon.core.jobs import ControlKind, JobId, Outcome, PanelSpec, TrainSpec
+from daemon.core.plan import (
+    Effect,
+    InstallLora,
+    PublishResult,
+    RunAttempt,
+    RunTraining,
+    StopAttempt,
+)
 from daemon.core.world import World
-from tests.core.asking import PANEL, control, ended, panel, published, training
+from tests.core.asking import PANEL, approve, control, ended, panel, published, training
 from tests.desk import READY, REHEARSING, Desk
 
 STORIES = Path(__file__).parent
@@ -102,6 +119,17 @@ def _command(desk: Desk, line: Line) -> Command:
             return _submit(line, name)
         case "cancel" | "retry" | "pause" | "resume":
             return control(CONTROLS[line.verb], name, inode=line.number("drop", 1))
+        case "approve":
+            return approve(
+                name, image=line.number("image", 0), checkpoint=line.number("checkpoint", 0)
+            )
+        case "checkpoint":
+            step = int(line.words[1])
+            return ReportCheckpoint(JobId(name), attempt, step, f"{step:064x}", 0.1)
+        case "installed":
+            step = int(line.words[1])
+            file = f"{name}-{step:06d}.safetensors"
+            return ConfirmInstalled(JobId(name), step, file, f"{step:064x}")
         case "prompt":
             image = int(line.words[1])
             return RecordPrompt(JobId(name), attempt, image, f"prompt-{attempt}-{image}")
@@ -144,6 +172,9 @@ def _seen(world: World, options: Mapping[str, str]) -> World:
                 world = replace(world, engine_code="COMFY_NOT_READY", engine_text=text)
             case "gpu", "free" | "busy":
                 world = replace(world, gpu_free=how == "free")
+            case "trainer", "there" | "missing":
+                text = "" if how == "there" else "No sd-scripts is set."
+                world = replace(world, trainer_text=text)
             case "disk", "ample" | "low":
                 world = replace(world, free_bytes=2**40 if how == "ample" else 2**30)
             case _:
@@ -164,6 +195,8 @@ def _facts(event: Event) -> Iterator[str]:
                 yield value
             case "spec", PanelSpec(seeds=seeds):
                 yield f"seeds={','.join(map(str, seeds))}"
+            case "spec", TrainSpec(epochs=epochs, steps=steps):
+                yield f"epochs={epochs} steps={steps}"
             case "errors", tuple():
                 yield from (f'"{error.text}"' for error in value)
             case (("text" | "error"), str()) if value:
@@ -180,7 +213,11 @@ def _effect(effect: Effect) -> str:
             return f"draw {job} attempt={attempt}"
         case StopAttempt(job, attempt):
             return f"stop {job} attempt={attempt}"
+        case RunTraining(job, attempt):
+            return f"train {job} attempt={attempt}"
         case PublishResult(job, attempt):
             return f"publish {job} attempt={attempt}"
+        case InstallLora(job, checkpoint):
+            return f"install {job} checkpoint={checkpoint}"
         case _:
             assert_never(effect)
