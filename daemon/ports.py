@@ -86,6 +86,23 @@ class Disk(Protocol):
         """
         ...
 
+    async def tail(self, path: str, *, offset: int, limit_bytes: int) -> bytes:
+        """At most ``limit_bytes`` from ``offset`` on, of a file that may be growing; nothing when
+        there is none.
+        """
+        ...
+
+    async def digest(self, path: str, *, offset: int = 0) -> str:
+        """SHA-256 of a regular file's bytes from ``offset`` on, hexadecimal. Raises as ``read``."""
+        ...
+
+    async def copy(self, path: str, to: str) -> None:
+        """A regular file's bytes under another name too, whole and synced; replaces what is there.
+
+        Raises as ``read`` and ``write``.
+        """
+        ...
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         """The whole file or nothing (temporary, rename); makes the folders on the way."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from daemon.errors import LedgerChanged, WorldError
 from daemon.ports import Blob, FileKind, FileStat
@@ -88,6 +89,17 @@ class MemoryDisk:
             raise WorldError("NOT_OURS", f"{path} is not ours alone")
         data = node.data[:limit_bytes]
         return Blob(data, _stat(path, node), complete=len(data) == len(node.data))
+
+    async def tail(self, path: str, *, offset: int, limit_bytes: int) -> bytes:
+        if path not in self.nodes:
+            return b""
+        return self._file(path).data[offset : offset + limit_bytes]
+
+    async def digest(self, path: str, *, offset: int = 0) -> str:
+        return sha256(self._file(path).data[offset:]).hexdigest()
+
+    async def copy(self, path: str, to: str) -> None:
+        await self.write(to, self._file(path).data, synced=True)
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         self._change("write", path, synced)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import logging
 import os
 import socket
@@ -448,3 +449,32 @@ def test_removing_takes_folders_whole_and_follows_no_link(disk: Disk, root: Path
 
 def test_free_space_is_what_the_volume_says(disk: Disk) -> None:
     assert run(disk.free_bytes()) > 0
+
+
+# Growing, hashing, copying
+
+
+def test_the_tail_of_a_growing_file_is_read_from_where_one_was(disk: Disk, root: Path) -> None:
+    path = root / "inbox/stderr.log"
+    assert run(disk.tail("inbox/stderr.log", offset=0, limit_bytes=9)) == b""
+    path.write_bytes(b"steps: 1")
+    assert run(disk.tail("inbox/stderr.log", offset=0, limit_bytes=5)) == b"steps"
+    assert run(disk.tail("inbox/stderr.log", offset=5, limit_bytes=99)) == b": 1"
+    assert run(disk.tail("inbox/stderr.log", offset=8, limit_bytes=99)) == b""
+
+
+def test_a_hash_begins_where_it_is_told(disk: Disk, root: Path) -> None:
+    (root / "inbox/a").write_bytes(b"headdata")
+    assert run(disk.digest("inbox/a")) == hashlib.sha256(b"headdata").hexdigest()
+    assert run(disk.digest("inbox/a", offset=4)) == hashlib.sha256(b"data").hexdigest()
+    assert code_of(disk.digest("inbox/b")) == "NOT_FOUND"
+
+
+def test_a_copy_is_whole_and_a_link_is_not_copied(disk: Disk, root: Path) -> None:
+    (root / "inbox/a").write_bytes(b"x" * 3_000_000)
+    run(disk.copy("inbox/a", "outbox/job/resume/a"))
+    assert (root / "outbox/job/resume/a").read_bytes() == b"x" * 3_000_000
+    assert names(root / "outbox/job/resume") == ["a"]
+    (root / "inbox/link").symlink_to(root / "inbox/a")
+    assert code_of(disk.copy("inbox/link", "outbox/b")) == "NOT_A_FILE"
+    assert names(root / "outbox") == ["job"]

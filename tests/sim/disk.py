@@ -21,6 +21,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from daemon.errors import LedgerChanged, WorldError
 from daemon.ports import Blob, FileStat
@@ -43,14 +44,19 @@ class Node:
 @dataclass(frozen=True)
 class Change:
     """One change of names that no sync has made durable yet: ``gone`` disappears, ``new`` is
-    ``node``.
+    ``node``; or a ``folder`` of that name, with all in it, gets another.
     """
 
     gone: str
     new: str
     node: Node | None
+    folder: bool = False
 
     def carry_out(self, names: dict[str, Node]) -> None:
+        if self.folder:
+            for name in [name for name in names if name.startswith(f"{self.gone}/")]:
+                names[self.new + name[len(self.gone) :]] = names.pop(name)
+            return
         names.pop(self.gone, None)
         if self.node is not None:
             names[self.new] = self.node
@@ -200,6 +206,18 @@ class LifeDisk:
         stat = self._stat(path.rpartition("/")[2], node)
         return Blob(node.data[:limit_bytes], stat, len(node.data) <= limit_bytes)
 
+    async def tail(self, path: str, *, offset: int, limit_bytes: int) -> bytes:
+        self._alive(f"tail {path}")
+        node = self._disk.names.get(path)
+        return node.data[offset : offset + limit_bytes] if node else b""
+
+    async def digest(self, path: str, *, offset: int = 0) -> str:
+        self._alive(f"digest {path}")
+        return sha256(self._node(path).data[offset:]).hexdigest()
+
+    async def copy(self, path: str, to: str) -> None:
+        await self.write(to, self._node(path).data, synced=True)
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         folder, _, name = path.rpartition("/")
         temporary = f"{folder}/.{name}.tmp"
@@ -253,9 +271,10 @@ class LifeDisk:
         node.synced = node.data
 
     async def move(self, path: str, to: str) -> None:
-        node = self._node(path)
+        folder = any(name.startswith(f"{path}/") for name in self._disk.names)
+        node = None if folder else self._node(path)
         await self._step(f"rename {path} {to}")
-        self._disk.change(Change(path, to, node))
+        self._disk.change(Change(path, to, node, folder))
         await self._sync_name(to)
 
     async def move_new(self, path: str, to: str) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,8 +51,17 @@ class StudioDisk:
     async def read(self, path: str, *, limit_bytes: int, owned: bool = False) -> Blob:
         return await asyncio.to_thread(self._read, path, limit_bytes, owned)
 
+    async def tail(self, path: str, *, offset: int, limit_bytes: int) -> bytes:
+        return await asyncio.to_thread(self._tail, path, offset, limit_bytes)
+
+    async def digest(self, path: str, *, offset: int = 0) -> str:
+        return await asyncio.to_thread(self._digest, path, offset)
+
+    async def copy(self, path: str, to: str) -> None:
+        await asyncio.to_thread(self._copy, path, to)
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
-        await asyncio.to_thread(self._write, path, data, synced)
+        await asyncio.to_thread(self._write, path, [data], synced)
 
     async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
         return await asyncio.to_thread(self._append, path, data, inode, size)
@@ -106,6 +116,29 @@ class StudioDisk:
         data = b"".join(parts)
         return Blob(data[:limit_bytes], facts, complete=len(data) <= limit_bytes)
 
+    def _tail(self, path: str, offset: int, limit_bytes: int) -> bytes:
+        found = b""
+        with (
+            _if_there(),
+            self._at(path, "READ_FAILED") as (folder, name),
+            way.opened(folder, name, way.READ) as fd,
+        ):
+            way.check_readable(path, os.fstat(fd), owned=False)
+            found = os.pread(fd, limit_bytes, offset)
+        return found
+
+    def _digest(self, path: str, offset: int) -> str:
+        digest = hashlib.sha256()
+        with self._readable(path, owned=False) as fd:
+            os.lseek(fd, offset, os.SEEK_SET)
+            for chunk in _chunks(fd):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _copy(self, path: str, to: str) -> None:
+        with self._readable(path, owned=False) as fd:
+            self._write(to, _chunks(fd), synced=True)
+
     @contextmanager
     def _readable(self, path: str, *, owned: bool) -> Iterator[int]:
         """An open regular file; raises CHANGING at the end when it was changed meanwhile."""
@@ -121,14 +154,15 @@ class StudioDisk:
             text = f"{visible(path)} changed while it was read; try again when nothing writes to it"
             raise WorldError("CHANGING", text)
 
-    def _write(self, path: str, data: bytes, synced: bool) -> None:
+    def _write(self, path: str, chunks: Iterable[bytes], synced: bool) -> None:
         with self._pen, self._at(path, "WRITE_FAILED", made=True) as (folder, name):
             temporary = f".{name}.tmp"
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)  # Left over from a crash.
             try:
                 with way.opened(folder, temporary, way.NEW) as fd:
-                    _pour(fd, data)
+                    for chunk in chunks:
+                        _pour(fd, chunk)
                     if synced:
                         self._flush.file(fd)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -220,6 +254,11 @@ class StudioDisk:
         flush = self._flush.folder if made else None
         with way.told(path, code), way.folder(self._root, above, made=flush) as folder:
             yield folder, name
+
+
+def _chunks(fd: int) -> Iterator[bytes]:
+    while chunk := os.read(fd, _CHUNK_BYTES):
+        yield chunk
 
 
 def _pour(fd: int, data: bytes) -> None:
