@@ -117,15 +117,15 @@ class StudioDisk:
         return Blob(data[:limit_bytes], facts, complete=len(data) <= limit_bytes)
 
     def _tail(self, path: str, offset: int, limit_bytes: int) -> bytes:
-        found = b""
+        parts: list[bytes] = []
         with (
             _if_there(),
             self._at(path, "READ_FAILED") as (folder, name),
             way.opened(folder, name, way.READ) as fd,
         ):
             way.check_readable(path, os.fstat(fd), owned=False)
-            found = os.pread(fd, limit_bytes, offset)
-        return found
+            parts.append(os.pread(fd, limit_bytes, offset))
+        return b"".join(parts)
 
     def _digest(self, path: str, offset: int) -> str:
         digest = hashlib.sha256()
