@@ -13,15 +13,15 @@ Table = Mapping[str, object]
 Section = tuple[str, Table | Sequence[Table]]
 
 
-def toml_bytes(top: Table, sections: Iterable[Section]) -> bytes:
+def toml_bytes(top: Table, sections: Iterable[Section], *, multiline: bool = False) -> bytes:
     """The plain keys of ``top``, then ``[name]`` for a table and ``[[name]]`` for each of a list.
 
-    Lone surrogates, which no UTF-8 file can hold, become ``?``.
+    ``multiline``: a text of several lines is written as such. Lone surrogates, which no UTF-8 file
+    can hold, become ``?``.
     """
     parts = [tomli_w.dumps(top)]
     for name, body in sections:
-        if isinstance(body, Mapping):
-            parts.append(f"[{name}]\n{tomli_w.dumps(body)}")
-        else:
-            parts.extend(f"[[{name}]]\n{tomli_w.dumps(row)}" for row in body)
+        head = f"[{name}]" if isinstance(body, Mapping) else f"[[{name}]]"
+        rows = [body] if isinstance(body, Mapping) else body
+        parts.extend(f"{head}\n{tomli_w.dumps(row, multiline_strings=multiline)}" for row in rows)
     return "\n".join(parts).encode("utf-8", errors="replace")
