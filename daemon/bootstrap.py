@@ -104,7 +104,7 @@ async def examine(home: Home, *, name: str, data: bytes) -> Command:
     """The command that would answer this file in the inbox."""
     file = FileFacts(name, sha256(data).hexdigest(), 0, 0, len(data))
     policy = home.settings.policy
-    intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home))
+    intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home), keep=False)
     whole = len(data) <= policy.max_job_file_bytes
     return await intake.examine(file, data if whole else None)
 

@@ -218,6 +218,76 @@ class Weights(Protocol):
         MODEL_BROKEN, MODEL_FORBIDDEN (a format that can run code, or a path that leads outside)."""
         ...
 
+    def path(self, *, role: str, name: str) -> str:
+        """The absolute path of a model file of this name, whether or not it is there."""
+        ...
+
+    async def install(self, name: str, data: bytes) -> None:
+        """Put a LoRA into the engine's folder: a new file, or one that has these very bytes.
+
+        Raises ``WorldError`` LORA_EXISTS when another file has the name, and what ``facts`` does.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerFacts:
+    """Which trainer this is. ``packages``: versions by name, as its interpreter has them installed;
+    ``commit`` '' = unknown.
+    """
+
+    name: str
+    commit: str
+    python: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOrder:
+    """One attempt. ``folder`` relative to the studio; ``arguments`` follow ``python
+    train_network.py``; paths in them are absolute.
+    """
+
+    folder: str
+    nonce: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    grace_s: float
+    log_limit_bytes: int
+
+
+Holder = Literal["nobody", "shim", "orphan"]
+"""Who has an attempt's ``alive`` lock: nobody; its shim; or a trainer whose shim was killed."""
+
+
+class Trainer(Protocol):
+    """Trainings as processes that outlive us: what is known of one lies in its folder."""
+
+    async def describe(self) -> TrainerFacts:
+        """Raises ``WorldError`` TRAINER_MISSING when it cannot be found."""
+        ...
+
+    async def start(self, order: TrainingOrder) -> None:
+        """Give it to a shim; returns when the shim's start record is there.
+
+        Raises ``WorldError`` TRAINER_START, or TRAINER_BUSY when somebody has the folder's lock.
+        """
+        ...
+
+    async def holder(self, folder: str) -> Holder:
+        """By the folder's two locks alone, no pid."""
+        ...
+
+    async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
+        """End a trainer whose shim was killed. False: its identity could not be verified, so
+        nothing was signalled, or it still lives.
+        """
+        ...
+
+    def boot(self) -> str:
+        """The machine's boot; another than the start record's: nothing of then runs."""
+        ...
+
 
 class GpuLock(Protocol):
     """The per-user lock of the one GPU, shared by every studio."""

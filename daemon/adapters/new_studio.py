@@ -54,6 +54,8 @@ _IGNORE = """\
 !/inbox/README.md
 /outbox/status.json
 /outbox/rejected/
+# Datasets and states of trainings: large, and of use only until a checkpoint is approved.
+/outbox/*/resume/
 """
 _ATTRIBUTES = """\
 # A ledger line is hashed byte for byte: git must never change its line ends.

@@ -87,6 +87,33 @@ class ModelFolders:
         """
         return await asyncio.to_thread(self._facts, role, name)
 
+    def path(self, *, role: str, name: str) -> str:
+        """Absolute, of the file as it is named; nothing is looked at."""
+        return str((self._models / _FOLDERS[role] / name).absolute())
+
+    async def install(self, name: str, data: bytes) -> None:
+        """See ``ports.Weights``. Never through a link, and never over anything."""
+        await asyncio.to_thread(self._install, name, data)
+
+    def _install(self, name: str, data: bytes) -> None:
+        _check_name("lora", name)
+        path = self._models / _FOLDERS["lora"] / name
+        with _told("lora", name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                # A link, unlike a rename, replaces nothing, and both names are whole at any time.
+                os.link(temporary, path)
+            except FileExistsError:
+                if path.is_symlink() or path.read_bytes() != data:
+                    raise WorldError("LORA_EXISTS", _taken(name)) from None
+            finally:
+                temporary.unlink()
+
     def _facts(self, role: str, name: str) -> ModelFacts:
         _check_name(role, name)
         root = self._models / _FOLDERS[role]
@@ -160,6 +187,13 @@ def _is_spelled_so(root: Path, name: str) -> bool:
                 return False
         return True
     return False
+
+
+def _taken(name: str) -> str:
+    return (
+        f"{visible(name)} in $COMFYUI/models/loras is another file than the approved checkpoint, "
+        "and nothing there is overwritten. Move it away; the checkpoint is installed then."
+    )
 
 
 def _missing(root: Path, name: str) -> str:

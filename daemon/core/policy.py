@@ -84,6 +84,7 @@ class Policy:
     max_training_steps: int = 10_000  # A limit on everything; ten nights of a small Mac.
     max_gradient_accumulation: int = 8  # K2.3, W20
     save_every_steps: int = 200  # D2.2, K2.5
+    max_images: int = 300  # contract: datasets in lines of 100 images, at most 300
     fewest_images: int = 10  # K4.1: fewer are refused unless forced
     few_images: int = 15  # K4.1: fewer warn strongly
     enough_images: int = 20  # K4.1
@@ -98,6 +99,9 @@ class Policy:
     unprobed_factor: float = 1.5  # A5.1
     mps_high_watermark: float = 0.9  # W2, A1.2
     mps_low_watermark: float = 0.8  # W2, A1.2
+    training_grace_s: float = 20.0  # N4.5: from SIGTERM to SIGKILL; it saves nothing meanwhile.
+    training_silence_s: float = 1_800.0  # No output at all: a step or a start is never so long.
+    training_log_bytes: int = 256 * 2**20  # A limit on everything: a flood of warnings.
 
     # The machine.
     min_free_gb: float = 10.0  # Policy table, "disk": below it nothing starts (DISK_LOW).

@@ -1,24 +1,35 @@
 """Examines one job file: everything acceptance would say, from its bytes to the models it names.
 
-Law: nothing is changed but a copy of the hint image kept aside; the answer is one command.
+Law: nothing is changed but copies of the hint image and the dataset kept aside; the answer is one
+command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import assert_never
 
 from daemon.core.commands import Command, Reject, Submit, TakeControl
-from daemon.core.jobs import Asked, Complaint, Control, FileFacts, ModelFacts, PanelSpec
+from daemon.core.jobs import (
+    Asked,
+    Complaint,
+    Control,
+    FileFacts,
+    ModelFacts,
+    PanelSpec,
+    TrainingImage,
+    TrainSpec,
+)
 from daemon.core.policy import Policy
-from daemon.craft.graph import BoundGraph, ModelUse, bind
+from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk, Weights
+from daemon.shell.dataset import aside, examine_dataset, resolved
 from daemon.wire.job_file import Refused, read_job_file
 
 Examine = Callable[[FileFacts, bytes | None], Awaitable[Command]]
@@ -40,10 +51,13 @@ class Pattern:
 
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
-    judged.
+    judged. ``keep``: what a job brings along is copied aside, for the job to be accepted.
     """
 
-    def __init__(self, disk: Disk, *, policy: Policy, weights: Weights | None) -> None:
+    def __init__(
+        self, disk: Disk, *, policy: Policy, weights: Weights | None, keep: bool = True
+    ) -> None:
+        self._keep = keep
         self._disk = disk
         self._policy = policy
         self._weights = weights
@@ -73,13 +87,24 @@ class Intake:
 
     async def _asked(self, file: FileFacts, data: bytes, asked: Asked) -> Command:
         hint_sha256 = ""
-        found: list[Complaint] = []
-        if isinstance(asked.spec, PanelSpec):
-            hint, hint_sha256 = await self._hint(asked.spec)
-            found = [*hint, *await self._panel(asked.spec)]
+        dataset: tuple[TrainingImage, ...] = ()
+        match asked.spec:
+            case PanelSpec() as panel:
+                hint, hint_sha256 = await self._hint(panel)
+                found = [*hint, *await self._panel(panel)]
+            case TrainSpec() as train:
+                keep_in = aside(file.sha256) if self._keep else ""
+                wrong, dataset = await examine_dataset(
+                    self._disk, train, self._policy, keep_in=keep_in
+                )
+                models = [ModelUse("checkpoint", train.checkpoint), ModelUse("vae", train.vae)]
+                found = [*wrong, *await self._missing(models)]
+                asked = resolved(asked, train, max(1, len(dataset)), self._policy)
+            case _:
+                assert_never(asked.spec)
         if found:
-            return Reject(file, data, asked.ref, tuple(found))
-        return Submit(file, data.decode(), asked, hint_sha256)
+            return Reject(file, data, asked.ref, tuple(found[: self._policy.max_complaints]))
+        return Submit(file, data.decode(), asked, hint_sha256, dataset)
 
     async def _panel(self, spec: PanelSpec) -> list[Complaint]:
         try:
@@ -93,13 +118,13 @@ class Intake:
             Complaint(0, "workflow", f"Template {spec.workflow!r}: {text}")
             for text in complaints(bound.graph, self._policy)
         ]
-        return wrong or [*await self._missing(bound)]
+        return wrong or [*await self._missing(bound.models)]
 
-    async def _missing(self, bound: BoundGraph) -> Sequence[Complaint]:
+    async def _missing(self, models: Iterable[ModelUse]) -> Sequence[Complaint]:
         if self._weights is None:
             return []
         found = []
-        for use in bound.models:
+        for use in models:
             try:
                 await model_facts(self._weights, use)
             except WorldError as error:
@@ -121,7 +146,8 @@ class Intake:
             text = f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
             return [Complaint(0, "controlnet.image", text)], ""
         digest = sha256(blob.data).hexdigest()
-        await self._disk.write(hint_path(digest), blob.data, synced=True)
+        if self._keep:
+            await self._disk.write(hint_path(digest), blob.data, synced=True)
         return [], digest
 
 

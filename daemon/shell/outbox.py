@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from daemon.core.events import Entry, JobAccepted, JobRejected
 from daemon.core.ids import split_job
-from daemon.core.jobs import JobId, PanelSpec
+from daemon.core.jobs import JobId, PanelSpec, TrainSpec
 from daemon.core.state import Job, State
 from daemon.errors import WorldError
 from daemon.ports import Disk
+from daemon.shell.dataset import aside
 from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
 from daemon.wire.lock_file import render_lock
 from daemon.wire.making import Making, digest, hint_name, lock_of, read_making, render_making
@@ -23,6 +24,7 @@ from daemon.wire.rejected import REJECTED, rejected_folder, rejected_status_toml
 from daemon.wire.status import Document, job_status_toml, status_json
 
 STAGING = ".nightpress/staging"
+DATASET_COPY = "resume/dataset"
 REJECTED_KEPT = 500
 PICTURE_LIMIT_BYTES = 64 * 2**20
 _NOTE_LIMIT_BYTES = 4 * 2**20
@@ -51,12 +53,14 @@ class Outbox:
         self._host = host
 
     async def take(self, accepted: JobAccepted) -> None:
-        """Keep a job's request, byte for byte, and its hint image, before it counts as accepted.
+        """Keep a job's request, byte for byte, and what it brings, before it counts as accepted.
 
-        Raises ``WorldError`` HINT_GONE when the hint that was examined is no longer there.
+        Raises ``WorldError`` HINT_GONE or DATASET_GONE when what was examined is no longer there.
         """
         folder = job_folder(accepted.job)
         spec = accepted.spec
+        if isinstance(spec, TrainSpec):
+            await self._take_dataset(accepted, folder)
         if isinstance(spec, PanelSpec) and spec.controlnet is not None:
             wanted = spec.controlnet.sha256
             hint = await self._read(hint_path(wanted), HINT_LIMIT_BYTES)
@@ -68,6 +72,18 @@ class Outbox:
                 )
             await self._disk.write(f"{folder}/{hint_name(wanted)}", hint, synced=True)
         await self._disk.write(f"{folder}/job.toml", accepted.request.encode(), synced=True)
+
+    async def _take_dataset(self, accepted: JobAccepted, folder: str) -> None:
+        kept = aside(accepted.file.sha256)
+        if not await self._disk.list(kept):
+            raise WorldError(
+                "DATASET_GONE",
+                f"The copy of the dataset that was made for {accepted.job} is gone from {kept}; "
+                "the job's file is examined again.",
+            )
+        # A crash may have left one there, of a job that was never accepted.
+        await self._disk.remove(f"{folder}/{DATASET_COPY}")
+        await self._disk.move(kept, f"{folder}/{DATASET_COPY}")
 
     async def reject(self, rejected: JobRejected, *, at: int, request: bytes | None) -> str:
         """Keep a refused request and the answer to it; gives the folder. ``at`` in ms since 1970.

@@ -1,0 +1,171 @@
+"""Examines a training's dataset and copies it aside, so that the maker may go on drawing in it.
+
+Law: the maker's folder is only read. What would make the trainer fail, or train nothing and call
+it success, is said before the job is accepted (facts: it goes on without a caption, and ends well
+without a picture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from daemon.core.jobs import Asked, Complaint, TrainingImage, TrainSpec
+from daemon.core.policy import Policy
+from daemon.craft.schedule import schedule
+from daemon.errors import WorldError
+from daemon.ports import Disk, FileStat
+
+DATASETS = ".nightpress/datasets"
+IMAGE_LIMIT_BYTES = 64 * 2**20
+_CAPTION_LIMIT_BYTES = 64 * 1024
+_ENDINGS = ("png", "jpg", "jpeg", "webp", "bmp")
+_NAME_CHARS = 100
+
+
+def aside(request_sha256: str) -> str:
+    """Where a dataset waits between its job's examination and its acceptance."""
+    return f"{DATASETS}/{request_sha256}"
+
+
+def pictures_in(entries: Iterable[FileStat]) -> Sequence[FileStat]:
+    """The entries that sd-scripts will take for pictures: their ending is all small or all large.
+
+    Hidden files and AppleDouble twins are nobody's pictures.
+    """
+    return [
+        entry
+        for entry in entries
+        if not entry.name.startswith(".") and _ending(entry.name).lower() in _ENDINGS
+    ]
+
+
+def resolved(asked: Asked, spec: TrainSpec, images: int, policy: Policy) -> Asked:
+    """The training in whole epochs, with what the maker should know of it (W21, D2.1, K4.1)."""
+    plan = schedule(
+        policy,
+        images=images,
+        steps=spec.steps,
+        save_every=spec.save_every,
+        accumulation=spec.gradient_accumulation,
+    )
+    cut = f"{plan.epochs} epochs of {plan.epoch_steps} ({images} pictures x {plan.repeats})"
+    said = [f"{plan.steps} steps: {cut}, with a checkpoint after each."]
+    if plan.steps > policy.max_default_training_steps:
+        said.append(f"More than {policy.max_default_training_steps} steps mostly learn by heart.")
+    if plan.steps < policy.min_default_training_steps:
+        said.append(f"Fewer than {policy.min_default_training_steps} steps are seldom enough.")
+    if images < policy.few_images:
+        said.append(
+            f"{images} pictures are few: the LoRA will know these and little else. "
+            f"{policy.few_images} to {policy.enough_images} are usual."
+        )
+    spec = replace(
+        spec,
+        steps=plan.steps,
+        images=images,
+        repeats=plan.repeats,
+        epoch_steps=plan.epoch_steps,
+        epochs=plan.epochs,
+    )
+    return replace(asked, spec=spec, warnings=(*asked.warnings, *said))
+
+
+async def examine_dataset(
+    disk: Disk, spec: TrainSpec, policy: Policy, *, keep_in: str
+) -> tuple[Sequence[Complaint], tuple[TrainingImage, ...]]:
+    """What is wrong with it, and its pictures, which are copied into ``keep_in`` ('' = nowhere)."""
+    try:
+        entries = await disk.list(spec.dataset)
+    except WorldError as error:
+        return [_wrong(f"{error.text}. Paths are relative to the studio's folder.")], ()
+    pictures = pictures_in(entries)
+    found = [_wrong(text) for text in _faults(spec, pictures, entries, policy)]
+    if found:
+        return found, ()
+    if keep_in:
+        await disk.remove(keep_in)
+    images = []
+    for picture in pictures:
+        try:
+            images.append(await _take(disk, spec.dataset, picture.name, keep_in))
+        except WorldError as error:
+            found.append(_wrong(error.text))
+    return found, tuple(images)
+
+
+def _faults(
+    spec: TrainSpec, pictures: Sequence[FileStat], entries: Sequence[FileStat], policy: Policy
+) -> Iterable[str]:
+    """What the folder's listing alone tells, in sentences."""
+    if not pictures:
+        yield (
+            f"There is no picture in {spec.dataset}/ (or no such folder). Put png, jpg, webp or bmp"
+            " files there, each with a .txt caption beside it; folders below it are not read."
+        )
+        return
+    if len(pictures) < policy.fewest_images and not spec.force:
+        yield (
+            f"{spec.dataset}/ has {len(pictures)} pictures. From fewer than {policy.fewest_images}"
+            " a LoRA learns the pictures and not the character. Add some, or write force = true."
+        )
+    if len(pictures) > policy.max_images:
+        yield (
+            f"{spec.dataset}/ has {len(pictures)} pictures; more than {policy.max_images} are no"
+            " LoRA's dataset. Choose the best."
+        )
+    stems: dict[str, str] = {}
+    captions = {entry.name for entry in entries if entry.kind == "file" and entry.size}
+    for picture in pictures:
+        name, ending, stem = picture.name, _ending(picture.name), picture.name.rpartition(".")[0]
+        if picture.kind != "file" or picture.busy:
+            yield f"{name} is a {picture.kind} or still being copied. Put the picture itself there."
+        elif ending not in (ending.lower(), ending.upper()):
+            yield f"{name}: the trainer does not see this ending. Write it small: .{ending.lower()}"
+        elif picture.size > IMAGE_LIMIT_BYTES or not picture.size:
+            yield f"{name} has {picture.size} bytes. Pictures have 1 to {IMAGE_LIMIT_BYTES}."
+        elif len(name) > _NAME_CHARS or not name.isprintable():
+            yield f"{name[:40]!r}…: give the picture a plain name of at most {_NAME_CHARS} letters."
+        elif stem in stems:
+            yield f"{stems[stem]} and {name} would share one caption. Rename one of them."
+        elif f"{stem}.txt" not in captions:
+            yield (
+                f"{name} has no caption. Write {stem}.txt beside it: one line, the trigger first,"
+                " then what else is to be seen. Without it the trainer learns nothing of it."
+            )
+        stems[stem] = name
+
+
+async def _take(disk: Disk, folder: str, name: str, keep_in: str) -> TrainingImage:
+    caption = f"{name.rpartition('.')[0]}.txt"
+    where = folder
+    if keep_in:
+        where = keep_in
+        for each in (name, caption):
+            await disk.copy(f"{folder}/{each}", f"{keep_in}/{each}")
+    text = await disk.read(f"{where}/{caption}", limit_bytes=_CAPTION_LIMIT_BYTES)
+    if not text.complete or not _first_line(text.data):
+        raise WorldError(
+            "CAPTION_EMPTY",
+            f"{caption} is no caption: its first line is empty or not UTF-8 text, or it has more"
+            f" than {_CAPTION_LIMIT_BYTES // 1024} KiB. Write one line of tags, the trigger first.",
+        )
+    return TrainingImage(
+        name, await disk.digest(f"{where}/{name}"), await disk.digest(f"{where}/{caption}")
+    )
+
+
+def _first_line(data: bytes) -> str:
+    """The line that the trainer reads; '' when there is none."""
+    try:
+        return data.decode().partition("\n")[0].strip()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _wrong(text: str) -> Complaint:
+    return Complaint(0, "dataset", text)
