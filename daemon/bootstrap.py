@@ -31,13 +31,15 @@ from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.rehearsal_process import RehearsalProcess
+from daemon.adapters.training_process import rehearsal as rehearsal_trainer
+from daemon.adapters.training_process import sd_scripts as sd_scripts_trainer
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.decide import Studio
 from daemon.core.jobs import FileFacts
 from daemon.core.world import EngineName
 from daemon.errors import AskerError, NightpressError, PersonNeeded
-from daemon.ports import GpuLock, Renderer, Weights
+from daemon.ports import Renderer, Trainer, Weights
 from daemon.settings import Settings, read_settings, resolved_engine
 from daemon.shell.intake import Intake
 from daemon.shell.press import Ports, Press, Setup
@@ -157,14 +159,16 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
     alarm = SchedulerAlarm()
     alarm.start()
     stack.push_async_callback(alarm.stop)
+    gpu = _gpu(home)
     return Ports(
         disk=StudioDisk(home.folder),
         clock=clock,
-        gpu=_gpu(home),
+        gpu=gpu,
         alarm=alarm,
         renderer=await _renderer(home, stack),
         pixels=pixels,
         weights=_weights(home),
+        trainer=_trainer(home, gpu),
     )
 
 
@@ -173,6 +177,8 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
     places = {"$STUDIO": str(home.folder)}
     if settings.base_path:
         places["$COMFYUI"] = settings.base_path
+    if settings.trainer_path:
+        places["$TRAINER"] = settings.trainer_path
     return Setup(
         studio=home.id,
         host=home.host,
@@ -183,6 +189,8 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         policy=settings.policy,
         settle_s=settings.settle_s,
         rescan_s=settings.rescan_s,
+        trainer_text="" if home.engine == "rehearsal" else _trainer_text(settings),
+        tokenizer=settings.tokenizer,
     )
 
 
@@ -213,7 +221,48 @@ def _weights(home: Home) -> Weights:
     return ModelFolders(Path(home.settings.base_path), cache)
 
 
-def _gpu(home: Home) -> GpuLock:
+def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
+    """The trainer of the engine; one that is missing says so when it is asked."""
+    if home.engine == "rehearsal":
+        return rehearsal_trainer(home.folder, environment=home.environment, gpu_fd=lambda: None)
+    path = Path(home.settings.trainer_path or "/nonexistent")
+    return sd_scripts_trainer(
+        home.folder,
+        path=path,
+        python=_trainer_python(home.settings),
+        environment=home.environment,
+        gpu_fd=lambda: gpu.fd,
+    )
+
+
+def _trainer_python(settings: Settings) -> Path:
+    """The interpreter that is named, else that of the environment inside the checkout."""
+    if settings.trainer_python:
+        return Path(settings.trainer_python)
+    inside = [Path(settings.trainer_path) / name / "bin" / "python" for name in ("venv", ".venv")]
+    return next((path for path in inside if path.exists()), inside[0])
+
+
+def _trainer_text(settings: Settings) -> str:
+    """Why nothing can be trained, as a sentence; '' when it can."""
+    if not settings.trainer_path or not settings.base_path:
+        return (
+            "There is no trainer. Set SD_SCRIPTS_PATH to a checkout of kohya-ss/sd-scripts (or "
+            "[trainer] path in ~/.config/nightpress/config.toml) and COMFYUI_BASE_PATH to the "
+            "folder that holds models/, then start the daemon again."
+        )
+    script, python = Path(settings.trainer_path) / "train_network.py", _trainer_python(settings)
+    if not script.is_file():
+        return f"There is no train_network.py in {script.parent}. Name a checkout of sd-scripts."
+    if not os.access(python, os.X_OK):
+        return (
+            f"There is no interpreter {python}. Make sd-scripts' own environment there, or name "
+            "another: [trainer] python in ~/.config/nightpress/config.toml."
+        )
+    return ""
+
+
+def _gpu(home: Home) -> UserGpuLock | NoGpuLock:
     if home.engine == "rehearsal":
         return NoGpuLock()
     path = gpu_lock_path(home.environment, home=_user_home(home.environment))

@@ -34,7 +34,7 @@ _LATER = "This setting is known, but not in this version yet. Remove it, or put 
 _MINE = (
     "A studio's nightpress.toml cannot name programs or folders outside, because a studio is "
     f"cloned from others. Write it in {USER_FILE} (for the model folder: [comfyui] base_path), or "
-    "set COMFYUI_BASE_PATH in the environment, and remove it here."
+    "set COMFYUI_BASE_PATH or SD_SCRIPTS_PATH in the environment, and remove it here."
 )
 _THEIRS = f"This belongs to the studio, not to the user. Move it to the studio's {STUDIO_FILE}."
 
@@ -48,16 +48,16 @@ _STUDIO_UNKNOWN: Mapping[str, str] = {
 _USER_UNKNOWN: Mapping[str, str] = {
     **dict.fromkeys(("engine", "intake", "disk", "policy"), _THEIRS),
     **dict.fromkeys(("comfyui.url", "comfyui.mode", "comfyui.timeout_s"), _THEIRS),
-    **dict.fromkeys(("trainer", *_LATER_TABLES, *(f"comfyui.{key}" for key in _PROGRAMS)), _LATER),
+    **dict.fromkeys((*_LATER_TABLES, *(f"comfyui.{key}" for key in _PROGRAMS)), _LATER),
 }
 
 
-def _base_path_fault(path: str) -> str:
+def _path_fault(path: str) -> str:
     if (not path or path.startswith(("/", "~/"))) and path.isprintable():
         return ""
     return (
-        f'The base path "{excerpt(path)}" depends on where nightpress was started. Write the '
-        "folder that holds models/, beginning with / or ~/"
+        f'The path "{excerpt(path)}" depends on where nightpress was started. Write the whole '
+        "path, beginning with / or ~/"
     )
 
 
@@ -127,25 +127,41 @@ class _StudioFile(BaseModel):
 
 class _UserComfyui(BaseModel):
     model_config = STRICT
-    base_path: Annotated[str, rule(_base_path_fault)] = Field(default="", examples=["~/ComfyUI"])
+    base_path: Annotated[str, rule(_path_fault)] = Field(default="", examples=["~/ComfyUI"])
+
+
+class _Trainer(BaseModel):
+    model_config = STRICT
+    path: Annotated[str, rule(_path_fault)] = Field(default="", examples=["~/sd-scripts"])
+    python: Annotated[str, rule(_path_fault)] = Field(
+        default="", examples=["~/sd-scripts/venv/bin/python"]
+    )
+    tokenizer_cache_dir: Annotated[str, rule(_path_fault)] = Field(
+        default="", examples=["~/sd-scripts/tokenizers"]
+    )
 
 
 class _UserFile(BaseModel):
     model_config = STRICT
     comfyui: _UserComfyui = _UserComfyui()
+    trainer: _Trainer = _Trainer()
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the program was started with. ``base_path`` '' = the model folders are not known.
 
-    ``url_given``: somebody named the address; it is not the default.
+    ``url_given``: somebody named the address; it is not the default. ``trainer_path`` '' = there
+    is no sd-scripts; ``trainer_python`` '' = the one of its own environment.
     """
 
     engine: EngineUse = "auto"
     url: str = DEFAULT_URL
     url_given: bool = False
     base_path: str = ""
+    trainer_path: str = ""
+    trainer_python: str = ""
+    tokenizer: str = ""
     timeout_s: float = 10.0
     settle_s: float = 2.0
     rescan_s: float = 10.0
@@ -157,23 +173,28 @@ def read_settings(
 ) -> Settings:
     """The settings; None stands for a file that does not exist.
 
-    Of the environment COMFYUI_BASE_PATH, COMFYUI_URL and HOME are read, and go before the files; an
-    empty variable is as good as none. Raises AskerError: all wrong keys of a file, one a line.
+    Of the environment COMFYUI_BASE_PATH, COMFYUI_URL, SD_SCRIPTS_PATH and HOME are read, and go
+    before the files; an empty variable is as good as none. Raises AskerError: all wrong keys of a
+    file, one a line.
     """
     studio = _file(STUDIO_FILE, studio_toml, _StudioFile, _STUDIO_UNKNOWN)
     user = _file(USER_FILE, user_toml, _UserFile, _USER_UNKNOWN)
-    for name, fault in (("COMFYUI_URL", _url_fault), ("COMFYUI_BASE_PATH", _base_path_fault)):
+    paths = {"COMFYUI_BASE_PATH": _path_fault, "SD_SCRIPTS_PATH": _path_fault}
+    for name, fault in {"COMFYUI_URL": _url_fault, **paths}.items():
         if (value := environment.get(name)) and (text := fault(value)):
             raise AskerError(f"{name} in the environment: {text}")
     url = environment.get("COMFYUI_URL") or studio.comfyui.url
+    home = environment.get("HOME", "")
     return Settings(
         engine=studio.engine.use,
         url=(url or DEFAULT_URL).rstrip("/"),
         url_given=bool(url),
         base_path=_at_home(
-            environment.get("COMFYUI_BASE_PATH") or user.comfyui.base_path,
-            home=environment.get("HOME", ""),
+            environment.get("COMFYUI_BASE_PATH") or user.comfyui.base_path, home=home
         ),
+        trainer_path=_at_home(environment.get("SD_SCRIPTS_PATH") or user.trainer.path, home=home),
+        trainer_python=_at_home(user.trainer.python, home=home),
+        tokenizer=_at_home(user.trainer.tokenizer_cache_dir, home=home),
         timeout_s=studio.comfyui.timeout_s,
         settle_s=studio.intake.settle_s,
         rescan_s=studio.intake.rescan_s,

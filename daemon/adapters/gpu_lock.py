@@ -76,6 +76,8 @@ class UserGpuLock:
 class NoGpuLock:
     """``ports.GpuLock`` of the rehearsal, which draws without a GPU: always to be had."""
 
+    fd: int | None = None
+
     def try_take(self) -> bool:
         """True."""
         return True

@@ -50,7 +50,7 @@ class Outbox:
 
     def __init__(self, disk: Disk, *, host: str) -> None:
         self._disk = disk
-        self._host = host
+        self.host = host
 
     async def take(self, accepted: JobAccepted) -> None:
         """Keep a job's request, byte for byte, and what it brings, before it counts as accepted.
@@ -171,7 +171,7 @@ class Outbox:
             picture=(picture, drawing.png),
             workflow=(workflow, drawing.workflow),
             image=image,
-            host=self._host,
+            host=self.host,
         )
         return {
             picture: drawing.png,

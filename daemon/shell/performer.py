@@ -16,6 +16,7 @@ from typing import assert_never
 
 from daemon.core.commands import (
     Command,
+    ConfirmInstalled,
     ConfirmPublished,
     RecordModels,
     RecordPrompt,
@@ -25,7 +26,14 @@ from daemon.core.commands import (
 )
 from daemon.core.ids import file_prefix, is_rehearsal, prompt_id
 from daemon.core.jobs import JobId, ModelFacts, Outcome, PanelSpec
-from daemon.core.plan import Effect, PublishResult, RunAttempt, StopAttempt
+from daemon.core.plan import (
+    Effect,
+    InstallLora,
+    PublishResult,
+    RunAttempt,
+    RunTraining,
+    StopAttempt,
+)
 from daemon.core.policy import Policy
 from daemon.core.state import Job, State
 from daemon.core.world import EngineName
@@ -34,11 +42,14 @@ from daemon.craft.limits import complaints
 from daemon.craft.picture import judge
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk, Pixels, Renderer, Weights
+from daemon.shell.dataset import DATASETS
 from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
 from daemon.shell.intake import HINT_LIMIT_BYTES, HINTS, Pattern, model_facts, read_pattern
 from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
 from daemon.shell.patience import GivenUp, Patience
 from daemon.shell.progress import Progress
+from daemon.shell.training import Training
+from daemon.shell.training_result import approved_lora, publish_training
 from daemon.wire.making import Making, engine_of, hint_name, models_of
 from daemon.wire.places import Places, portable_text
 from daemon.wire.status import Drawing
@@ -97,8 +108,10 @@ class Performer:
         ask: Callable[[Command], Awaitable[None]],
         progress: Progress,
         suspect: Callable[[str], None],
+        training: Training,
     ) -> None:
         self._suspect = suspect
+        self._training = training
         self._tools = tools
         self._studio = studio
         self._engine = engine
@@ -115,10 +128,16 @@ class Performer:
         match effect:
             case RunAttempt():
                 await self._run(job)
+            case RunTraining():
+                await self._training.run(job)
+            case StopAttempt() if job.kind == "train":
+                await self._training.stop(job)
             case StopAttempt():
                 await self._stop(job)
             case PublishResult():
                 await self._publish(job)
+            case InstallLora(checkpoint=step):
+                await self._install(job, step)
             case _:
                 assert_never(effect)
 
@@ -126,7 +145,8 @@ class Performer:
         """Forget what was kept aside for jobs that need it no more. Asked before the inbox
         opens.
         """
-        await self._tools.disk.remove(HINTS)
+        for aside in (HINTS, DATASETS):
+            await self._tools.disk.remove(aside)
         jobs = self._state().jobs
         for folder in await self._tools.disk.list(STAGING):
             job = jobs.get(JobId(folder.name))
@@ -284,7 +304,10 @@ class Performer:
 
     async def _publish(self, job: Job) -> None:
         try:
-            files = await self._outbox.publish(job)
+            if job.kind == "train":
+                files = await publish_training(self._tools.disk, job, host=self._outbox.host)
+            else:
+                files = await self._outbox.publish(job)
         except WorldError as error:
             if error.code != "RESULT_GONE":
                 raise
@@ -292,6 +315,11 @@ class Performer:
             return
         await self._ask(ConfirmPublished(job.id, files))
         await self._outbox.clear_staging(job.id)
+
+    async def _install(self, job: Job, step: int) -> None:
+        name, data = await approved_lora(self._tools.disk, job, step)
+        await self._tools.weights.install(name, data)
+        await self._ask(ConfirmInstalled(job.id, step, name, job.checkpoints[step].sha256))
 
 
 def _passes(verdict: str, spec: PanelSpec) -> bool:

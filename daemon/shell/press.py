@@ -15,7 +15,7 @@ from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, World
 from daemon.errors import WorldError
-from daemon.ports import Alarm, Clock, Disk, GpuLock, Pixels, Renderer, Weights
+from daemon.ports import Alarm, Clock, Disk, GpuLock, Pixels, Renderer, Trainer, Weights
 from daemon.shell.board import Board
 from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.inbox import Inbox
@@ -25,6 +25,8 @@ from daemon.shell.loop import Loop
 from daemon.shell.outbox import Outbox, unknown_results
 from daemon.shell.performer import Performer, Tools
 from daemon.shell.progress import Progress
+from daemon.shell.training import Training
+from daemon.shell.training_start import Workshop
 from daemon.wire.places import Places
 from daemon.wire.status import DaemonFacts
 
@@ -49,6 +51,7 @@ class Ports:
     renderer: Renderer | None
     pixels: Pixels
     weights: Weights
+    trainer: Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
     ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
+    ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
+    trainer, '' for its own.
     """
 
     studio: str
@@ -68,6 +73,8 @@ class Setup:
     settle_s: float
     rescan_s: float
     tick_s: float = 2.0
+    trainer_text: str = ""
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +180,8 @@ def _start(setup: Setup, torn: Torn | None) -> Start:
 
 def _first_world(setup: Setup) -> World:
     if setup.engine != "none":
-        return World(setup.engine)
-    return World("none", "ENGINE_MISSING", ENGINE_MISSING)
+        return World(setup.engine, trainer_text=setup.trainer_text)
+    return World("none", "ENGINE_MISSING", ENGINE_MISSING, trainer_text=setup.trainer_text)
 
 
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
@@ -234,6 +241,16 @@ def _performer(
     *,
     suspect: Callable[[str], None],
 ) -> Performer:
+    shop = Workshop(
+        disk=ports.disk,
+        weights=ports.weights,
+        trainer=ports.trainer,
+        gpu=ports.gpu,
+        places=setup.places,
+        rehearsal=setup.engine == "rehearsal",
+        tokenizer=setup.tokenizer,
+        policy=setup.policy,
+    )
     return Performer(
         tools=Tools(ports.disk, ports.renderer, ports.pixels, ports.weights),
         studio=setup.studio,
@@ -245,4 +262,5 @@ def _performer(
         ask=loop.ask,
         progress=progress,
         suspect=suspect,
+        training=Training(shop, ask=loop.ask, progress=progress),
     )

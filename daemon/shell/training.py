@@ -1,0 +1,247 @@
+"""Conducts one attempt at a training, from its documents to its end, over any number of daemons.
+
+Law: an attempt ends in the ledger only when nobody has its lock any more, so two trainings never
+run at once; and everything that is known of one is read from its folder, so that watching it can
+begin anew at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from daemon.core.commands import Command, ReportCheckpoint, ReportEnded
+from daemon.core.jobs import Outcome
+from daemon.core.state import Job
+from daemon.craft.training_end import Ending, Verdict, verdict
+from daemon.errors import WorldError
+from daemon.ports import Disk
+from daemon.shell.epochs import is_whole, keep_epoch, source_of
+from daemon.shell.progress import Progress
+from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
+from daemon.shell.training_start import Workshop, prepare
+from daemon.wire.places import portable_text
+from daemon.wire.sd_scripts import CONFIG, done_epochs
+from daemon.wire.shim_record import (
+    EXIT,
+    MARKER,
+    START,
+    StopOrder,
+    read_exit,
+    read_marker,
+    read_start,
+    stop_marker,
+)
+from daemon.wire.status import Drawing
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.5
+_GPU_S = 2.0
+_STOP_S = 120.0
+_EVIDENCE_CHARS = 1_000
+_WAITS = frozenset({"DISK_FULL", "ENGINE_MISSING"})
+"""What keeps an attempt from starting, and will be over; admission says when."""
+_CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
+_ORDERED = {"LOSS_NAN": Outcome.FAILED, "TRAINER_SILENT": Outcome.LOST}
+"""What an attempt that we stopped for this reason counts as."""
+
+
+class Training:
+    """Runs and stops attempts at trainings. Holds no state of its own."""
+
+    def __init__(
+        self, shop: Workshop, *, ask: Callable[[Command], Awaitable[None]], progress: Progress
+    ) -> None:
+        self._shop = shop
+        self._disk = shop.disk
+        self._trainer = shop.trainer
+        self._ask = ask
+        self._progress = progress
+
+    async def run(self, job: Job) -> None:
+        """Start the attempt or find it, follow it, report its end.
+
+        What the world refuses while it runs is raised, and the effect asked for again: the training
+        itself goes on, and an end that nobody has seen must not be reported.
+        """
+        attempt = attempts_of(job)[-1]
+        if not await self._began(attempt):
+            try:
+                await self._start(attempt)
+            except WorldError as error:
+                await self._make_sure(attempt, StopOrder(error.code, error.text))
+                waits = error.code in _WAITS
+                outcome = Outcome.STOPPED if waits else Outcome.FAILED
+                await self._report(attempt, Verdict(outcome, error.code, error.text))
+                return
+        try:
+            end = await self._follow(attempt)
+        finally:
+            self._progress.report(None)
+        await self._report(attempt, end)
+
+    async def stop(self, job: Job) -> None:
+        """End the attempt, wherever it is, and report that it was cancelled."""
+        attempt = attempts_of(job)[-1]
+        await self._make_sure(attempt, _CANCEL)
+        await self._report(attempt, Verdict(Outcome.CANCELLED, _CANCEL.code, _CANCEL.text))
+
+    async def _began(self, attempt: Attempt) -> bool:
+        """Whether a shim was ever given this attempt: it runs, or it has left a record."""
+        if await self._trainer.holder(attempt.folder) != "nobody":
+            return True
+        for name, read in ((START, read_start), (EXIT, read_exit)):
+            data = await file_or_none(self._disk, attempt.path(name))
+            if read(data, nonce=attempt.nonce) is not None:
+                return True
+        return False
+
+    async def _start(self, attempt: Attempt) -> None:
+        order = await prepare(self._shop, attempt, self._ask)
+        while True:
+            # After a restart the lease is ours, and the lock may be another studio's.
+            if self._shop.gpu.try_take():
+                break
+            await asyncio.sleep(_GPU_S)
+        await self._trainer.start(order)
+
+    async def _make_sure(self, attempt: Attempt, order: StopOrder) -> None:
+        """Nobody trains this attempt now, nor will: the marker stops a shim that only begins."""
+        if await file_or_none(self._disk, attempt.path(MARKER)) is None:
+            await self._disk.write(attempt.path(MARKER), stop_marker(order), synced=True)
+        deadline_s = _now() + _STOP_S
+        while (holder := await self._trainer.holder(attempt.folder)) != "nobody":
+            if holder == "orphan":
+                await self._end_orphan(attempt)
+            if _now() > deadline_s:
+                raise WorldError(
+                    "TRAINER_BUSY",
+                    f"A process still has the lock of {attempt.folder}, and it could not be "
+                    "ended. Look for it (lsof on the file `alive` there) and end it by hand.",
+                )
+            await asyncio.sleep(_POLL_S)
+
+    async def _end_orphan(self, attempt: Attempt) -> None:
+        """A trainer without its shim can never be known to have succeeded."""
+        log.warning("%s: the training's shim was killed; ending the trainer", attempt.job.id)
+        grace_s = self._shop.policy.training_grace_s
+        await self._trainer.end_orphan(attempt.folder, nonce=attempt.nonce, grace_s=grace_s)
+
+    async def _follow(self, attempt: Attempt) -> Verdict:
+        config = await file_or_none(self._disk, attempt.path(CONFIG))
+        watch = _Watch(self._disk, attempt, done_epochs(config or b""))
+        heard_s, told = _now(), False
+        while True:
+            # Asked before the logs are read: what they say after the last holder is gone is all.
+            holder = await self._trainer.holder(attempt.folder)
+            if await watch.log.catch_up():
+                heard_s = _now()
+            for report in await watch.kept_epochs(over=holder == "nobody"):
+                await self._ask(report)
+            self._progress.report(watch.standing())
+            if holder == "nobody":
+                return await self._judged(watch)
+            if holder == "orphan":
+                await self._end_orphan(attempt)
+            elif not told and (order := self._order(watch, silent_s=_now() - heard_s)):
+                await self._disk.write(attempt.path(MARKER), stop_marker(order), synced=True)
+                told = True
+            await asyncio.sleep(_POLL_S)
+
+    def _order(self, watch: _Watch, *, silent_s: float) -> StopOrder | None:
+        """Why a training that runs is to be stopped; None while it may go on."""
+        reading = watch.log.output.reading
+        if reading.loss is not None and not math.isfinite(reading.loss):
+            return StopOrder(
+                "LOSS_NAN",
+                f"The loss became {reading.loss} before step {reading.step}; from there on nothing "
+                "is learnt. Lower learning_rate, and drop the job's file again.",
+            )
+        if silent_s > self._shop.policy.training_silence_s:
+            return StopOrder(
+                "TRAINER_SILENT",
+                f"The trainer said nothing for {silent_s / 60:.0f} minutes and was ended. It is "
+                "tried once more from the last epoch.",
+            )
+        return None
+
+    async def _judged(self, watch: _Watch) -> Verdict:
+        """How the attempt ended, now that nobody has it any more."""
+        attempt = watch.attempt
+        data = await file_or_none(self._disk, attempt.path(EXIT))
+        record = read_exit(data, nonce=attempt.nonce)
+        if record is not None and record.error:
+            return Verdict(Outcome.FAILED, "TRAINER_START", record.error)
+        start = read_start(await file_or_none(self._disk, attempt.path(START)), nonce=attempt.nonce)
+        if record is None and start is not None and start.boot != self._trainer.boot():
+            text = "The machine was restarted while it trained; it goes on from the last epoch."
+            return Verdict(Outcome.LOST, "MACHINE_RESTARTED", text)
+        ending = Ending(record.code, record.signal, record.stopped) if record else None
+        spec = attempt.spec
+        complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
+        end = verdict(watch.log.output.reading, ending, complete=complete)
+        order = read_marker(await file_or_none(self._disk, attempt.path(MARKER)))
+        if order is not None and end.outcome is Outcome.CANCELLED and order.code in _ORDERED:
+            return Verdict(_ORDERED[order.code], order.code, order.text)
+        return end
+
+    async def _report(self, attempt: Attempt, end: Verdict) -> None:
+        text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS]
+        report = ReportEnded(attempt.job.id, attempt.number, end.outcome, end.code, text)
+        await self._ask(report)
+
+
+class _Watch:
+    """What is seen of one attempt: its log, and which of its epochs are kept already."""
+
+    def __init__(self, disk: Disk, attempt: Attempt, done: int) -> None:
+        self.log = Log(disk, attempt)
+        self.attempt = attempt
+        self._disk = disk
+        self._done = done
+        saved = attempt.job.checkpoints.items()
+        self._kept = {step for step, made in saved if made.attempt == attempt.number}
+
+    def standing(self) -> Drawing:
+        """How far it is, in true steps."""
+        reading, spec = self.log.output.reading, self.attempt.spec
+        loss = reading.loss
+        return Drawing(
+            job=self.attempt.job.id,
+            attempt=self.attempt.number,
+            image=0,
+            step=self._done * spec.epoch_steps + reading.step,
+            steps=spec.steps,
+            epoch=reading.epoch,
+            epochs=spec.epochs,
+            loss=loss if loss is not None and math.isfinite(loss) else None,
+        )
+
+    async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
+        """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
+        output, spec = self.log.output, self.attempt.spec
+        reports = []
+        for epoch in range(self._done + 1, spec.epochs + 1):
+            step, local = epoch * spec.epoch_steps, (epoch - self._done) * spec.epoch_steps
+            if local > (output.reading.step if over else output.settled_step):
+                break
+            last = epoch == spec.epochs
+            loss = output.losses.get(local, math.nan)
+            if step in self._kept or not math.isfinite(loss) or (last and not over):
+                continue
+            self._kept.add(step)
+            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss)
+            if report is None:
+                log.warning(
+                    "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
+                )
+            else:
+                reports.append(report)
+        return reports
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,121 @@
+"""Prepares one attempt at a training: where it begins, its documents, its shim's order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from daemon.core.commands import Command, RecordModels
+from daemon.core.ids import is_rehearsal
+from daemon.core.policy import Policy
+from daemon.errors import WorldError
+from daemon.ports import Disk, GpuLock, Trainer, TrainingOrder, Weights
+from daemon.shell.epochs import resume_point
+from daemon.shell.outbox import DATASET_COPY, job_folder
+from daemon.shell.training_folder import NOTE, OUT, Attempt
+from daemon.wire import sd_scripts
+from daemon.wire.places import Places, portable_args, portable_text
+from daemon.wire.training_lock import Note, render_note
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The part of the world that trainings touch. ``rehearsal``: its trainer only rehearses;
+    ``tokenizer`` '' = the trainer's own cache.
+    """
+
+    disk: Disk
+    weights: Weights
+    trainer: Trainer
+    gpu: GpuLock
+    places: Places
+    rehearsal: bool
+    tokenizer: str
+    policy: Policy
+
+
+async def prepare(
+    shop: Workshop, attempt: Attempt, ask: Callable[[Command], Awaitable[None]]
+) -> TrainingOrder:
+    """Write an attempt's documents and note; what its shim is to do.
+
+    Raises ``WorldError``: ENGINE_MISSING, DATASET_CHANGED, TRAINER_MISSING, or what models and disk
+    raise.
+    """
+    if is_rehearsal(attempt.job.id) != shop.rehearsal:
+        raise WorldError("ENGINE_MISSING", "The trainer it was started on is not there.")
+    await _check_dataset(shop.disk, attempt)
+    facts = await shop.trainer.describe()
+    spec = attempt.spec
+    models = (
+        await shop.weights.facts(role="checkpoint", name=spec.checkpoint),
+        await shop.weights.facts(role="vae", name=spec.vae),
+    )
+    await ask(RecordModels(models))
+    documents = await _documents(shop, attempt)
+    studio = shop.places["$STUDIO"]
+    order = TrainingOrder(
+        folder=attempt.folder,
+        nonce=attempt.nonce,
+        arguments=(
+            *("--config_file", f"{studio}/{attempt.path(sd_scripts.CONFIG)}"),
+            *("--dataset_config", f"{studio}/{attempt.path(sd_scripts.DATASET)}"),
+        ),
+        environment=sd_scripts.environment(spec, shop.policy),
+        grace_s=shop.policy.training_grace_s,
+        log_limit_bytes=shop.policy.training_log_bytes,
+    )
+    note = Note(
+        nonce=attempt.nonce,
+        trainer=facts.name,
+        commit=facts.commit,
+        python=facts.python,
+        packages=facts.packages,
+        arguments=portable_args(order.arguments, shop.places),
+        environment=order.environment,
+        models=models,
+        config=portable_text(documents[sd_scripts.CONFIG].decode(), shop.places),
+        dataset=portable_text(documents[sd_scripts.DATASET].decode(), shop.places),
+    )
+    for name, data in {**documents, NOTE: render_note(note)}.items():
+        await shop.disk.write(attempt.path(name), data, synced=True)
+    return order
+
+
+async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
+    spec, job, studio = attempt.spec, attempt.job, shop.places["$STUDIO"]
+    seal = await resume_point(shop.disk, job) if spec.resume else None
+    at = sd_scripts.Whereabouts(
+        checkpoint=shop.weights.path(role="checkpoint", name=spec.checkpoint),
+        vae=shop.weights.path(role="vae", name=spec.vae),
+        dataset=f"{studio}/{job_folder(job.id)}/{DATASET_COPY}",
+        output=f"{studio}/{attempt.path(OUT)}",
+        tokenizer=shop.tokenizer,
+        state=f"{studio}/{seal.folder}" if seal else "",
+    )
+    config = sd_scripts.config_document(
+        spec,
+        at,
+        name=job.id,
+        attempt=attempt.number,
+        done_epochs=seal.epoch if seal else 0,
+    )
+    dataset = sd_scripts.dataset_document(spec, at, shop.policy)
+    return {sd_scripts.CONFIG: config, sd_scripts.DATASET: dataset}
+
+
+async def _check_dataset(disk: Disk, attempt: Attempt) -> None:
+    """Whether the copy still is what was accepted: the lock will say that it was learnt from."""
+    folder = f"{job_folder(attempt.job.id)}/{DATASET_COPY}"
+    for image in attempt.job.dataset:
+        caption = f"{image.name.rpartition('.')[0]}{sd_scripts.CAPTION_ENDING}"
+        wanted = {image.name: image.sha256, caption: image.caption_sha256}
+        for name, sha256 in wanted.items():
+            path = f"{folder}/{name}"
+            if await disk.stat(path) is None or await disk.digest(path) != sha256:
+                raise WorldError(
+                    "DATASET_CHANGED",
+                    f"{name} in {folder}/ is not what was copied when the job was accepted, so "
+                    "nobody could say what the LoRA has learnt from. Drop the job's file again "
+                    "(with rerun = true) to train from the dataset as it is now.",
+                )
