@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import assert_never
 
 from daemon import __version__
-from daemon.adapters import machine, new_studio
+from daemon.adapters import machine, new_studio, training_process
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
@@ -31,8 +31,6 @@ from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.rehearsal_process import RehearsalProcess
-from daemon.adapters.training_process import rehearsal as rehearsal_trainer
-from daemon.adapters.training_process import sd_scripts as sd_scripts_trainer
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.decide import Studio
@@ -223,24 +221,22 @@ def _weights(home: Home) -> Weights:
 
 def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
     """The trainer of the engine; one that is missing says so when it is asked."""
+    settings = home.settings
     if home.engine == "rehearsal":
-        return rehearsal_trainer(home.folder, environment=home.environment, gpu_fd=lambda: None)
-    path = Path(home.settings.trainer_path or "/nonexistent")
-    return sd_scripts_trainer(
+        return training_process.rehearsal(home.folder, environment=home.environment)
+    return training_process.sd_scripts(
         home.folder,
-        path=path,
-        python=_trainer_python(home.settings),
+        path=Path(settings.trainer_path),
+        python=_trainer_python(settings),
         environment=home.environment,
         gpu_fd=lambda: gpu.fd,
     )
 
 
 def _trainer_python(settings: Settings) -> Path:
-    """The interpreter that is named, else that of the environment inside the checkout."""
     if settings.trainer_python:
         return Path(settings.trainer_python)
-    inside = [Path(settings.trainer_path) / name / "bin" / "python" for name in ("venv", ".venv")]
-    return next((path for path in inside if path.exists()), inside[0])
+    return training_process.own_python(settings.trainer_path)
 
 
 def _trainer_text(settings: Settings) -> str:
@@ -251,15 +247,7 @@ def _trainer_text(settings: Settings) -> str:
             "[trainer] path in ~/.config/nightpress/config.toml) and COMFYUI_BASE_PATH to the "
             "folder that holds models/, then start the daemon again."
         )
-    script, python = Path(settings.trainer_path) / "train_network.py", _trainer_python(settings)
-    if not script.is_file():
-        return f"There is no train_network.py in {script.parent}. Name a checkout of sd-scripts."
-    if not os.access(python, os.X_OK):
-        return (
-            f"There is no interpreter {python}. Make sd-scripts' own environment there, or name "
-            "another: [trainer] python in ~/.config/nightpress/config.toml."
-        )
-    return ""
+    return training_process.why_missing(settings.trainer_path, _trainer_python(settings))
 
 
 def _gpu(home: Home) -> UserGpuLock | NoGpuLock:

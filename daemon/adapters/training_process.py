@@ -1,0 +1,261 @@
+"""Touches trainings as processes: each has a shim for its parent and outlives the daemon.
+
+Law: a folder's ``alive`` is locked before its shim is started and for as long as shim or trainer
+live, so there is no moment at which a training that runs looks dead. No pid is ever signalled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.errors import WorldError
+from daemon.ports import Holder, TrainerFacts, TrainingOrder
+from daemon.wire.shim_record import START, read_start
+
+SHIM = Path(__file__).resolve().parent.parent / "shim.py"
+_ALIVE, _SHIM, _SHIM_LOG = "alive", "shim", "shim.log"
+_START_S = 30.0
+_ASK_S = 20.0
+# What a trainer may know of the user's environment; never the TQDM_ and PYTHON variables, some of
+# which change what it says or make it crash (measured).
+_PASSED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "USER", "LOGNAME", "HF_HOME")
+_PACKAGES = ("torch", "accelerate", "diffusers", "transformers", "safetensors")
+_VERSIONS = """\
+import json, platform, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps([platform.python_version(), found]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is run: ``command`` before an order's arguments, in ``cwd``. ``checkout`` None: ours."""
+
+    name: str
+    command: tuple[str, ...]
+    cwd: Path
+    checkout: Path | None = None
+
+
+class ShimTrainer:
+    """Implements ``ports.Trainer`` for one studio (its absolute folder).
+
+    ``environment`` is the daemon's; ``gpu_fd`` gives the descriptor of the GPU's lock, if there is
+    one, for the shim to inherit.
+    """
+
+    def __init__(
+        self,
+        studio: Path,
+        program: Program,
+        *,
+        environment: Mapping[str, str],
+        gpu_fd: Callable[[], int | None],
+    ) -> None:
+        self._studio = studio
+        self._program = program
+        self._passed = {key: environment[key] for key in _PASSED if key in environment}
+        self._gpu_fd = gpu_fd
+        self._shims: list[subprocess.Popen[bytes]] = []
+        self._boot = ""
+
+    async def describe(self) -> TrainerFacts:
+        return await asyncio.to_thread(self._describe)
+
+    async def start(self, order: TrainingOrder) -> None:
+        await asyncio.to_thread(self._start, order)
+
+    async def holder(self, folder: str) -> Holder:
+        return await asyncio.to_thread(self._holder, self._studio / folder)
+
+    async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
+        command = [sys.executable, "-I", str(SHIM), "end", str(self._studio / folder), nonce]
+        ended = await asyncio.to_thread(
+            subprocess.run, [*command, str(grace_s)], stdin=subprocess.DEVNULL, check=False
+        )
+        return ended.returncode == 0
+
+    def boot(self) -> str:
+        """As the shim records it."""
+        if not self._boot:
+            command = [sys.executable, "-I", str(SHIM), "boot"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False)
+            self._boot = told.stdout.strip()
+        return self._boot
+
+    def _holder(self, folder: Path) -> Holder:
+        for shim in [shim for shim in self._shims if shim.poll() is not None]:
+            self._shims.remove(shim)  # Reaped: no zombie stays.
+        if not _is_held(folder / _ALIVE):
+            return "nobody"
+        return "shim" if _is_held(folder / _SHIM) else "orphan"
+
+    def _start(self, order: TrainingOrder) -> None:
+        folder = self._studio / order.folder
+        with ExitStack() as stack:
+            alive, shim = (_locked(folder / name, stack) for name in (_ALIVE, _SHIM))
+            gpu = self._gpu_fd()
+            kept = [fd for fd in (alive, shim, gpu) if fd is not None]
+            told = {
+                "nonce": order.nonce,
+                "argv": [*self._program.command, *order.arguments],
+                "cwd": str(self._program.cwd),
+                "env": {**self._passed, **order.environment},
+                "alive_fd": alive,
+                "shim_fd": shim,
+                "gpu_fd": gpu,
+                "grace_s": order.grace_s,
+                "log_limit_bytes": order.log_limit_bytes,
+            }
+            log = stack.enter_context((folder / _SHIM_LOG).open("ab"))
+            child = subprocess.Popen(
+                [sys.executable, "-I", str(SHIM), "run", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=kept,
+                start_new_session=True,
+            )
+            self._shims.append(child)
+            assert child.stdin is not None, "it was asked for"
+            with suppress(BrokenPipeError), child.stdin as order_pipe:
+                order_pipe.write(json.dumps(told).encode())
+        # Our own descriptors are closed; shim and trainer have theirs of the same locks.
+        _wait_until_begun(child, folder, order.nonce)
+
+    def _describe(self) -> TrainerFacts:
+        program = self._program
+        if program.checkout is None:
+            return TrainerFacts(program.name, "", sys.version.split()[0], {})
+        python, script = program.command
+        if not Path(script).is_file():
+            raise _missing(f"there is no {script}")
+        try:
+            version, packages = json.loads(_asked(python, "-I", "-c", _VERSIONS, *_PACKAGES))
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise _missing(f"its interpreter {python} does not answer ({error})") from None
+        commit = ""
+        with suppress(OSError, subprocess.SubprocessError):
+            commit = _asked("git", "-C", str(program.checkout), "rev-parse", "HEAD").strip()
+        return TrainerFacts(program.name, commit, version, packages)
+
+
+def sd_scripts(
+    studio: Path,
+    *,
+    path: Path,
+    python: Path,
+    environment: Mapping[str, str],
+    gpu_fd: Callable[[], int | None],
+) -> ShimTrainer:
+    """The trainer of a checkout of sd-scripts, run by its own interpreter (K1.1)."""
+    script = path / "train_network.py"
+    program = Program("sd-scripts", (str(python), str(script)), cwd=path, checkout=path)
+    return ShimTrainer(studio, program, environment=environment, gpu_fd=gpu_fd)
+
+
+def rehearsal(studio: Path, *, environment: Mapping[str, str]) -> ShimTrainer:
+    """The trainer that only rehearses, with the same arguments, files and output."""
+    # -P: a module in the working folder, part of a studio from anywhere, must not be run.
+    command = (sys.executable, "-P", "-m", "daemon.rehearsal.trainer")
+    program = Program("rehearsal", command, cwd=studio)
+    return ShimTrainer(studio, program, environment=environment, gpu_fd=lambda: None)
+
+
+def why_missing(path: str, python: Path) -> str:
+    """Why sd-scripts cannot be run from this checkout by this interpreter; '' when it can."""
+    if not (Path(path) / "train_network.py").is_file():
+        return f"There is no train_network.py in {path}. Name a checkout of kohya-ss/sd-scripts."
+    if not os.access(python, os.X_OK):
+        return (
+            f"There is no interpreter {python}. Make sd-scripts' own environment there, or name "
+            "another: [trainer] python in ~/.config/nightpress/config.toml."
+        )
+    return ""
+
+
+def own_python(path: str) -> Path:
+    """The interpreter of the environment inside a checkout."""
+    inside = [Path(path) / name / "bin" / "python" for name in ("venv", ".venv")]
+    return next((each for each in inside if each.exists()), inside[0])
+
+
+def _locked(path: Path, stack: ExitStack) -> int:
+    """The open lock file, taken. Raises ``WorldError`` TRAINER_BUSY when it is somebody's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    stack.callback(os.close, fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = f"Somebody has the lock {path} already; this attempt is not started twice."
+        raise WorldError("TRAINER_BUSY", text) from None
+    return fd
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _wait_until_begun(shim: subprocess.Popen[bytes], folder: Path, nonce: str) -> None:
+    """Return when the start record is there. Raises ``WorldError`` TRAINER_START."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        ended = shim.poll() is not None
+        with suppress(FileNotFoundError):
+            if read_start((folder / START).read_bytes(), nonce=nonce) is not None:
+                return
+        if ended:
+            break
+        time.sleep(0.02)
+    said = (folder / _SHIM_LOG).read_text(encoding="utf-8", errors="replace").strip()
+    raise WorldError(
+        "TRAINER_START",
+        f"The shim of the training did not begin: {said[-300:] or 'it said nothing'}. Its folder "
+        f"is {folder}; is the disk full?",
+    )
+
+
+def _asked(*command: str) -> str:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_ASK_S,
+    ).stdout
+
+
+def _missing(why: str) -> WorldError:
+    return WorldError(
+        "TRAINER_MISSING",
+        f"sd-scripts cannot be used: {why}. Set SD_SCRIPTS_PATH to a checkout with its own "
+        "environment in venv/, or [trainer] path and python in ~/.config/nightpress/config.toml.",
+    )

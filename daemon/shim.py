@@ -1,0 +1,311 @@
+"""The shim: parent of one training, so that the training outlives the daemon and its end is known.
+
+Law: standard library only, and it signals nothing but the process group whose leader it has not yet
+reaped, or one whose pid, start and boot are those of its record while the group's lock is held.
+
+``shim.py run FOLDER`` takes one order as JSON on its standard input; ``shim.py end FOLDER NONCE
+GRACE_S`` ends a training whose shim was killed; ``shim.py boot`` names the machine's boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ALIVE, START, EXIT, MARKER = "alive", "shim.json", "exit.json", "cancelled"
+LOGS = ("stdout.log", "stderr.log")
+LOOK_S = 0.5
+LEFTOVERS_S = 2.0
+"""What workers of a trainer that has ended get, before they are killed."""
+NOT_VERIFIED, STILL_ALIVE = 3, 4
+LINUX = Path("/proc/self/stat").exists()
+
+
+def run(folder: Path, order: Mapping[str, Any]) -> int:
+    """Be the parent of one training to its end."""
+    wake, told = _listen()
+    os.set_inheritable(order["shim_fd"], False)
+    record = {
+        "nonce": order["nonce"],
+        "boot": boot_id(),
+        "pid": os.getpid(),
+        "started": start_mark(os.getpid()),
+    }
+    keep(folder / START, record)
+    end: dict[str, Any] = {
+        "nonce": order["nonce"],
+        "code": None,
+        "signal": 0,
+        "stopped": "",
+        "error": "",
+        "started": _now_ms(),
+        "ended": 0,
+    }
+    if (folder / MARKER).exists():
+        end["stopped"] = "cancelled"
+    else:
+        try:
+            child = _spawn(folder, order)
+        except OSError as error:
+            end["error"] = f"{order['argv'][0]} could not be started: {error.strerror}."
+        else:
+            mark = start_mark(child.pid)
+            with contextlib.suppress(OSError):  # Without it an orphan is waited for, not ended.
+                keep(folder / START, {**record, "child": child.pid, "child_started": mark})
+            end["stopped"] = _watch(folder, child, order, wake, told)
+            code = child.wait()
+            end["code"], end["signal"] = (code, 0) if code >= 0 else (None, -code)
+    end["ended"] = _now_ms()
+    while True:
+        try:
+            keep(folder / EXIT, end)
+        except OSError:
+            # A full disk. The lock is kept meanwhile: nobody may think that this end is unknown.
+            time.sleep(1.0)
+        else:
+            return 0
+
+
+def _listen() -> tuple[int, list[int]]:
+    """A descriptor that wakes at the end of a child and at a signal, and the signals told so far.
+
+    SIGHUP is ignored; SIGTERM and SIGINT mean: end it in good order.
+    """
+    told: list[int] = []
+    wake, pen = os.pipe()
+    os.set_blocking(pen, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(pen, warn_on_full_buffer=False)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda given, _: told.append(given))
+    return wake, told
+
+
+def _spawn(folder: Path, order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """The trainer in a group of its own. It inherits the lock ``alive`` and that of the GPU."""
+    kept = [fd for fd in (order["alive_fd"], order["gpu_fd"]) if fd is not None]
+    logs = [os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for name in LOGS]
+    # A disposition to ignore is inherited, and a trainer that ignores SIGINT or SIGHUP for ever is
+    # not the one that was measured.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            order["argv"],
+            cwd=order["cwd"],
+            env=order["env"],
+            stdin=subprocess.DEVNULL,
+            stdout=logs[0],
+            stderr=logs[1],
+            pass_fds=kept,
+            process_group=0,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for fd in logs:
+            os.close(fd)
+
+
+def _watch(
+    folder: Path,
+    child: subprocess.Popen[bytes],
+    order: Mapping[str, Any],
+    wake: int,
+    told: list[int],
+) -> str:
+    """Wait for the trainer's end without reaping it, stop it when told; why it was stopped."""
+    stopped, kill_at = "", 0.0
+    while not _has_ended(child.pid):
+        if not stopped and (stopped := _why_stop(folder, order, told)):
+            _signal(child.pid, signal.SIGTERM)
+            kill_at = time.monotonic() + order["grace_s"]
+        elif stopped and time.monotonic() > kill_at:
+            _signal(child.pid, signal.SIGKILL)
+        _rest(wake)
+    _end_leftovers(child.pid)
+    return stopped
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether our child is dead, leaving it a zombie, so that its number stays its own."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    # Python before 3.13 has no waitid on a Mac; there ``ps`` tells a zombie, which is ours until
+    # it is waited for.
+    state = subprocess.run(
+        ["/bin/ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
+    return state.strip().startswith("Z")
+
+
+def _why_stop(folder: Path, order: Mapping[str, Any], told: list[int]) -> str:
+    if (folder / MARKER).exists():
+        return "cancelled"
+    if told:
+        return f"signal {told[0]}"
+    size = sum((folder / name).stat().st_size for name in LOGS if (folder / name).exists())
+    return "log full" if size > order["log_limit_bytes"] else ""
+
+
+def _rest(wake: int) -> None:
+    """Until something happens, half a second at most."""
+    select.select([wake], [], [], LOOK_S)
+    with contextlib.suppress(BlockingIOError):
+        while os.read(wake, 512):
+            pass
+
+
+def _end_leftovers(group: int) -> None:
+    """End what is left of a group whose leader is dead and not reaped: data-loader workers."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _others_in(group):
+            return
+        _signal(group, number)
+        deadline = time.monotonic() + LEFTOVERS_S
+        while time.monotonic() < deadline and _others_in(group):
+            time.sleep(0.05)
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(OSError):  # It ended by itself in this very moment.
+        os.killpg(group, number)
+
+
+def _others_in(group: int) -> bool:
+    """Whether a living process beside the dead leader is in the group."""
+    return any(
+        found == str(group) != pid and not state.startswith("Z")
+        for pid, state, found in _processes()
+    )
+
+
+def _processes() -> Iterator[tuple[str, str, str]]:
+    """Number, state and group of every process."""
+    if not LINUX:
+        command = ["/bin/ps", "-A", "-o", "pid=,stat=,pgid="]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        for row in map(str.split, listed.splitlines()):
+            if len(row) == 3:
+                yield row[0], row[1], row[2]
+        return
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                yield folder.name, fields[0], fields[2]
+
+
+def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
+    """End a training whose shim was killed, if it is surely the one of the record."""
+    try:
+        record = json.loads((folder / START).read_bytes())
+        pid, mark = int(record["child"]), record["child_started"]
+        ours = (record["nonce"], record["boot"]) == (nonce, boot_id()) and bool(mark)
+    except (OSError, ValueError, LookupError, TypeError):
+        return NOT_VERIFIED
+    if not ours or pid <= 1:
+        return NOT_VERIFIED
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # Asked before each signal: a number that came free meanwhile is somebody else's.
+        if not is_held(folder / ALIVE):
+            return 0
+        if start_mark(pid) != mark:
+            return NOT_VERIFIED
+        _signal(pid, number)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and is_held(folder / ALIVE):
+            time.sleep(0.05)
+    return STILL_ALIVE if is_held(folder / ALIVE) else 0
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody has this lock now."""
+    with _opened(path) as fd:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def start_mark(pid: int) -> str:
+    """What tells a process from a later one of the same number; '' when there is none."""
+    with contextlib.suppress(OSError, IndexError):
+        if LINUX:
+            # The name, in parentheses, may hold anything; the 22nd field is the start in ticks.
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+        shown = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
+        )
+        return shown.stdout.strip()
+    return ""
+
+
+def boot_id() -> str:
+    """The machine's boot; '' when it does not say, which matches nothing."""
+    with contextlib.suppress(OSError):
+        if LINUX:
+            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
+
+
+def keep(path: Path, record: Mapping[str, Any]) -> None:
+    """A record, whole or not at all, and on the disk."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    with _opened(path.parent) as fd:
+        os.fsync(fd)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main(argv: list[str]) -> int:
+    """The command line; 2 for anything but its two uses."""
+    match argv:
+        case ["run", folder]:
+            try:
+                order = json.load(sys.stdin)
+            except ValueError:
+                return 2  # Who gave it died in the middle of it.
+            return run(Path(folder), order)
+        case ["end", folder, nonce, grace_s]:
+            return end_orphan(Path(folder), nonce, float(grace_s))
+        case ["boot"]:
+            sys.stdout.write(f"{boot_id()}\n")
+            return 0
+        case _:
+            sys.stderr.write(f"{__doc__}\n")
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
