@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daemon.craft.training_symptoms import TRAINING
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -277,4 +279,13 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_SYMPTOMS: Mapping[str, Diagnosis] = {**_SEEN, **_PICTURES, **_ENGINE, **_MODELS, **_QUEUE, **_DISK}
+_TRAINING = {code: Diagnosis(title, check) for code, (title, check) in TRAINING.items()}
+_SYMPTOMS: Mapping[str, Diagnosis] = {
+    **_SEEN,
+    **_PICTURES,
+    **_ENGINE,
+    **_MODELS,
+    **_QUEUE,
+    **_DISK,
+    **_TRAINING,
+}

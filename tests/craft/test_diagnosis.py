@@ -18,7 +18,7 @@ ENVIRONMENT = re.compile(r"(?:COMFYUI|NIGHTPRESS|PYTORCH|SD_SCRIPTS|XDG|LC|NO)_.
 """Other words in capitals that a source may hold: names of environment variables."""
 BEARERS = frozenset(
     {"WorldError", "EngineError", "PromptRefused", "Reason", "JobHeld", "Incident"}
-    | {"ReportIncident", "Ended", "Undrawn", "Blame"}
+    | {"ReportIncident", "Ended", "Undrawn", "Blame", "Verdict"}
 )
 UNKNOWN = diagnosis("NO_SUCH_CODE")
 

@@ -1,0 +1,92 @@
+"""What the trade makes of the symptoms of a training: code -> title and first check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TRAINING: Mapping[str, tuple[str, str]] = {
+    "TRAINER_UNKNOWN": (
+        "nobody saw how the training ended",
+        "Nothing to do: it goes on from its last state. Twice? See who kills shim.py.",
+    ),
+    "SHUT_DOWN": (
+        "the training was stopped by a log-out or a shutdown",
+        "Nothing to do: it goes on from its last state when the daemon is back.",
+    ),
+    "KILLED": (
+        "the trainer was killed from outside",
+        'Search the Console app for "jetsam" at that time; else a person or a program did it.',
+    ),
+    "TERMINATED": (
+        "the trainer was told to end, not by nightpress",
+        "See who sends SIGTERM to python processes: a shutdown, Activity Monitor, a cleaning tool.",
+    ),
+    "INTERRUPTED": (
+        "the trainer was interrupted from a keyboard",
+        "Do not press Ctrl-C in the terminal of a training; `nightpress cancel JOB` ends one.",
+    ),
+    "LOG_FLOOD": (
+        "the trainer wrote far too much",
+        "Read the last lines of the training's log: one warning that repeats is the usual cause.",
+    ),
+    "NOTHING_TRAINED": (
+        "the trainer found nothing to train on",
+        "Check that the dataset's folder holds .png, .jpg or .webp pictures with their captions.",
+    ),
+    "LOSS_NAN": (
+        "the loss is not a number any more",
+        "Halve learning_rate first; then try the job with a VAE in fp32 and with other pictures.",
+    ),
+    "TRAINER_UNPROVEN": (
+        "the trainer ended well and did not show that it saved",
+        "Compare the version of sd-scripts with the one that the README names.",
+    ),
+    "CHECKPOINT_BROKEN": (
+        "the trained file is missing or cut short",
+        "Check the free space on the studio's disk; the training is then tried again.",
+    ),
+    "TRAINER_OPTIONS": (
+        "the trainer does not know an option that it was given",
+        "Compare the version of sd-scripts with the one that the README names.",
+    ),
+    "TRAINER_DOCUMENTS": (
+        "the trainer refused the documents that were written for it",
+        "Compare the version of sd-scripts with the one that the README names.",
+    ),
+    "TRAINER_PACKAGE": (
+        "the trainer lacks a Python package",
+        "Install sd-scripts' requirements.txt again in the trainer's own virtual environment.",
+    ),
+    "TRAINER_FAILED": (
+        "the trainer failed",
+        "Read the last twenty lines of the training's log.",
+    ),
+    "MPS_OOM": (
+        "the GPU's memory was not enough for the training",
+        "Close what else uses memory; set gradient_checkpointing = true, or a smaller network_dim.",
+    ),
+    "IMAGE_BROKEN": (
+        "a picture of the dataset cannot be read",
+        "Open each picture of the dataset in Preview: one is cut short, or is no picture at all.",
+    ),
+    "CAPTION_EMPTY": (
+        "a caption of the dataset is empty",
+        "Write the trigger and what is to be seen into the .txt that the sentence names.",
+    ),
+    "MODEL_WRONG": (
+        "a model of another architecture",
+        "Use a checkpoint of Stable Diffusion 1.5 (about 2 or 4 GB), no SDXL, LoRA or VAE.",
+    ),
+    "TOKENIZER_MISSING": (
+        "CLIP's tokenizer is not on this machine",
+        "Run sd-scripts once with the network on, so that it keeps openai/clip-vit-large-patch14.",
+    ),
+    "PRECISION": (
+        "the trainer cannot compute in that precision here",
+        'Set mixed_precision = "no" in the job file and drop it again.',
+    ),
+    "STATE_BROKEN": (
+        "a saved state of the training cannot be read",
+        "Nothing to do: an earlier state is taken. If it happens twice, check the disk.",
+    ),
+}
