@@ -21,7 +21,9 @@ STEPS_LIMIT = 100_000
 _ERROR_LIMIT = 300
 
 _ENDS = re.compile(r"[\r\n]")
-# What a terminal is told: colours, the cursor up after a nested bar, links.
+# A nested bar ends so, and what comes next is printed where it ended.
+_UP = "\x1b[A"
+# Colours and links, which a terminal is told, or who sets FORCE_COLOR.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x1b]*\x1b\\)")
 # Anchored, for "bucket_reso_steps: 64" and "validation steps:" have the word too.
 _BAR = re.compile(
@@ -59,7 +61,8 @@ class TrainerOutput:
                 self._note(int(bar[1]), _loss(bar))
                 self._reading = _drawn(self._reading, bar)
             # Log lines and tracebacks begin where a bar ends.
-            self._reading = _said(self._reading, piece[bar.end() :] if bar else piece)
+            _, _, text = (piece[bar.end() :] if bar else piece).rpartition(_UP)
+            self._reading = _said(self._reading, _ESCAPES.sub("", text))
 
     @property
     def reading(self) -> Reading:
@@ -115,7 +118,7 @@ class _Pieces:
     def feed(self, data: bytes) -> Sequence[str]:
         *whole, rest = _ENDS.split(self.pending + self._decoder.decode(data))
         self.pending = rest[:PIECE_LIMIT]
-        return [_ESCAPES.sub("", piece[:PIECE_LIMIT]) for piece in whole]
+        return [piece[:PIECE_LIMIT] for piece in whole]
 
 
 def _told(reading: Reading, line: str) -> Reading:
