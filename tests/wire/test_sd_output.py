@@ -172,7 +172,7 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
 
 @given(streams, streams, st.lists(st.integers(0)), st.lists(st.integers(0)), st.randoms())
 @example(OUT.encode(), ERR.encode(), list(range(9999)), list(range(9999)), None)
-@example(b"", LONG, [], list(range(9999)), None)
+@example(b"", LONG, [], list(range(99999)), None)
 def test_no_cut_and_no_order_of_the_streams_changes_what_is_read(
     out: bytes, err: bytes, out_cuts: list[int], err_cuts: list[int], chance: object
 ) -> None:
@@ -192,7 +192,7 @@ def test_no_cut_and_no_order_of_the_streams_changes_what_is_read(
 
 @pytest.mark.parametrize("number", ["9" * 5000, "9" * 99, "1.2.3", "1e999999", "-", "٣"])
 def test_a_number_that_is_none_is_no_error(number: str) -> None:
-    output = read(f"epoch {number}/{number}\n", bar(1, loss(number)) + "\n")
+    output = read(f"epoch {number}/4\n", bar(1, loss(number)) + "\n")
     output.feed_stderr((bar(1).replace("1/8", f"{number}/{number}") + "\n").encode())
     assert max(output.reading.epoch, output.reading.step) < 10**9
 
@@ -202,7 +202,7 @@ def test_a_bar_without_a_loss_leaves_the_last_one_standing() -> None:
 
 
 def test_losses_are_kept_of_so_many_steps_and_no_more() -> None:
-    said = [bar(step, loss(f"0.{step}"), steps=10**8) for step in (1, STEPS_LIMIT, 10**7)]
+    said = [bar(n, loss(str(n)), steps=10**8) for n in (1, STEPS_LIMIT, 10**7)]
     assert list(read(err="".join(said) + "\n").losses) == [1, STEPS_LIMIT]
 
 
