@@ -48,13 +48,18 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How far the running attempt is. ``image`` and ``step`` count from 1; 0 = not begun."""
+    """How far the running attempt is. ``image``, ``step`` and ``epoch`` count from 1; 0 = not
+    begun. Steps of a training are true ones, over all attempts; ``loss`` is its running average.
+    """
 
     job: JobId
     attempt: int
     image: int
     step: int
     steps: int
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
