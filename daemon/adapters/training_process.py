@@ -28,7 +28,10 @@ _START_S = 30.0
 _ASK_S = 20.0
 # What a trainer may know of the user's environment; never the TQDM_ and PYTHON variables, some of
 # which change what it says or make it crash (measured).
-_PASSED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "USER", "LOGNAME", "HF_HOME")
+_PASSED = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "USER", "LOGNAME", "HF_HOME"),
+    "REHEARSAL_TRAINER",  # How fast it rehearses, and with which faults.
+)
 _PACKAGES = ("torch", "accelerate", "diffusers", "transformers", "safetensors")
 _VERSIONS = """\
 import json, platform, sys

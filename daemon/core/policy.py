@@ -82,6 +82,7 @@ class Policy:
     max_default_training_steps: int = 1200  # W21, D2.1: more warns
     overfit_training_steps: int = 2000  # W21: from here on allow_overfit = true is needed
     max_training_steps: int = 10_000  # A limit on everything; ten nights of a small Mac.
+    max_epochs: int = 100  # A limit on everything: checkpoints that one ledger line can list.
     max_gradient_accumulation: int = 8  # K2.3, W20
     save_every_steps: int = 200  # D2.2, K2.5
     max_images: int = 300  # contract: datasets in lines of 100 images, at most 300

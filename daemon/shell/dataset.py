@@ -40,7 +40,9 @@ def pictures_in(entries: Iterable[FileStat]) -> Sequence[FileStat]:
     ]
 
 
-def resolved(asked: Asked, spec: TrainSpec, images: int, policy: Policy) -> Asked:
+def resolved(
+    asked: Asked, spec: TrainSpec, images: int, policy: Policy
+) -> tuple[Sequence[Complaint], Asked]:
     """The training in whole epochs, with what the maker should know of it (W21, D2.1, K4.1)."""
     plan = schedule(
         policy,
@@ -68,7 +70,14 @@ def resolved(asked: Asked, spec: TrainSpec, images: int, policy: Policy) -> Aske
         epoch_steps=plan.epoch_steps,
         epochs=plan.epochs,
     )
-    return replace(asked, spec=spec, warnings=(*asked.warnings, *said))
+    found = []
+    if plan.epochs > policy.max_epochs:
+        text = (
+            f"{plan.steps} steps with a checkpoint every {plan.epoch_steps} are {plan.epochs} "
+            f"checkpoints, more than {policy.max_epochs}. Write a larger save_every."
+        )
+        found.append(Complaint(0, "save_every", text))
+    return found, replace(asked, spec=spec, warnings=(*asked.warnings, *said))
 
 
 async def examine_dataset(

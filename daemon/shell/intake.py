@@ -98,8 +98,8 @@ class Intake:
                     self._disk, train, self._policy, keep_in=keep_in
                 )
                 models = [ModelUse("checkpoint", train.checkpoint), ModelUse("vae", train.vae)]
-                found = [*wrong, *await self._missing(models)]
-                asked = resolved(asked, train, max(1, len(dataset)), self._policy)
+                many, asked = resolved(asked, train, max(1, len(dataset)), self._policy)
+                found = [*wrong, *(many if dataset else ()), *await self._missing(models)]
             case _:
                 assert_never(asked.spec)
         if found:

@@ -305,7 +305,9 @@ class Performer:
     async def _publish(self, job: Job) -> None:
         try:
             if job.kind == "train":
-                files = await publish_training(self._tools.disk, job, host=self._outbox.host)
+                files = await publish_training(
+                    self._tools.disk, job, host=self._outbox.host, places=self._places
+                )
             else:
                 files = await self._outbox.publish(job)
         except WorldError as error:

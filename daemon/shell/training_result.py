@@ -6,7 +6,7 @@ same bytes; a checkpoint whose bytes are not those that were recorded is not pub
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.core.jobs import JobId
@@ -25,6 +25,7 @@ from daemon.shell.training_folder import (
     result_name,
 )
 from daemon.wire.making import digest
+from daemon.wire.places import Places, portable_text
 from daemon.wire.sd_output import loss_csv
 from daemon.wire.sd_scripts import CONFIG, done_epochs
 from daemon.wire.training_lock import Note, Subject, read_note, render_training_lock
@@ -43,7 +44,7 @@ class _Told:
     done: int
 
 
-async def publish_training(disk: Disk, job: Job, *, host: str) -> Mapping[str, str]:
+async def publish_training(disk: Disk, job: Job, *, host: str, places: Places) -> Mapping[str, str]:
     """Write a training's result files into its folder: name -> sha256.
 
     A checkpoint of an earlier epoch that somebody took away is left out. Raises ``WorldError``
@@ -69,8 +70,8 @@ async def publish_training(disk: Disk, job: Job, *, host: str) -> Mapping[str, s
         await _write(disk, job.id, lock_name, lock)
         published |= {name: made.sha256, lock_name: digest(lock)}
     texts = {
-        "training.log": await _training_log(disk, list(told.values())),
-        "loss.csv": loss_csv(_losses(list(told.values()))),
+        "training.log": portable_text(await _said(disk, told.values()), places).encode(),
+        "loss.csv": loss_csv(_losses(told.values())),
     }
     for name, data in texts.items():
         published[name] = digest(data)
@@ -112,7 +113,7 @@ async def _size(disk: Disk, job: Job, step: int, made: Checkpoint) -> int | None
     return found.size
 
 
-def _losses(told: Sequence[_Told]) -> Iterator[tuple[int, int, float]]:
+def _losses(told: Iterable[_Told]) -> Iterator[tuple[int, int, float]]:
     """True step, epoch and average loss; what a later attempt did again counts as it did it."""
     rows: dict[int, tuple[int, int, float]] = {}
     for each in told:
@@ -125,16 +126,16 @@ def _losses(told: Sequence[_Told]) -> Iterator[tuple[int, int, float]]:
     yield from (rows[step] for step in sorted(rows))
 
 
-async def _training_log(disk: Disk, told: Sequence[_Told]) -> bytes:
+async def _said(disk: Disk, told: Iterable[_Told]) -> str:
     """What each attempt said, its bars one a line."""
     parts = []
     for each in told:
         for name in (STDOUT, STDERR):
             path = each.attempt.path(name)
             data = await disk.tail(path, offset=0, limit_bytes=_LOG_LIMIT_BYTES)
-            parts.append(f"== attempt {each.attempt.number}, {name}\n".encode())
-            parts.append(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
-    return b"\n".join(parts)
+            text = data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+            parts.append(f"== attempt {each.attempt.number}, {name}\n{text}")
+    return "\n".join(parts)
 
 
 async def _write(disk: Disk, job: JobId, name: str, data: bytes) -> None:

@@ -127,6 +127,7 @@ def _making(job: Job, note: Note, device: str) -> Iterator[Section]:
             {
                 "image": image.name,
                 "sha256": image.sha256,
+                "caption": f"{image.name.rpartition('.')[0]}.txt",
                 "caption_sha256": image.caption_sha256,
             }
             for image in job.dataset
