@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import signal
-import stat
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import assert_never
 
 from daemon import __version__
-from daemon.adapters import machine, new_studio, training_process
+from daemon.adapters import machine, new_studio, settings_files, training_process
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
@@ -280,36 +279,14 @@ def _drew_for_real(segments: Path) -> bool:
 
 def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
     return read_settings(
-        studio_toml=_text(folder / "nightpress.toml"),
-        user_toml=_own_text(_config(environment) / "config.toml"),
+        studio_toml=settings_files.text(folder / "nightpress.toml"),
+        user_toml=settings_files.own_text(_config(environment) / "config.toml"),
         environment=environment,
     )
 
 
 def _config(environment: Mapping[str, str]) -> Path:
     return _user_home(environment) / ".config" / "nightpress"
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise AskerError(f"{path} cannot be read as a text in UTF-8: {error}.") from None
-
-
-def _own_text(path: Path) -> str | None:
-    """The user's own settings, which may name programs: only as long as nobody else can write."""
-    text = _text(path)
-    if text is not None:
-        facts = path.stat()
-        if facts.st_uid != os.getuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise AskerError(
-                f"{path} could have been written by others, so it is not believed. "
-                f"Make it yours alone: chown $USER {path}; chmod 600 {path}"
-            )
-    return text
 
 
 def _user_home(environment: Mapping[str, str]) -> Path:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from daemon.core.commands import Command, RecordModels
 from daemon.core.ids import is_rehearsal
+from daemon.core.jobs import ModelFacts
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
-from daemon.ports import Disk, GpuLock, Trainer, TrainingOrder, Weights
+from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
 from daemon.shell.epochs import resume_point
 from daemon.shell.outbox import DATASET_COPY, job_folder
 from daemon.shell.training_folder import NOTE, OUT, Attempt
@@ -65,8 +66,21 @@ async def prepare(
         grace_s=shop.policy.training_grace_s,
         log_limit_bytes=shop.policy.training_log_bytes,
     )
-    note = Note(
-        nonce=attempt.nonce,
+    note = _note(shop, order, facts, models, documents)
+    for name, data in {**documents, NOTE: render_note(note)}.items():
+        await shop.disk.write(attempt.path(name), data, synced=True)
+    return order
+
+
+def _note(
+    shop: Workshop,
+    order: TrainingOrder,
+    facts: TrainerFacts,
+    models: tuple[ModelFacts, ...],
+    documents: Mapping[str, bytes],
+) -> Note:
+    return Note(
+        nonce=order.nonce,
         trainer=facts.name,
         commit=facts.commit,
         python=facts.python,
@@ -77,9 +91,6 @@ async def prepare(
         config=portable_text(documents[sd_scripts.CONFIG].decode(), shop.places),
         dataset=portable_text(documents[sd_scripts.DATASET].decode(), shop.places),
     )
-    for name, data in {**documents, NOTE: render_note(note)}.items():
-        await shop.disk.write(attempt.path(name), data, synced=True)
-    return order
 
 
 async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:

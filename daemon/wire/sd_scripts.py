@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from daemon.core.jobs import TrainSpec
 from daemon.core.policy import Policy
-from daemon.wire.toml_text import Section, toml_bytes
+from daemon.wire.toml_text import Section, Table, toml_bytes
 
 CONFIG, DATASET = "config.toml", "dataset.toml"
 CAPTION_ENDING = ".txt"
@@ -37,28 +37,41 @@ def config_document(
     spec: TrainSpec, at: Whereabouts, *, name: str, attempt: int, done_epochs: int
 ) -> bytes:
     """The document for ``--config_file``; ``name`` is the job's and that of its files."""
-    models = {
-        "pretrained_model_name_or_path": at.checkpoint,
-        "vae": at.vae,
-        # Without it the trainer asks the network for a tokenizer, and fails where it may not.
-        **({"tokenizer_cache_dir": at.tokenizer} if at.tokenizer else {}),
-    }
-    network: Mapping[str, object] = {
+    sections: list[Section] = [
+        ("models", _models(at)),
+        ("learning", _learning(spec)),
+        ("memory", _memory(spec)),
+        ("output", _output(at, name=name, comment=f"{name}, attempt {attempt}")),
+    ]
+    if at.state:
+        sections.append(("resume", {"resume": at.state, "initial_epoch": done_epochs + 1}))
+    return toml_bytes({}, sections)
+
+
+def _models(at: Whereabouts) -> Table:
+    # Without a tokenizer the trainer asks the network for one, and fails where it may not.
+    tokenizer = {"tokenizer_cache_dir": at.tokenizer} if at.tokenizer else {}
+    return {"pretrained_model_name_or_path": at.checkpoint, "vae": at.vae, **tokenizer}
+
+
+def _learning(spec: TrainSpec) -> Table:
+    return {
         "network_module": "networks.lora",
         "network_dim": spec.network_dim,
         "network_alpha": float(spec.network_alpha),
         "network_train_unet_only": spec.unet_only,
-        **({"clip_skip": spec.clip_skip} if spec.clip_skip > 1 else {}),
-    }
-    learning = {
         "learning_rate": float(spec.learning_rate),
         "optimizer_type": spec.optimizer,
         "lr_scheduler": spec.lr_scheduler,
         "max_train_epochs": spec.epochs,
         "gradient_accumulation_steps": spec.gradient_accumulation,
         "seed": spec.seed,
+        **({"clip_skip": spec.clip_skip} if spec.clip_skip > 1 else {}),
     }
-    memory = {
+
+
+def _memory(spec: TrainSpec) -> Table:
+    return {
         "mixed_precision": spec.mixed_precision,
         "gradient_checkpointing": spec.gradient_checkpointing,
         "sdpa": True,
@@ -66,7 +79,10 @@ def config_document(
         # Each worker would be one more Python with a copy of everything.
         "max_data_loader_n_workers": 0,
     }
-    output = {
+
+
+def _output(at: Whereabouts, *, name: str, comment: str) -> Table:
+    return {
         "output_dir": at.output,
         "output_name": name,
         "save_model_as": "safetensors",
@@ -74,21 +90,11 @@ def config_document(
         "save_every_n_epochs": 1,
         "save_state": True,
         "save_last_n_epochs_state": STATES_KEPT,
-        "training_comment": f"{name}, attempt {attempt}",
+        "training_comment": comment,
         # The picture size in the metadata comes from here, whatever the dataset document says.
         "resolution": "512,512",
         "caption_extension": CAPTION_ENDING,
     }
-    sections: list[Section] = [
-        ("models", models),
-        ("network", network),
-        ("learning", learning),
-        ("memory", memory),
-        ("output", output),
-    ]
-    if at.state:
-        sections.append(("resume", {"resume": at.state, "initial_epoch": done_epochs + 1}))
-    return toml_bytes({}, sections)
 
 
 def dataset_document(spec: TrainSpec, at: Whereabouts, policy: Policy) -> bytes:
