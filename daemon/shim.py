@@ -33,39 +33,8 @@ LINUX = Path("/proc/self/stat").exists()
 
 def run(folder: Path, order: Mapping[str, Any]) -> int:
     """Be the parent of one training to its end."""
-    wake, told = _listen()
-    os.set_inheritable(order["shim_fd"], False)
-    record = {
-        "nonce": order["nonce"],
-        "boot": boot_id(),
-        "pid": os.getpid(),
-        "started": start_mark(os.getpid()),
-    }
-    keep(folder / START, record)
-    end: dict[str, Any] = {
-        "nonce": order["nonce"],
-        "code": None,
-        "signal": 0,
-        "stopped": "",
-        "error": "",
-        "started": _now_ms(),
-        "ended": 0,
-    }
-    if (folder / MARKER).exists():
-        end["stopped"] = "cancelled"
-    else:
-        try:
-            child = _spawn(folder, order)
-        except OSError as error:
-            end["error"] = f"{order['argv'][0]} could not be started: {error.strerror}."
-        else:
-            mark = start_mark(child.pid)
-            with contextlib.suppress(OSError):  # Without it an orphan is waited for, not ended.
-                keep(folder / START, {**record, "child": child.pid, "child_started": mark})
-            end["stopped"] = _watch(folder, child, order, wake, told)
-            code = child.wait()
-            end["code"], end["signal"] = (code, 0) if code >= 0 else (None, -code)
-    end["ended"] = _now_ms()
+    end = {"code": None, "signal": 0, "stopped": "", "error": "", "started": _now_ms()}
+    end.update(_live(folder, order), nonce=order["nonce"], ended=_now_ms())
     while True:
         try:
             keep(folder / EXIT, end)
@@ -74,6 +43,29 @@ def run(folder: Path, order: Mapping[str, Any]) -> int:
             time.sleep(1.0)
         else:
             return 0
+
+
+def _live(folder: Path, order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Start the trainer, unless it was cancelled before, and wait for it: how it ended."""
+    wake, told = _listen()
+    os.set_inheritable(order["shim_fd"], False)
+    record = {"nonce": order["nonce"], "boot": boot_id(), "pid": os.getpid()}
+    record["started"] = start_mark(os.getpid())
+    keep(folder / START, record)
+    if (folder / MARKER).exists():
+        return {"stopped": "cancelled"}
+    try:
+        child = _spawn(folder, order)
+    except OSError as error:
+        return {"error": f"{order['argv'][0]} could not be started: {error.strerror}."}
+    record.update(child=child.pid, child_started=start_mark(child.pid))
+    with contextlib.suppress(OSError):  # Without it an orphan is waited for, not ended.
+        keep(folder / START, record)
+    stopped = _watch(folder, child, order, wake, told)
+    code = child.wait()
+    if code < 0:
+        return {"signal": -code, "stopped": stopped}
+    return {"code": code, "stopped": stopped}
 
 
 def _listen() -> tuple[int, list[int]]:

@@ -1,0 +1,344 @@
+"""The shim as a real process: it outlives who started it, and never signals a stranger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.adapters.gpu_lock import UserGpuLock
+from daemon.adapters.training_process import SHIM, Program, ShimTrainer
+from daemon.errors import WorldError
+from daemon.ports import TrainingOrder
+from daemon.wire.shim_record import read_exit, read_start
+
+pytestmark = pytest.mark.realprocess
+
+FOLDER = "outbox/spyke_v1/resume/a1-00000000"
+NONCE = "0" * 32
+SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
+
+
+def until(done: Callable[[], object], *, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+class Bench:
+    """One studio with a trainer whose "script" is a line of Python."""
+
+    def __init__(self, studio: Path, gpu: Callable[[], int | None] = lambda: None) -> None:
+        self.studio = studio
+        self.folder = studio / FOLDER
+        program = Program("test", (sys.executable, "-u", "-c"), cwd=studio)
+        self.trainer = ShimTrainer(studio, program, environment=os.environ, gpu_fd=gpu)
+
+    def start(self, code: str, *, grace_s: float = 5.0, log_limit_bytes: int = 2**20) -> None:
+        order = TrainingOrder(FOLDER, NONCE, (code,), {"SEEN": "1"}, grace_s, log_limit_bytes)
+        asyncio.run(self.trainer.start(order))
+
+    def holder(self) -> str:
+        return asyncio.run(self.trainer.holder(FOLDER))
+
+    def wait(self) -> Mapping[str, Any]:
+        """The exit record, once nobody has the locks."""
+        until(lambda: self.holder() == "nobody")
+        found: Mapping[str, Any] = json.loads((self.folder / "exit.json").read_text())
+        return found
+
+    def started(self) -> Mapping[str, Any]:
+        until(lambda: "child" in (self.folder / "shim.json").read_text())
+        found: Mapping[str, Any] = json.loads((self.folder / "shim.json").read_text())
+        return found
+
+    def says(self, text: str) -> None:
+        log = self.folder / "stdout.log"
+        until(lambda: log.exists() and text in log.read_text())
+
+    def cancel(self) -> None:
+        (self.folder / "cancelled").write_text("{}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    if bench.holder() != "nobody":
+        record = bench.started()
+        for pid in (record["child"], record["pid"]):
+            subprocess.run(["kill", "-9", str(pid)], check=False, stderr=subprocess.DEVNULL)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("raise SystemExit(0)", (0, 0)),
+        ("raise SystemExit(7)", (7, 0)),
+        ("import os; os.kill(os.getpid(), 9)", (None, 9)),
+        ("import os; os.kill(os.getpid(), 15)", (None, 15)),
+    ],
+)
+def test_how_the_trainer_ended_is_written_down(
+    bench: Bench, code: str, found: tuple[int | None, int]
+) -> None:
+    """N4.4: the true exit code, with the attempt's nonce, in a record that is whole."""
+    bench.start(code)
+    bench.wait()
+    record = read_exit((bench.folder / "exit.json").read_bytes(), nonce=NONCE)
+    assert record is not None
+    assert (record.code, record.signal) == found
+    assert record.started <= record.ended
+    assert read_exit((bench.folder / "exit.json").read_bytes(), nonce="1" * 32) is None
+
+
+def test_the_output_goes_to_files_and_the_environment_is_the_orders(bench: Bench) -> None:
+    """N4.1, K1.6: nothing is buffered in memory; argv is a list, the environment explicit."""
+    bench.start(
+        "import os, sys; print(sorted(os.environ)); sys.stderr.write('\\rsteps'); print(sys.argv)"
+    )
+    assert bench.wait()["code"] == 0
+    out = (bench.folder / "stdout.log").read_text()
+    assert "'SEEN'" in out
+    assert "PYTEST_CURRENT_TEST" not in out
+    assert (bench.folder / "stderr.log").read_bytes() == b"\rsteps"
+
+
+def test_a_program_that_is_not_there_is_told(bench: Bench) -> None:
+    program = Program("test", ("/nonexistent/python",), cwd=bench.studio)
+    bench.trainer = ShimTrainer(bench.studio, program, environment={}, gpu_fd=lambda: None)
+    bench.start("x")
+    assert "could not be started" in bench.wait()["error"]
+
+
+def test_what_is_cancelled_before_it_begins_never_begins(bench: Bench) -> None:
+    bench.folder.mkdir(parents=True)
+    bench.cancel()
+    bench.start("open('began', 'w')")
+    assert bench.wait()["stopped"] == "cancelled"
+    assert not (bench.studio / "began").exists()
+
+
+def test_a_training_is_stopped_by_the_marker_with_grace(bench: Bench) -> None:
+    """N4.5: SIGTERM to its group first."""
+    bench.start(SLEEPER)
+    bench.says("up")
+    bench.cancel()
+    record = bench.wait()
+    assert (record["stopped"], record["signal"]) == ("cancelled", signal.SIGTERM)
+
+
+def test_one_that_ignores_it_is_killed_after_its_grace(bench: Bench) -> None:
+    """N4.5: SIGKILL after the grace, and the whole group is gone."""
+    bench.start(
+        "import os, time\nif not os.fork():\n    time.sleep(60)\n" + STUBBORN.replace("; ", "\n"),
+        grace_s=0.2,
+    )
+    bench.says("up")
+    bench.cancel()
+    record = bench.wait()
+    assert (record["stopped"], record["signal"]) == ("cancelled", signal.SIGKILL)
+    group = bench.started()["child"]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+
+
+def test_workers_that_stay_behind_are_ended_with_their_trainer(bench: Bench) -> None:
+    """N4.5: they hold the output, and stubborn ones are killed; the trainer's own end is told."""
+    bench.start(
+        "import os, signal, time\n"
+        "if not os.fork():\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    print('worker', flush=True)\n"
+        "    time.sleep(60)\n"
+        "time.sleep(0.3)\n"
+        "raise SystemExit(5)"
+    )
+    bench.says("worker")
+    record = bench.wait()
+    assert (record["code"], record["stopped"]) == (5, "")
+
+
+def test_sigterm_to_the_shim_ends_the_training_in_good_order(bench: Bench) -> None:
+    bench.start(SLEEPER)
+    bench.says("up")
+    os.kill(bench.started()["pid"], signal.SIGTERM)
+    assert bench.wait()["stopped"] == f"signal {signal.SIGTERM.value}"
+
+
+def test_a_flood_of_output_is_stopped(bench: Bench) -> None:
+    """N4.1: the log has a limit."""
+    bench.start("while True: print('x' * 1000)", log_limit_bytes=100_000)
+    assert bench.wait()["stopped"] == "log full"
+
+
+def test_the_trainer_can_be_interrupted_whoever_started_the_daemon(bench: Bench) -> None:
+    """A disposition to ignore is inherited; the trainer gets the ordinary ones."""
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        bench.start("import signal; print(signal.getsignal(1), signal.getsignal(2), sep='\\n')")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert bench.wait()["code"] == 0
+    said = (bench.folder / "stdout.log").read_text()
+    assert "SIG_IGN" not in said
+    assert "default_int_handler" in said
+
+
+def test_a_second_shim_is_not_started_for_a_folder_that_somebody_has(bench: Bench) -> None:
+    bench.start(SLEEPER)
+    with pytest.raises(WorldError) as refused:
+        bench.start(SLEEPER)
+    assert refused.value.code == "TRAINER_BUSY"
+
+
+DAEMON = """
+import asyncio, sys, time
+from pathlib import Path
+from daemon.adapters.training_process import Program, ShimTrainer
+from daemon.ports import TrainingOrder
+program = Program("test", (sys.executable, "-u", "-c"), cwd=Path(sys.argv[1]))
+trainer = ShimTrainer(Path(sys.argv[1]), program, environment={}, gpu_fd=lambda: None)
+order = TrainingOrder(sys.argv[2], sys.argv[3], (sys.argv[4],), {}, 5.0, 2**20)
+asyncio.run(trainer.start(order))
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_training_does_not_notice_that_the_daemon_and_its_group_are_killed(bench: Bench) -> None:
+    """N4.4: as launchd would kill them; the new daemon knows by the locks, and the true code."""
+    code = "import time; time.sleep(1); raise SystemExit(3)"
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(bench.studio), FOLDER, NONCE, code],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == b"started\n"
+    os.killpg(daemon.pid, signal.SIGKILL)
+    daemon.wait()
+    daemon.stdout.close()
+    assert bench.holder() == "shim"
+    assert bench.wait()["code"] == 3
+
+
+def test_a_training_whose_shim_was_killed_is_an_orphan_and_is_ended(bench: Bench) -> None:
+    """N4.4: by its own lock, pid, start and boot; how it ended stays unknown."""
+    bench.start(SLEEPER)
+    bench.says("up")
+    record = bench.started()
+    os.kill(record["pid"], signal.SIGKILL)
+    until(lambda: bench.holder() == "orphan")
+    assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=5.0))
+    assert bench.holder() == "nobody"
+    assert not alive(record["child"])
+    assert not (bench.folder / "exit.json").exists()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"child_started": "1"},
+        {"boot": "another"},
+        {"nonce": "f" * 32},
+        {"child": 1},
+        {"child": "x"},
+    ],
+)
+def test_what_cannot_be_verified_is_never_signalled(
+    bench: Bench, forged: Mapping[str, object]
+) -> None:
+    """N4.4: a pid that was used again belongs to a stranger."""
+    bench.start(SLEEPER)
+    record = bench.started()
+    os.kill(record["pid"], signal.SIGKILL)
+    until(lambda: bench.holder() == "orphan")
+    (bench.folder / "shim.json").write_text(json.dumps({**record, **forged}))
+    assert not asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=0.2))
+    assert alive(record["child"])
+    (bench.folder / "shim.json").write_text(json.dumps(record))
+
+
+def test_a_stranger_with_the_recorded_pid_is_safe_when_nobody_has_the_lock(bench: Bench) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    bench.start("raise SystemExit(0)")
+    bench.wait()
+    record = json.loads((bench.folder / "shim.json").read_text())
+    mark = Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    record |= {"child": stranger.pid, "child_started": mark}
+    (bench.folder / "shim.json").write_text(json.dumps(record))
+    try:
+        assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=0.2))
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_the_gpus_lock_is_held_by_the_training_itself(tmp_path: Path) -> None:
+    """A2.3: not by the daemon, and even when the shim is gone."""
+    lock = UserGpuLock(tmp_path / "gpu.lock", who="a studio")
+    assert lock.try_take()
+    bench = Bench(tmp_path / "studio", gpu=lambda: lock.fd)
+    bench.studio.mkdir()
+    bench.start(SLEEPER)
+    record = bench.started()
+    lock.give_back()
+    other = UserGpuLock(tmp_path / "gpu.lock", who="another studio")
+    assert not other.try_take()
+    os.kill(record["pid"], signal.SIGKILL)
+    until(lambda: bench.holder() == "orphan")
+    assert not other.try_take()
+    assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=5.0))
+    assert other.try_take()
+
+
+def test_an_order_that_was_cut_short_starts_nothing(tmp_path: Path) -> None:
+    shim = subprocess.run(
+        [sys.executable, "-I", str(SHIM), "run", str(tmp_path)], input=b'{"nonce": "0', check=False
+    )
+    assert shim.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_zombie_of_a_shim_stays(bench: Bench) -> None:
+    """N4.5."""
+    bench.start("raise SystemExit(0)")
+    pid = json.loads((bench.folder / "shim.json").read_text())["pid"]
+    bench.wait()
+    until(lambda: bench.holder() == "nobody" and not Path(f"/proc/{pid}").exists())
+
+
+def test_the_start_record_names_the_machines_boot(bench: Bench) -> None:
+    bench.start("raise SystemExit(0)")
+    record = read_start((bench.folder / "shim.json").read_bytes(), nonce=NONCE)
+    assert record is not None
+    assert record.boot == bench.trainer.boot() != ""
+    bench.wait()
+
+
+def test_the_shim_needs_the_standard_library_only() -> None:
+    run = [sys.executable, "-I", "-S", str(SHIM), "boot"]
+    assert subprocess.run(run, capture_output=True, check=True).stdout
