@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from daemon.craft.training_end import Reading
@@ -58,7 +58,8 @@ class TrainerOutput:
     def feed_stderr(self, data: bytes) -> None:
         for piece in self._err.feed(data):
             if bar := _BAR.match(piece):
-                self._note(int(bar[1]), _loss(bar))
+                for step, loss in _noted(self._reading, bar):
+                    self._losses.setdefault(step, loss)
                 self._reading = _drawn(self._reading, bar)
             # Log lines and tracebacks begin where a bar ends.
             _, _, text = (piece[bar.end() :] if bar else piece).rpartition(_UP)
@@ -78,7 +79,8 @@ class TrainerOutput:
         gradient accumulation again at each micro-batch of the next step. Of a run that failed
         while it saved, the last may be that of the step before.
         """
-        return self._losses
+        bar = _BAR.match(self._err.pending)
+        return {**dict(_noted(self._reading, bar) if bar else ()), **self._losses}
 
     @property
     def settled_step(self) -> int:
@@ -89,17 +91,6 @@ class TrainerOutput:
         """
         reading = self.reading
         return reading.step if reading.saved else max(reading.step - 1, 0)
-
-    def _note(self, step: int, loss: float | None) -> None:
-        before = self._reading
-        if loss is None or not 0 < step <= STEPS_LIMIT:
-            return
-        moved = step != before.step
-        if moved and before.step and before.loss is not None:
-            # The refresh of a step whose loss reads like the one before cannot be told apart.
-            self._losses.setdefault(before.step, before.loss)
-        if not moved or repr(loss) != repr(before.loss):
-            self._losses.setdefault(step, loss)
 
 
 def loss_csv(rows: Iterable[tuple[int, int, float]]) -> bytes:
@@ -143,6 +134,19 @@ def _drawn(reading: Reading, bar: re.Match[str]) -> Reading:
     loss = _loss(bar)
     kept = reading.loss if loss is None else loss
     return replace(reading, step=int(bar[1]), steps=int(bar[2]), loss=kept)
+
+
+def _noted(before: Reading, bar: re.Match[str]) -> Iterator[tuple[int, float]]:
+    """The steps of which a bar tells the loss, when no bar has told it yet."""
+    step, loss = int(bar[1]), _loss(bar)
+    if loss is None or not 0 < step <= STEPS_LIMIT:
+        return
+    moved = step != before.step
+    if moved and before.step and before.loss is not None:
+        # The refresh of a step whose loss reads like the one before cannot be told apart.
+        yield before.step, before.loss
+    if not moved or repr(loss) != repr(before.loss):
+        yield step, loss
 
 
 def _loss(bar: re.Match[str]) -> float | None:

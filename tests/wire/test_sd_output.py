@@ -84,7 +84,10 @@ def test_both_streams_are_read_to_their_last_word() -> None:
 
 
 def test_the_bar_that_still_stands_counts() -> None:
-    assert read(err=bar(5, loss("0.1"))).reading == Reading(step=5, steps=8, loss=0.1)
+    output = read(err=bar(5, loss("0.2")) + bar(5, loss("0.1")))
+    assert output.reading == Reading(step=5, steps=8, loss=0.1)
+    assert output.losses == {5: 0.2}
+    assert read(err=bar(5, loss("0.1"))).losses == {5: 0.1}
 
 
 @pytest.mark.parametrize(
