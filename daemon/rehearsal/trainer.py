@@ -14,13 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.rehearsal import weights
 from daemon.rehearsal.trainer_dataset import Dataset, read_dataset
 from daemon.rehearsal.trainer_files import Folder, Weights, check, load_state, modules
-from daemon.rehearsal.trainer_options import TABLE, Rehearsal, read_options, read_rehearsal
+from daemon.rehearsal.trainer_options import (
+    TABLE,
+    Rehearsal,
+    read_options,
+    read_rehearsal,
+    start_of,
+)
 from daemon.rehearsal.trainer_output import Bar, Console
 
 _NO_DATA = (
@@ -74,15 +79,23 @@ def prepare(options: argparse.Namespace, dataset: Dataset, console: Console) -> 
     options.network_module.startswith(".")
     if options.cache_latents or options.cache_latents_to_disk:
         console.info("caching latents...", "train_util.py:1170")
-        images = {path for _, inside in dataset.buckets for path in inside}
+        images = sorted({path for _, inside in dataset.buckets for path in inside})
         bar = Bar(len(images))
-        dataset.load(sorted(images), console)
+        dataset.load(images, console)
         bar.close(len(images))
+    _make_network(options, console)
+
+
+def _make_network(options: argparse.Namespace, console: Console) -> None:
     rank, alpha = options.network_dim or 4, options.network_alpha
     message = f"create LoRA network. base dim (rank): {rank}, alpha: {alpha}"
     console.info(message, "lora.py:935")
     console.info("create LoRA for Text Encoder: 72 modules.", "lora.py:1035")
     console.info("create LoRA for U-Net: 192 modules.", "lora.py:1043")
+    if options.network_weights:
+        check(Path(options.network_weights))
+        told = f"load network weights from {options.network_weights}"
+        print(f"{told}: <All keys matched successfully>")
     print("prepare optimizer, data loader etc.")
     kind = "AdamW8bit" if options.use_8bit_adam else options.optimizer_type or "AdamW"
     if "8bit" in kind.lower():
@@ -115,48 +128,6 @@ def _leave_a_worker() -> None:
     """A child that keeps the trainer's output open until 5 s after the trainer is gone."""
     waits = "import os, time\nwhile os.getppid() == %d: time.sleep(0.05)\ntime.sleep(5)"
     subprocess.Popen([sys.executable, "-I", "-S", "-c", waits % os.getpid()])
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a run begins: its first epoch (from 0), how many batches of it are skipped, what the
-    step counter says then, and the total of the bar, which need not be the steps to come."""
-
-    epoch: int
-    skipped: int
-    step: int
-    total: int
-
-
-def start_of(options: argparse.Namespace, batches: int, state_step: int, console: Console) -> Start:
-    """The numbering of sd-scripts, traps and all.
-
-    A resumed run counts from 0 again; only its first epoch follows from the state's step. With
-    ``--skip_until_initial_step`` and accumulation it takes batches for steps and skips too much.
-    Raises AssertionError where the first step is not before the last.
-    """
-    an_epoch = math.ceil(batches / options.gradient_accumulation_steps)
-    first, last = state_step, options.max_train_steps
-    if options.initial_step is not None or options.initial_epoch is not None:
-        if state_step:
-            message = "steps from the state is ignored because initial_step is specified"
-            console.warning(message, "train_network.py:1236")
-        first = options.initial_step
-        if first is None:
-            first = (options.initial_epoch - 1) * an_epoch
-    assert last > max(first, 0), (
-        f"max_train_steps should be greater than initial step: {last} vs {first}"
-    )
-    if not (first and options.skip_until_initial_step):
-        return Start(first // an_epoch, 0, 0, last)
-    console.info(f"skipping {first} steps", "train_network.py:1265")
-    left = first * options.gradient_accumulation_steps
-    epoch = left // an_epoch
-    for skipped in range(1, epoch + 1):
-        message = f"skipping epoch {skipped} because initial_step (multiplied) is {left}"
-        console.info(message, "train_network.py:1342")
-        left -= batches
-    return Start(epoch, max(left, 0), left, last - left)
 
 
 class Training:
@@ -209,8 +180,8 @@ class Training:
             console.info(message, "train_util.py:784")
             self._train_epoch(epoch, skipped=start.skipped if epoch == start.epoch else 0)
         if options.save_state or options.save_state_on_train_end:
-            self._save_state(self._stem("last"), self._epochs, "saving last state.", 5989)
-        self._save(self._stem("last"), self._epochs, last=True)
+            self._save_state("last", 0, self._epochs)
+        self._folder.save("last", 0, self._weights(), self._metadata(self._epochs))
         console.info("model saved.", "train_network.py:1729")
 
     def _announce(self) -> None:
@@ -232,8 +203,7 @@ class Training:
             print(f"  {text} {value}")
 
     def _train_epoch(self, epoch: int, *, skipped: int) -> None:
-        options = self._options
-        every = options.gradient_accumulation_steps
+        every = self._options.gradient_accumulation_steps
         batches = self._dataset.batches(seed=self._seed, epoch=epoch)[skipped:]
         for index, images in enumerate(batches, start=1):
             self._dataset.load(images, self._console)
@@ -243,18 +213,13 @@ class Training:
             # The real loop counts one batch more than it trains where it skips into an epoch.
             self._record(self._loss(epoch, index), epoch, index if skipped else index - 1)
             self._bar.show(avr_loss=self._total / len(self._losses))
-            if self._step >= options.max_train_steps:
+            if self._step >= self._options.max_train_steps:
                 break
-        saves = options.save_every_n_epochs
-        if saves and (epoch + 1) % saves == 0 and epoch + 1 < self._epochs:
-            self._save(self._stem("epoch", epoch + 1), epoch + 1)
-            if options.save_state:
-                message = f"saving state at epoch {epoch + 1}"
-                self._save_state(self._stem("epoch", epoch + 1), epoch + 1, message, 5942)
-            self._rotate("epoch", epoch + 1, saves)
+        if epoch + 1 < self._epochs:
+            self._save_at("epoch", epoch + 1, epoch + 1, epoch + 1)
 
     def _take_step(self, epoch: int) -> None:
-        options, faults = self._options, self._play.faults
+        faults = self._play.faults
         self._taken += 1
         if faults.get("exception") == self._taken:
             raise RuntimeError(f"the rehearsal was asked to fail in step {self._taken}")
@@ -264,13 +229,20 @@ class Training:
             time.sleep(1)
         self._step += 1
         self._bar.update()
-        saves = options.save_every_n_steps
-        if saves and self._step % saves == 0:
-            self._save(self._stem("step", self._step), epoch)
-            if options.save_state:
-                message = f"saving state at step {self._step}"
-                self._save_state(self._stem("step", self._step), epoch + 1, message, 5964)
-            self._rotate("step", self._step, saves)
+        # A step's file tells the epoch from 0, its state from 1.
+        self._save_at("step", self._step, epoch, epoch + 1)
+
+    def _save_at(self, kind: str, number: int, file_epoch: int, state_epoch: int) -> None:
+        every = getattr(self._options, f"save_every_n_{kind}s")
+        if every and number % every == 0:
+            self._folder.save(kind, number, self._weights(), self._metadata(file_epoch))
+            if self._options.save_state:
+                self._save_state(kind, number, state_epoch)
+            self._folder.rotate(kind, number, every)
+
+    def _save_state(self, kind: str, number: int, epoch: int) -> None:
+        lora = self._weights()
+        self._folder.save_state(kind, number, lora, epoch=epoch, step=self._step)
 
     def _loss(self, epoch: int, index: int) -> float:
         if self._taken >= self._play.faults.get("nan", math.inf):
@@ -288,24 +260,6 @@ class Training:
         self._total += loss - self._losses[at]
         self._losses[at] = loss
 
-    def _stem(self, kind: str, number: int = 0) -> str:
-        name = self._options.output_name
-        match kind:
-            case "step":
-                return f"{name or 'at'}-step{number:08d}"
-            case "epoch":
-                return f"{name or 'epoch'}-{number:06d}"
-            case _:
-                return name or "last"
-
-    def _rotate(self, kind: str, number: int, every: int) -> None:
-        kept = getattr(self._options, f"save_last_n_{kind}s")
-        kept_states = getattr(self._options, f"save_last_n_{kind}s_state") or kept
-        if kept_states and self._options.save_state:
-            self._folder.remove_state(self._stem(kind, _old(kind, number, every, kept_states)))
-        if kept:
-            self._folder.remove(self._stem(kind, _old(kind, number, every, kept)))
-
     def _weights(self) -> Weights:
         options = self._options
         names = modules(
@@ -315,14 +269,6 @@ class Training:
         nan = math.isnan(self._total)
         rank, alpha = options.network_dim or 4, options.network_alpha
         return Weights(names, rank, alpha, self._seed, self._taken, nan)
-
-    def _save(self, stem: str, epoch: int, *, last: bool = False) -> None:
-        self._folder.save(stem, self._weights(), self._metadata(epoch), last=last)
-
-    def _save_state(self, stem: str, epoch: int, message: str, line: int) -> None:
-        self._console.info("", f"train_util.py:{line - 1}")
-        self._console.info(message, f"train_util.py:{line}")
-        self._folder.save_state(stem, self._weights(), epoch=epoch, step=self._step)
 
     def _metadata(self, epoch: int) -> dict[str, str]:
         options, dataset = self._options, self._dataset
@@ -356,13 +302,11 @@ class Training:
         return {key: str(value) for key, value in {**values, **recorded}.items()}
 
 
-def _old(kind: str, number: int, every: int, kept: int) -> int:
-    """Which checkpoint goes when this one comes; one that never was has a number below 1."""
-    if kind == "epoch":
-        return number - every * kept
-    age = number - kept - 1
-    return age - age % every
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; the interpreter's own status for that would be 120.
+        os._exit(1)
+    sys.exit(status)

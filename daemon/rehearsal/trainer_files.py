@@ -5,6 +5,7 @@ so that a training costs no disk; their values follow from the seed and the opti
 """
 
 import argparse
+import errno
 import hashlib
 import io
 import json
@@ -14,7 +15,7 @@ import signal
 import struct
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from daemon.rehearsal.trainer_options import Rehearsal
 from daemon.rehearsal.trainer_output import Console
 
 _WIDTH = 4
-# Precision -> its name in the header, its bytes, and the fixed bits of a small and of no number.
+_PT = {"format": "pt"}
+# Precision -> its name in the header, its bytes, and the exponent's bits of a small number.
 _PRECISIONS = {"float": ("F32", 4, 0x3C), "fp16": ("F16", 2, 0x24), "bf16": ("BF16", 2, 0x3C)}
 _REASONS = {
     "header too small": "HeaderTooSmall",
@@ -112,82 +114,92 @@ class Folder:
 
     def __init__(self, options: argparse.Namespace, play: Rehearsal, console: Console) -> None:
         self._options = options
-        self._play = play
-        self._console = console
+        self._faults = play.faults
         self._pause_s = play.step_s / 4
+        self._console = console
 
-    def save(self, stem: str, lora: Weights, metadata: Mapping[str, str], *, last: bool) -> None:
-        """Writes a checkpoint; the line on stdout comes before the file."""
+    def save(self, kind: str, number: int, lora: Weights, metadata: Mapping[str, str]) -> None:
+        """Writes the checkpoint of an epoch, of a step, or the last; stdout hears of it before."""
         Path(self._options.output_dir).mkdir(parents=True, exist_ok=True)
-        path = self._path(f"{stem}.safetensors")
+        path = self._path(kind, number, ".safetensors")
         print(f"\nsaving checkpoint: {path}")
         precision = self._options.save_precision or "float"
         data = lora.data(precision)
-        sums = {
-            "sshs_model_hash": hashlib.sha256(data).hexdigest(),
-            "sshs_legacy_hash": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
-        }
+        sums = {"sshs_model_hash": hashlib.sha256(data).hexdigest()}
         content = lora.file(precision, {**metadata, **sums}, data)
-        if last and "truncated_final" in self._play.faults:
+        if kind == "last" and "truncated_final" in self._faults:
             content = content[: len(content) // 2]
         try:
-            self._write(path, content, faults=self._play.faults)
+            self._write(path, content, self._faults)
         except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
             reason = f'IoError(Os {{ code: 28, kind: StorageFull, message: "{error.strerror}" }})'
             raise SafetensorError(f"Error while serializing: {reason}") from None
 
-    def save_state(self, stem: str, lora: Weights, *, epoch: int, step: int) -> None:
+    def save_state(self, kind: str, number: int, lora: Weights, *, epoch: int, step: int) -> None:
         """Writes a state folder; ``step`` is the run's own, ``lora.steps`` those of all runs."""
         say = self._console.info
-        folder = self._path(f"{stem}-state")
+        folder = self._path(kind, number, "-state")
+        say("", "train_util.py:5963")
+        at = f"saving state at {kind} {number}" if number else "saving last state."
+        say(at, "train_util.py:5964")
         say(f"Saving current state to {folder}", "accelerator.py:3241")
         Path(folder).mkdir(parents=True, exist_ok=True)
-        say(
-            f"save train state to {folder}/train_state.json at epoch {epoch} step {step}",
-            "train_network.py:946",
-        )
-        content = lora.file("float", {"format": "pt"}, lora.data("float"))
-        taken = _archive(steps=lora.steps)
         progress = json.dumps({"current_epoch": epoch, "current_step": step}).encode()
         self._write(f"{folder}/train_state.json", progress)
-        for name, data, what, line in (
-            ("model.safetensors", content, "Model weights", 108),
-            ("optimizer.bin", taken, "Optimizer state", 115),
-            ("scheduler.bin", taken, "Scheduler state", 122),
-            ("random_states_0.pkl", taken, "Random states", 170),
+        told = f"save train state to {folder}/train_state.json at epoch {epoch} step {step}"
+        say(told, "train_network.py:946")
+        taken = _archive(steps=lora.steps)
+        for name, data, what in (
+            ("model.safetensors", lora.file("float", _PT, lora.data("float")), "Model weights"),
+            ("optimizer.bin", taken, "Optimizer state"),
+            ("scheduler.bin", taken, "Scheduler state"),
+            ("random_states_0.pkl", taken, "Random states"),
         ):
-            if line == 170:
-                # The real one says so too, although there is no such file.
-                missing = f"Sampler state for dataloader 0 saved in {folder}/sampler.bin"
-                say(missing, "checkpointing.py:139")
             self._write(f"{folder}/{name}", data)
-            say(f"{what} saved in {folder}/{name}", f"checkpointing.py:{line}")
+            say(f"{what} saved in {folder}/{name}", "checkpointing.py:108")
 
-    def remove(self, stem: str) -> None:
-        """Removes an old checkpoint, if it is there."""
-        path = Path(self._path(f"{stem}.safetensors"))
-        if path.exists():
+    def rotate(self, kind: str, number: int, every: int) -> None:
+        """Removes the state and the checkpoint that are too old now."""
+        kept = getattr(self._options, f"save_last_n_{kind}s")
+        kept_states = getattr(self._options, f"save_last_n_{kind}s_state") or kept
+        if kept_states and self._options.save_state:
+            old = _old(kind, number, every, kept_states)
+            shutil.rmtree(self._path(kind, old, "-state"), ignore_errors=True)
+        path = kept and Path(self._path(kind, _old(kind, number, every, kept), ".safetensors"))
+        if path and path.exists():
             print(f"removing old checkpoint: {path}")
             path.unlink()
 
-    def remove_state(self, stem: str) -> None:
-        """Removes an old state, if it is there."""
-        shutil.rmtree(self._path(f"{stem}-state"), ignore_errors=True)
+    def _path(self, kind: str, number: int, suffix: str) -> str:
+        name = self._options.output_name
+        stems = {
+            "epoch": f"{name or 'epoch'}-{number:06d}",
+            "step": f"{name or 'at'}-step{number:08d}",
+            "last": name or "last",
+        }
+        return f"{self._options.output_dir}/{stems[kind]}{suffix}"
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self._options.output_dir, name)  # noqa: PTH118 — as given, `./` too.
-
-    def _write(self, path: str, content: bytes, faults: Mapping[str, float] | None = None) -> None:
+    def _write(self, path: str, content: bytes, faults: Iterable[str] = ()) -> None:
         half = len(content) // 2
         with Path(path).open("wb", buffering=0) as file:
             time.sleep(self._pause_s)
             file.write(content[:half])
-            if faults and "killed_in_save" in faults:
+            if "killed_in_save" in faults:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if faults and "disk_full_at_save" in faults:
-                raise OSError(28, "No space left on device")
+            if "disk_full_at_save" in faults:
+                raise OSError(errno.ENOSPC, "No space left on device")
             time.sleep(self._pause_s)
             file.write(content[half:])
+
+
+def _old(kind: str, number: int, every: int, kept: int) -> int:
+    """Which checkpoint goes when this one comes; one that never was has a number below 1."""
+    if kind == "epoch":
+        return number - every * kept
+    age = number - kept - 1
+    return age - age % every
 
 
 def load_state(folder: Path, console: Console) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""Rehearsal room: what the trainer is asked, on its command line, in its file and by its switches.
+"""Rehearsal room: what the trainer is asked, on its command line, in its file and by its switches,
+and where a run begins that was asked so.
 
 Law: the same switches and values as sd-scripts' parser (commit 48d368f), and as little checking: a
 value from ``--config_file`` keeps its type, right or wrong, and an unknown key is not mentioned.
@@ -6,6 +7,7 @@ value from ``--config_file`` keeps its type, right or wrong, and an unknown key 
 
 import argparse
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +114,48 @@ def read_options(argv: Sequence[str], console: Console) -> argparse.Namespace:
     for key, value in read_toml(path).items():
         merged |= value if isinstance(value, dict) else {key: value}
     return made.parse_args(argv, argparse.Namespace(**merged))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run begins: its first epoch (from 0), how many batches of it are skipped, what the
+    step counter says then, and the total of the bar, which need not be the steps to come."""
+
+    epoch: int
+    skipped: int
+    step: int
+    total: int
+
+
+def start_of(options: argparse.Namespace, batches: int, state_step: int, console: Console) -> Start:
+    """The numbering of sd-scripts, traps and all.
+
+    A resumed run counts from 0 again; only its first epoch follows from the state's step. With
+    ``--skip_until_initial_step`` and accumulation it takes batches for steps and skips too much.
+    Raises AssertionError where the first step is not before the last.
+    """
+    an_epoch = math.ceil(batches / options.gradient_accumulation_steps)
+    first, last = state_step, options.max_train_steps
+    if options.initial_step is not None or options.initial_epoch is not None:
+        if state_step:
+            message = "steps from the state is ignored because initial_step is specified"
+            console.warning(message, "train_network.py:1236")
+        first = options.initial_step
+        if first is None:
+            first = (options.initial_epoch - 1) * an_epoch
+    assert last > max(first, 0), (
+        f"max_train_steps should be greater than initial step: {last} vs {first}"
+    )
+    if not (first and options.skip_until_initial_step):
+        return Start(first // an_epoch, 0, 0, last)
+    console.info(f"skipping {first} steps", "train_network.py:1265")
+    left = first * options.gradient_accumulation_steps
+    epoch = left // an_epoch
+    for skipped in range(1, epoch + 1):
+        message = f"skipping epoch {skipped} because initial_step (multiplied) is {left}"
+        console.info(message, "train_network.py:1342")
+        left -= batches
+    return Start(epoch, max(left, 0), left, last - left)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
