@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 help:
-	@echo 'make demo    a panel, from job file to picture, in a throw-away studio'
+	@echo 'make demo    a panel and a training, from job file to result, in a throw-away studio'
 	@echo 'make test    every check: format, lint, types, import contracts, tests'
 	@echo 'make run     the daemon, with this checkout as its studio'
 	@echo 'make bench   the measurements of BENCHMARKS.md'

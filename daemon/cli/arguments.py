@@ -27,7 +27,7 @@ _JOBS = f"{_JOB}; or a pattern such as 'ch01_*'"
 _VERBS = (
     ("run", "studio.run", "The daemon, in the foreground; ends at Ctrl-C or SIGTERM."),
     ("init", "studio.init", "Make a studio; nothing that is there is overwritten."),
-    ("demo", "studio.demo", "The whole way from a job file to pictures, in a throw-away studio."),
+    ("demo", "demo.demo", "The whole way from job files to results, in a throw-away studio."),
     ("check", "asking.check", "What acceptance would say of job files, without dropping them."),
     ("submit", "asking.submit", "Drop job files into the inbox, each whole or not at all."),
     ("status", "standing.status", "Where everything stands."),
