@@ -6,8 +6,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from daemon.core.events import JobAccepted
+from daemon.core.job import Job
 from daemon.core.jobs import ControlNetUse, FileFacts, JobId, LoraUse, PanelSpec, Phase
-from daemon.core.state import Job
 
 HINT = b"\x89PNG hint"
 HINT_SHA256 = sha256(HINT).hexdigest()

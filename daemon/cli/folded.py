@@ -16,8 +16,9 @@ from daemon.cli.place import NO_DAEMON, NO_STATUS, Bad, no_job
 from daemon.cli.tables import inner
 from daemon.core.admission import Reason, line
 from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, Incident
+from daemon.core.job import Image, Job
 from daemon.core.jobs import JobId, PanelSpec
-from daemon.core.state import Image, Job, State, apply
+from daemon.core.state import State, apply
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
 from daemon.errors import LedgerDamaged

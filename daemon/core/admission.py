@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from daemon.core.events import AttemptStarted, Event, JobHeld
 from daemon.core.ids import is_rehearsal
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
 from daemon.core.policy import Policy
-from daemon.core.state import Job, State
+from daemon.core.state import State
 from daemon.core.world import World
 
 GIB = 2**30

@@ -52,9 +52,10 @@ from daemon.core.events import (
     ResultPublished,
 )
 from daemon.core.ids import derived_seed, is_rehearsal, job_id
+from daemon.core.job import Job
 from daemon.core.jobs import Complaint, Control, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
 from daemon.core.policy import Policy
-from daemon.core.state import Job, State, drop_of
+from daemon.core.state import State, drop_of
 
 _RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
 _WAITING = frozenset({Phase.WAITING, Phase.HELD})

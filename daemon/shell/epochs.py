@@ -7,7 +7,7 @@ only when the step that wrote it is known to be over.
 from __future__ import annotations
 
 from daemon.core.commands import ReportCheckpoint
-from daemon.core.state import Job
+from daemon.core.job import Job
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.training_folder import (

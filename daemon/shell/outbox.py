@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from daemon.core.events import Entry, JobAccepted, JobRejected
 from daemon.core.ids import split_job
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, PanelSpec, TrainSpec
-from daemon.core.state import Job, State
+from daemon.core.state import State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.dataset import aside

@@ -25,6 +25,7 @@ from daemon.core.commands import (
     ReportUnpublishable,
 )
 from daemon.core.ids import file_prefix, is_rehearsal, prompt_id
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, ModelFacts, Outcome, PanelSpec
 from daemon.core.plan import (
     Effect,
@@ -35,7 +36,7 @@ from daemon.core.plan import (
     StopAttempt,
 )
 from daemon.core.policy import Policy
-from daemon.core.state import Job, State
+from daemon.core.state import State
 from daemon.core.world import EngineName
 from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.craft.limits import complaints

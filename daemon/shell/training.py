@@ -13,8 +13,8 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from daemon.core.commands import Command, ReportCheckpoint, ReportEnded
+from daemon.core.job import Job
 from daemon.core.jobs import Outcome
-from daemon.core.state import Job
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
 from daemon.ports import Disk

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainSpec
-from daemon.core.state import Job
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.wire.sd_output import TrainerOutput

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from daemon.core.job import Checkpoint, Job
 from daemon.core.jobs import JobId
-from daemon.core.state import Checkpoint, Job
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.outbox import job_folder

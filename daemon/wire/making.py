@@ -13,8 +13,8 @@ from hashlib import sha256
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.core.events import Entry
+from daemon.core.job import Job
 from daemon.core.jobs import ModelFacts, PanelSpec
-from daemon.core.state import Job
 from daemon.craft.samplers import noise_of
 from daemon.wire import lock_file
 from daemon.wire.comfyui import EngineFacts

@@ -14,8 +14,9 @@ from typing import assert_never
 
 from daemon.core.admission import Reason
 from daemon.core.events import Entry, JobRejected
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
-from daemon.core.state import Job, State
+from daemon.core.state import State
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
 from daemon.wire.comfyui import EngineFacts

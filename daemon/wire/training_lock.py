@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.core.job import Checkpoint, Job
 from daemon.core.jobs import ModelFacts, TrainSpec
-from daemon.core.state import Checkpoint, Job
 from daemon.wire.lock_file import LOCK_VERSION
 from daemon.wire.toml_text import Section, toml_bytes
 

@@ -32,8 +32,9 @@ from daemon.core.events import (
     PromptSent,
     ResultPublished,
 )
+from daemon.core.job import Job, evolve
 from daemon.core.jobs import FileFacts, JobId, Outcome, Phase
-from daemon.core.state import REFUSALS_KEPT, Job, State, apply, drop_of, evolve, fold
+from daemon.core.state import REFUSALS_KEPT, State, apply, drop_of, fold
 from tests.core.asking import KINDS, Ask, control, desks, ended, file, panel, published, serve
 from tests.desk import SEGMENT, Desk
 

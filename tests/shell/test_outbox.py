@@ -11,8 +11,9 @@ from hashlib import sha256
 import pytest
 
 from daemon.core.events import Entry, ImageJudged, JobRejected
+from daemon.core.job import Image, Job
 from daemon.core.jobs import Complaint, JobId, PanelSpec, Phase
-from daemon.core.state import Image, Job, State
+from daemon.core.state import State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.intake import hint_path

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from daemon.core.commands import Command, ReportEnded
+from daemon.core.job import Image
 from daemon.core.jobs import ModelFacts, Outcome, Phase
 from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
-from daemon.core.state import Image, State
+from daemon.core.state import State
 from daemon.craft.picture import PictureStats
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer, Tools

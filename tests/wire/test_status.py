@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from daemon.core.admission import Reason
+from daemon.core.job import Job
 from daemon.core.jobs import OPEN_PHASES, JobId, Phase
-from daemon.core.state import Job, State
+from daemon.core.state import State
 from daemon.core.world import World
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.status import (
