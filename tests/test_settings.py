@@ -226,3 +226,27 @@ def test_any_text_leads_to_settings_or_to_a_sentence(text: str, value: str) -> N
         except AskerError as error:
             said = str(error)
         assert all(line.isprintable() for line in said.split("\n"))
+
+
+def test_the_trainer_is_named_by_the_user_or_the_environment() -> None:
+    """K1.1: its path and its interpreter are configured, never by a studio that was cloned."""
+    user = '[trainer]\npath = "~/sd-scripts"\npython = "/opt/py"\ntokenizer_cache_dir = "~/tok"\n'
+    found = read_settings(studio_toml=None, user_toml=user, environment={"HOME": "/Users/spyke"})
+    assert found.trainer_path == "/Users/spyke/sd-scripts"
+    assert (found.trainer_python, found.tokenizer) == ("/opt/py", "/Users/spyke/tok")
+    given = read_settings(
+        studio_toml=None, user_toml=user, environment={"SD_SCRIPTS_PATH": "/elsewhere"}
+    )
+    assert given.trainer_path == "/elsewhere"
+
+
+def test_a_studio_cannot_name_a_trainer() -> None:
+    with pytest.raises(AskerError, match="SD_SCRIPTS_PATH"):
+        read_settings(studio_toml='[trainer]\npath = "/evil"\n', user_toml=None, environment={})
+
+
+def test_a_trainer_named_from_where_one_happens_to_be_is_refused() -> None:
+    with pytest.raises(AskerError, match="SD_SCRIPTS_PATH in the environment"):
+        read_settings(
+            studio_toml=None, user_toml=None, environment={"SD_SCRIPTS_PATH": "sd-scripts"}
+        )

@@ -287,3 +287,41 @@ def test_props_asked_for_at_once_are_laid_out_whole(tmp_path: Path) -> None:
         return {found.sha256 for found in await asyncio.gather(*asked)}
 
     assert asyncio.run(all_at_once()) == {sha256(prop("vae", "v.safetensors")).hexdigest()}
+
+
+# Installing a LoRA
+
+
+def test_a_lora_is_installed_once_and_never_over_anything(tmp_path: Path) -> None:
+    folders = ModelFolders(tmp_path, tmp_path / "cache.json")
+    lora = tmp_path / "models" / "loras" / "spyke_v1-000198.safetensors"
+    asyncio.run(folders.install(lora.name, b"weights"))
+    assert lora.read_bytes() == b"weights"
+    asyncio.run(folders.install(lora.name, b"weights"))
+    with pytest.raises(WorldError) as refused:
+        asyncio.run(folders.install(lora.name, b"others"))
+    assert refused.value.code == "LORA_EXISTS"
+    assert lora.read_bytes() == b"weights"
+    assert [path.name for path in lora.parent.iterdir()] == [lora.name]
+
+
+def test_a_lora_is_not_installed_through_a_link(tmp_path: Path) -> None:
+    loras = tmp_path / "models" / "loras"
+    loras.mkdir(parents=True)
+    (tmp_path / "elsewhere").write_bytes(b"weights")
+    (loras / "a.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WorldError) as refused:
+        asyncio.run(ModelFolders(tmp_path, tmp_path / "c").install("a.safetensors", b"weights"))
+    assert refused.value.code == "LORA_EXISTS"
+
+
+def test_a_lora_with_a_way_out_in_its_name_is_not_installed(tmp_path: Path) -> None:
+    with pytest.raises(WorldError) as refused:
+        asyncio.run(ModelFolders(tmp_path, tmp_path / "c").install("../a.safetensors", b"weights"))
+    assert refused.value.code == "MODEL_FORBIDDEN"
+
+
+def test_a_models_path_is_absolute_below_the_folder_of_its_role(tmp_path: Path) -> None:
+    folders = ModelFolders(tmp_path, tmp_path / "c")
+    expected = tmp_path / "models" / "vae" / "v.safetensors"
+    assert folders.path(role="vae", name="v.safetensors") == str(expected)

@@ -1,0 +1,111 @@
+"""The small records of a training are believed with their own nonce only, and read back whole."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.commands import ReportCheckpoint
+from daemon.core.jobs import JobId, ModelFacts
+from daemon.wire import seal, shim_record
+from daemon.wire.training_lock import (
+    Note,
+    Subject,
+    read_note,
+    render_note,
+    render_training_lock,
+)
+from tests.core.asking import DATASET, training
+from tests.desk import Desk
+
+NOTE = Note(
+    nonce="0" * 32,
+    trainer="sd-scripts",
+    commit="48d368fa",
+    python="3.11.7",
+    packages={"torch": "2.13.0"},
+    arguments=("--config_file", "$STUDIO/outbox/spyke_v1/resume/a1-00000000/config.toml"),
+    environment={"HF_HUB_OFFLINE": "1"},
+    models=(ModelFacts("checkpoint", "a.safetensors", "a" * 64, 9, "F16"),),
+    config='[models]\nvae = "$COMFYUI/models/vae/v.safetensors"\n',
+    dataset="[[datasets]]\nresolution = 512\n",
+)
+
+
+def test_a_note_is_believed_with_its_own_nonce_only() -> None:
+    data = render_note(NOTE)
+    assert read_note(data, nonce=NOTE.nonce) == NOTE
+    assert read_note(data, nonce="1" * 32) is None
+    assert read_note(None, nonce=NOTE.nonce) is None
+
+
+def test_a_seal_is_read_back() -> None:
+    sealed = seal.Seal(3, "outbox/s/resume/a1/out/s-000003-state", {"optimizer.bin": "a" * 64})
+    assert seal.read_seal(seal.render_seal(sealed)) == sealed
+    assert seal.read_seal(b"{}") is None
+
+
+def test_the_shims_records_are_believed_with_their_own_nonce_only() -> None:
+    start = json.dumps({"nonce": "n", "boot": "b", "pid": 7, "child": 8}).encode()
+    assert shim_record.read_start(start, nonce="n") == shim_record.StartRecord("n", "b")
+    assert shim_record.read_start(start, nonce="m") is None
+    end = {"nonce": "n", "code": None, "signal": 9, "stopped": "", "started": 1, "ended": 2}
+    assert shim_record.read_exit(json.dumps(end).encode(), nonce="n") is not None
+    assert shim_record.read_exit(json.dumps({**end, "code": "0"}).encode(), nonce="m") is None
+
+
+def test_a_marker_says_why() -> None:
+    order = shim_record.StopOrder("LOSS_NAN", "The loss became nan.")
+    assert shim_record.read_marker(shim_record.stop_marker(order)) == order
+    assert shim_record.read_marker(None) is None
+
+
+@given(st.binary(max_size=100))
+def test_no_bytes_raise(data: bytes) -> None:
+    shim_record.read_marker(data)
+    shim_record.read_start(data, nonce="n")
+    shim_record.read_exit(data, nonce="n")
+    seal.read_seal(data)
+    read_note(data, nonce="n")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.do(training())
+    return desk
+
+
+def test_a_checkpoints_lock_says_all_that_it_was_made_of(desk: Desk) -> None:
+    """K1.1, K1.6: the trainer's commit, its argv and environment, both documents, every picture."""
+    desk.do(ReportCheckpoint(JobId("spyke_v1"), 1, 198, "c" * 64, 0.12))
+    job = desk.state.jobs[JobId("spyke_v1")]
+    subject = Subject(198, "checkpoints/spyke_v1-000198.safetensors", 4_000)
+    note = replace(NOTE, nonce=job.nonces[1])
+    lock = tomllib.loads(
+        render_training_lock(job, subject, note, device="mps", host="mini").decode()
+    )
+    assert lock["subject"] == {
+        "name": "spyke",
+        "file": subject.file,
+        "sha256": "c" * 64,
+        "size": 4_000,
+    }
+    assert lock["checkpoint"] == {"step": 198, "epoch": 1, "loss": 0.12}
+    assert lock["job"]["id"] == "spyke_v1"
+    assert (lock["trainer"]["commit"], lock["trainer"]["device"]) == ("48d368fa", "mps")
+    assert lock["trainer"]["packages"] == {"torch": "2.13.0"}
+    assert lock["trainer"]["args"] == list(NOTE.arguments)
+    assert lock["config"] == {"config": NOTE.config, "dataset": NOTE.dataset}
+    assert [row["image"] for row in lock["dataset"]] == [image.name for image in DATASET]
+    assert lock["dataset"][0]["caption"] == "001.txt"
+    assert lock["ledger"]["seq"] == job.checkpoints[198].saved.seq
+    assert list(lock) == [
+        *("lock_version", "subject", "job", "checkpoint", "trainer", "training", "model"),
+        *("dataset", "config", "ledger"),
+    ]
