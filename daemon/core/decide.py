@@ -346,10 +346,13 @@ def _unapprovable(job: Job, control: Control) -> str:
         if 1 <= control.image <= pictures:
             return ""
         return (
-            f"{job.id} has {pictures} published pictures, numbered from 1. Write for example: "
-            "image = 1"
+            f"{job.id} is a panel: choose one of its published pictures (it has {pictures}) by its "
+            "number, for example image = 1."
         )
     if control.checkpoint in job.checkpoints:
         return ""
-    steps = ", ".join(str(step) for step in sorted(job.checkpoints)) or "none"
-    return f"{job.id} has no checkpoint of step {control.checkpoint}. It has: {steps}."
+    known = ", ".join(map(str, sorted(job.checkpoints))) or "none"
+    return (
+        f"{job.id} is a training: choose one of its checkpoints (it has {known}) by its step, for "
+        f"example checkpoint = {max(job.checkpoints, default=198)}."
+    )

@@ -122,15 +122,6 @@ class PanelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Regularization:
-    """Regularization pictures of a training, drawn from the same checkpoint without the LoRA."""
-
-    count: int
-    prompt: str
-    class_name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Grid:
     """Prompts and seeds by which the checkpoints of a training are compared."""
 
@@ -170,7 +161,6 @@ class TrainSpec:
     force: bool
     allow_overfit: bool
     waive_trigger_probe: bool
-    regularization: Regularization | None
     grid: Grid | None
     images: int = 0
     repeats: int = 0

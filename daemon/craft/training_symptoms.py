@@ -5,6 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TRAINING: Mapping[str, tuple[str, str]] = {
+    "TRAINER_MISSING": (
+        "there is no sd-scripts that can be used",
+        "Set SD_SCRIPTS_PATH to its checkout, which has its own environment in venv/.",
+    ),
+    "TRAINER_START": (
+        "the training could not be started",
+        "Read the sentence first; then see whether the studio's disk is full or cannot run it.",
+    ),
+    "TRAINER_BUSY": (
+        "another process still has this attempt's lock",
+        "Run lsof on the file `alive` in the attempt's folder, and end by hand what holds it.",
+    ),
+    "TRAINER_SILENT": (
+        "the trainer said nothing for half an hour",
+        "See whether the Mac swaps (Activity Monitor, Memory); it goes on from its last state.",
+    ),
+    "MACHINE_RESTARTED": (
+        "the machine was restarted while it trained",
+        "Nothing to do: it goes on from its last state. See whether updates restart it.",
+    ),
+    "DATASET_CHANGED": (
+        "the copy of the dataset is not what was accepted",
+        "Drop the job's file again with rerun = true: it then trains from the folder as it is now.",
+    ),
+    "DATASET_GONE": (
+        "the copy of the dataset is gone",
+        "Nothing to do: the job's file is examined again. See who empties .nightpress/.",
+    ),
+    "LORA_EXISTS": (
+        "another file has the name of the approved LoRA",
+        "Compare the file in the engine's models/loras with the checkpoint, and move it away.",
+    ),
     "TRAINER_UNKNOWN": (
         "nobody saw how the training ended",
         "Nothing to do: it goes on from its last state. Twice? See who kills shim.py.",

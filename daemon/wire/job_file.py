@@ -18,7 +18,7 @@ from daemon.core.ids import split_job
 from daemon.core.jobs import Asked, Complaint, Control, ControlKind
 from daemon.core.policy import Policy
 from daemon.wire import panel_file, train_file
-from daemon.wire.complaints import STRICT, checked, described, fault, nearest
+from daemon.wire.complaints import STRICT, between, checked, described, fault, nearest
 from daemon.wire.name_rules import Ref, ref_fault
 from daemon.wire.panel_file import PanelFile
 from daemon.wire.text import excerpt
@@ -26,9 +26,9 @@ from daemon.wire.toml_file import Unreadable, read_toml
 from daemon.wire.toml_lines import Outline
 from daemon.wire.train_file import TrainFile, without_resolution
 
-_ABOUT_ONE = ("cancel", "retry")
+_ABOUT_ONE = ("cancel", "retry", "approve")
 _CONTROLS = (*_ABOUT_ONE, "pause", "resume")
-_LATER = ("approve", "reproduce", "calibrate", "prune")
+_LATER = ("reproduce", "calibrate", "prune")
 _KINDS = ("panel", "train", *_CONTROLS)
 
 _MARK = re.compile(rb"[ \t]*end[ \t]*=[ \t]*true[ \t]*(?:#.*)?")
@@ -59,6 +59,31 @@ def _which(job: str, info: ValidationInfo) -> str:
     return job
 
 
+def _of_approval(number: int | None, info: ValidationInfo) -> int | None:
+    if number is not None and info.data.get("kind") != "approve":
+        raise fault(
+            f"{info.data.get('kind')} is not about one result of a job. Remove the line, or write "
+            'kind = "approve" to choose this result.'
+        )
+    return number
+
+
+def _one_of_two(checkpoint: int | None, info: ValidationInfo) -> int | None:
+    if info.data.get("kind") != "approve" or "image" not in info.data:
+        return checkpoint
+    if (info.data["image"] is None) == (checkpoint is None):
+        what = "Approve which result?" if checkpoint is None else "Here are both: remove one."
+        raise fault(
+            f"{what} A panel's picture is chosen by its number: image = 1. A training's checkpoint "
+            "is chosen by its step, as outbox/ shows it: checkpoint = 792"
+        )
+    return checkpoint
+
+
+Picture = Annotated[int, between(1, "max_pictures", "pictures are numbered from 1")]
+Step = Annotated[int, between(1, 999_999, "the step in the checkpoint's file name")]
+
+
 class ControlFile(BaseModel):
     """A file that speaks of jobs."""
 
@@ -66,6 +91,14 @@ class ControlFile(BaseModel):
     kind: ControlKind
     ref: Ref = Field(default="", examples=["run-7/ch01/3"])
     job: Annotated[str, AfterValidator(_which)] = Field(default="", examples=["ch01_p003_v1"])
+    image: Annotated[Picture | None, AfterValidator(_of_approval)] = Field(None, examples=[1])
+    checkpoint: Annotated[
+        Step | None, AfterValidator(_of_approval), AfterValidator(_one_of_two)
+    ] = Field(None, examples=[792])
+
+    def control(self) -> Control:
+        """What this file says."""
+        return Control(self.kind, self.job, self.image or 0, self.checkpoint or 0)
 
 
 def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control | Refused:
@@ -103,8 +136,8 @@ def _judged(
         train = checked(TrainFile, table, outline=outline, unknown=unknown, policy=policy)
         return train if isinstance(train, list) else train.asked()
     if kind in _CONTROLS:
-        control = checked(ControlFile, given, outline=outline, unknown={})
-        return control if isinstance(control, list) else Control(control.kind, control.job)
+        control = checked(ControlFile, given, outline=outline, unknown={}, policy=policy)
+        return control if isinstance(control, list) else control.control()
     likely = "" if kind in _LATER else _likely_kind(given)
     complaint = Complaint(outline.line_of(("kind",)), "kind", _kind_sentence(given, likely))
     # What else is wrong, where the other keys leave no doubt about the kind.

@@ -25,7 +25,6 @@ from daemon.core.jobs import (
     Outcome,
     PanelSpec,
     Phase,
-    Regularization,
     Spec,
     TrainSpec,
 )
@@ -210,12 +209,11 @@ def _spec(kind: str, values: dict[str, Any]) -> Spec:
                 "controlnet": ControlNetUse(**control) if control else None,
             }
         )
-    regularization, grid = values.get("regularization"), values.get("grid")
+    grid = values.get("grid")
     return TrainSpec(
         **{
             **values,
             "features": tuple(values.get("features", ())),
-            "regularization": Regularization(**regularization) if regularization else None,
             "grid": Grid(tuple(grid["prompts"]), tuple(grid["seeds"]), grid["strength"])
             if grid
             else None,

@@ -27,12 +27,25 @@ _RESOLUTION = (
     "are lost. Remove the line."
 )
 _CUDA = "This is CUDA-only and does not exist on a Mac. Remove the line."
+_REGULARIZATION = (
+    "This version draws no regularization pictures yet, and to train without them is not what this "
+    "asks for. Remove the table, and keep a copy of the file for a later version."
+)
+_NO_GRID = (
+    "No [grid] is drawn in this version. Approve the checkpoints to be compared, and draw a panel "
+    "with each of them: the best is often not the last."
+)
+_NO_WINDOWS = (
+    "This version has no training windows yet: the training starts in its turn, by day too. when = "
+    '"now" says the same without this warning.'
+)
 _RESOLUTION_KEYS = ("resolution", "train_resolution", "max_resolution", "width", "height")
 
 UNKNOWN = {
     **dict.fromkeys(("batch_size", "batch", "train_batch_size"), _BATCH),
     **dict.fromkeys(_RESOLUTION_KEYS, _RESOLUTION),
     **dict.fromkeys(("xformers", "mem_eff_attn"), _CUDA),
+    "regularization": _REGULARIZATION,
     "use_8bit_adam": f'{_CUDA} The optimizer is named by optimizer = "AdamW"',
     **dict.fromkeys(("name", "panel"), 'The name of what is trained is `lora`: lora = "spyke"'),
 }
@@ -69,15 +82,6 @@ def _not_by_heart(steps: int | None, info: ValidationInfo) -> int | None:
 Steps = Annotated[int, between(1, "max_training_steps", "800 to 1200 are usual")]
 Accumulation = Annotated[int, between(1, "max_gradient_accumulation", "each makes a step longer")]
 Curve = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "adafactor"]
-
-
-class RegularizationTable(BaseModel):
-    """``[regularization]``"""
-
-    model_config = STRICT
-    count: Annotated[int, between(1, 500, "100 to 200 are usual")] = 150
-    prompt: names.SpokenText = Field(examples=["anime character, male, white background"])
-    class_name: names.SpokenText = Field(alias="class", examples=["anime character"])
 
 
 class GridTable(BaseModel):
@@ -125,13 +129,14 @@ class TrainFile(BaseModel):
     resume: bool = True
     force: bool = False
     waive_trigger_probe: bool = False
-    regularization: RegularizationTable | None = None
     grid: GridTable | None = None
 
     def asked(self) -> Asked:
         """The training that this file asks for; ``steps`` 0 = by the policy."""
         spec = _SPEC.validate_python({**self.model_dump(), "steps": self.steps or 0})
-        return Asked("train", self.lora, self.ref, self.priority, self.rerun, spec)
+        told = ((self.grid is not None, _NO_GRID), (self.when == "night", _NO_WINDOWS))
+        warnings = tuple(text for applies, text in told if applies)
+        return Asked("train", self.lora, self.ref, self.priority, self.rerun, spec, warnings)
 
 
 _SPEC = TypeAdapter(TrainSpec)

@@ -26,6 +26,7 @@ from daemon.core.commands import (
     Submit,
     TakeControl,
 )
+from daemon.core.events import JobAccepted
 from daemon.core.jobs import (
     Asked,
     Complaint,
@@ -86,7 +87,6 @@ TRAIN = TrainSpec(
     force=False,
     allow_overfit=False,
     waive_trigger_probe=False,
-    regularization=None,
     grid=None,
     images=18,
     repeats=11,
@@ -144,6 +144,21 @@ def published(job: str) -> ConfirmPublished:
     return ConfirmPublished(JobId(job), {f"{job}.png": "c" * 64})
 
 
+def checkpoint(job: str, step: int, *, attempt: int = 1) -> ReportCheckpoint:
+    return ReportCheckpoint(JobId(job), attempt, step, f"{step:064x}", 0.1)
+
+
+def trained(world: World = READY) -> Desk:
+    """A desk at which the training spyke has ended well, with checkpoints of two epochs."""
+    desk = Desk(world=world)
+    [accepted, *_] = desk.do(training())
+    assert isinstance(accepted, JobAccepted)
+    desk.do(checkpoint(accepted.job, 198), checkpoint(accepted.job, 396))
+    desk.do(ended(accepted.job, 1, Outcome.SUCCEEDED, ""))
+    desk.do(published(accepted.job))
+    return desk
+
+
 NAMES = ("ch01", "ch02", "spyke")
 WORLDS = (READY, DOWN, BUSY, FULL, REHEARSING, NONE)
 SPECS = (
@@ -199,12 +214,17 @@ class Ask:
             case "image":
                 return ReportImage(job, attempt, which, "d" * 64, "good", {"mean": 0.5})
             case "checkpoint":
-                return ReportCheckpoint(job, attempt, 198 * which, f"{which:064x}", 0.1)
+                return checkpoint(job, 198 * which, attempt=attempt)
             case "approve":
-                return approve(job, image=which % 2, checkpoint=198 * which, inode=which)
+                if found is not None and found.kind == "panel":
+                    return approve(job, image=which, inode=which)
+                made = [(one.id, step) for one in state.jobs.values() for step in one.checkpoints]
+                lora, step = [*made, (job, 198 * which)][0]
+                return approve(lora, checkpoint=step, inode=which)
             case "installed":
-                file_name = f"{job}-{198 * which:06d}.safetensors"
-                return ConfirmInstalled(job, 198 * which, file_name, f"{which:064x}")
+                lora, step = [*state.installs, (job, 198 * which)][0]
+                name = f"{lora}-{step:06d}.safetensors"
+                return ConfirmInstalled(lora, step, name, f"{step:064x}")
             case "published":
                 return published(job)
             case "gone":
@@ -225,7 +245,7 @@ class Ask:
 
 KINDS = (
     *("panel", "panel", "ended", "ended", "lost", "published", "about one", "about one", "observe"),
-    *("training", "training", "checkpoint", "checkpoint", "approve", "installed"),
+    *("training", "training", "checkpoint", "checkpoint", "approve", "approve", "installed"),
     *("refused", "about all", "prompt", "image", "gone", "models", "others"),
 )
 asks = st.builds(Ask, st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 5))

@@ -14,7 +14,19 @@ from daemon.core.jobs import JobId, Outcome, Phase
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
-from tests.core.asking import BUSY, DOWN, FULL, NONE, Ask, asks, control, desks, ended, panel
+from tests.core.asking import (
+    BUSY,
+    DOWN,
+    FULL,
+    NONE,
+    Ask,
+    asks,
+    control,
+    desks,
+    ended,
+    panel,
+    training,
+)
 from tests.desk import READY, REHEARSING, Desk
 
 POLICY = Policy()
@@ -104,7 +116,8 @@ def test_a_world_that_cannot_draw_holds_the_head_of_the_line_and_says_so_once(co
     assert (held.job, held.code) == ("ch01_v1", code)
     [_, *more] = desk.do(panel("ch02"))
     assert more == []
-    assert desk.reasons()[JobId("ch02_v1")].code == "IN_LINE"
+    of_the_engine = code in ("COMFY_NOT_READY", "ENGINE_MISSING")
+    assert desk.reasons()[JobId("ch02_v1")].code == (code if of_the_engine else "IN_LINE")
 
 
 @pytest.mark.parametrize("code", REASONS)
@@ -216,3 +229,27 @@ def test_a_loss_among_successes_keeps_nobody() -> None:
     desk.do(ended("a_v1", 1, Outcome.LOST, "ENGINE_GONE"))
     desk.do(ended("a_v1", 2, Outcome.SUCCEEDED))
     assert desk.state.losses == 0
+
+
+def test_a_training_needs_no_comfyui_and_passes_the_panels_that_do() -> None:
+    desk = waiting("ch01")
+    [*_, started] = desk.do(training())
+    assert started == AttemptStarted(JobId("spyke_v1"), 1, "comfyui", "default")
+    assert desk.reasons()[JobId("ch01_v1")].code == "COMFY_NOT_READY"
+
+
+def test_without_a_trainer_a_training_is_held_and_the_panels_pass() -> None:
+    desk = Desk(world=replace(READY, trainer_text="No sd-scripts is set."))
+    [*_, held] = desk.do(training())
+    assert held == JobHeld(JobId("spyke_v1"), "TRAINER_MISSING", "No sd-scripts is set.", 0)
+    [_, started] = desk.do(panel("ch01"))
+    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default")
+    assert desk.reasons()[JobId("spyke_v1")].code == "TRAINER_MISSING"
+
+
+def test_a_rehearsed_training_is_not_taken_up_by_a_real_trainer() -> None:
+    desk = Desk(world=replace(REHEARSING, gpu_free=False))
+    desk.do(training())
+    [_, held] = desk.restart(READY)
+    assert isinstance(held, JobHeld)
+    assert (held.job, held.code) == ("spyke_r1", "ENGINE_MISSING")

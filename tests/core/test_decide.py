@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,10 +11,12 @@ from hypothesis import given
 
 from daemon.core.commands import (
     Command,
+    ConfirmInstalled,
     Observe,
     RecordModels,
     RecordPrompt,
     Reject,
+    ReportCheckpoint,
     ReportEnded,
     ReportImage,
     ReportIncident,
@@ -22,29 +24,35 @@ from daemon.core.commands import (
     Start,
     Stop,
     Submit,
+    TakeControl,
 )
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
+    CheckpointSaved,
     ControlTaken,
     DaemonStarted,
     DaemonStopped,
+    DatasetRecorded,
     Event,
     ImageJudged,
     Incident,
     JobAccepted,
+    JobApproved,
     JobDuplicate,
     JobEnded,
     JobHeld,
     JobRejected,
     LedgerTorn,
+    LoraInstalled,
     ModelRecorded,
     PromptSent,
     ResultPublished,
 )
 from daemon.core.ids import derived_seed, split_job
 from daemon.core.jobs import (
+    OPEN_PHASES,
     Complaint,
     ControlKind,
     ControlNetUse,
@@ -55,25 +63,31 @@ from daemon.core.jobs import (
     Outcome,
     PanelSpec,
     Phase,
+    TrainingImage,
 )
 from daemon.core.policy import Policy
 from daemon.core.state import State, fold
 from tests.core.asking import (
+    DATASET,
     DOWN,
     PANEL,
+    TRAIN,
     Ask,
+    approve,
     asks,
+    checkpoint,
     control,
     desks,
     ended,
     file,
     panel,
     published,
+    trained,
     training,
 )
 from tests.desk import READY, REHEARSING, Desk
 
-CH01 = JobId("ch01_v1")
+CH01, SPYKE = JobId("ch01_v1"), JobId("spyke_v1")
 STUDIO = Studio("studio", rehearsal=False)
 
 
@@ -138,7 +152,7 @@ def test_what_was_decided_can_always_be_carried_into_the_state(desk: Desk, ask: 
 def test_a_drop_is_answered_once(desk: Desk, ask: Ask) -> None:
     command = ask.of(desk.state)
     desk.do(command)
-    if ask.kind in ("panel", "training", "refused", "about one", "about all"):
+    if ask.kind in ("panel", "training", "refused", "about one", "about all", "approve"):
         assert decide(desk.state, command, STUDIO) == []
 
 
@@ -153,6 +167,7 @@ def test_a_report_of_another_attempt_than_the_running_one_says_nothing(
             ReportEnded(job=job, attempt=attempt)
             | RecordPrompt(job=job, attempt=attempt)
             | ReportImage(job=job, attempt=attempt)
+            | ReportCheckpoint(job=job, attempt=attempt)
         ):
             found = desk.state.jobs.get(job)
             going = found is not None and (found.phase, found.attempt) == (Phase.RUNNING, attempt)
@@ -274,10 +289,30 @@ def refused(state: State, asked: Submit) -> Complaint:
     return complaint
 
 
-def test_a_training_is_refused_as_not_yet_with_what_to_do() -> None:
-    complaint = refused(State(), training("spyke"))
-    assert "not in this version yet" in complaint.text
-    assert "drop it again" in complaint.text
+def test_a_training_is_accepted_whole_and_its_dataset_with_it() -> None:
+    asked = training("spyke")
+    first, *rest = decide(State(), asked, STUDIO)
+    assert isinstance(first, JobAccepted)
+    assert (first.job, first.kind, first.spec) == ("spyke_v1", "train", TRAIN)
+    pictures = tuple((image.name, image.sha256, image.caption_sha256) for image in DATASET)
+    assert rest == [DatasetRecorded(first.job, pictures)]
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 200, 300])
+def test_a_dataset_is_recorded_in_lines_of_at_most_100_and_folds_back_whole(count: int) -> None:
+    images = tuple(TrainingImage(f"{n}.png", f"{n:064x}", "e" * 64) for n in range(count))
+    desk = Desk()
+    recorded = only(desk.do(replace(training(), dataset=images)), DatasetRecorded)
+    assert [len(line.images) for line in recorded[:-1]] == [100] * (len(recorded) - 1)
+    assert 1 <= len(recorded[-1].images) <= 100
+    assert fold(desk.entries).jobs[SPYKE].dataset == images
+
+
+def test_a_training_that_was_not_cut_into_epochs_is_a_bug() -> None:
+    asked = training()
+    uncut = replace(asked, asked=replace(asked.asked, spec=replace(TRAIN, epochs=0)))
+    with pytest.raises(AssertionError, match="resolved before"):
+        decide(State(), uncut, STUDIO)
 
 
 @pytest.mark.parametrize("taken_by", ["panel", "train"])
@@ -377,7 +412,7 @@ def test_only_a_job_that_ended_without_a_result_can_be_tried_again(phase: Phase)
         assert (rest, desk.state.jobs[CH01]) == ([], before)
 
 
-@pytest.mark.parametrize("kind", ["cancel", "retry"])
+@pytest.mark.parametrize("kind", ["cancel", "retry", "approve"])
 def test_a_control_of_a_job_that_is_not_there_is_answered_with_a_sentence(
     kind: ControlKind,
 ) -> None:
@@ -503,6 +538,92 @@ def test_a_model_is_recorded_at_its_first_use_and_when_it_changed() -> None:
     assert desk.do(RecordModels((vae, lora))) == [replace(recorded, role="lora")]
     changed = desk.do(RecordModels((replace(vae, sha256="f" * 64), lora)))
     assert changed == [replace(recorded, sha256="f" * 64)]
+
+
+def test_a_checkpoint_is_recorded_once_and_other_bytes_anew() -> None:
+    desk = Desk()
+    desk.do(training())
+    report = checkpoint(SPYKE, 198)
+    assert desk.do(report) == [CheckpointSaved(SPYKE, 198, f"{198:064x}", 0.1, 1)]
+    assert desk.do(report) == []
+    other = replace(report, sha256="f" * 64)
+    assert desk.do(other) == [CheckpointSaved(SPYKE, 198, "f" * 64, 0.1, 1)]
+
+
+def test_a_checkpoint_gives_a_training_its_two_lives_back() -> None:
+    """A training of many nights may be lost in each of them, as long as it gets on."""
+    desk = Desk()
+    desk.do(training())
+    for attempt in range(1, 6):
+        desk.do(checkpoint(SPYKE, 198 * attempt, attempt=attempt))
+        desk.do(ended(SPYKE, attempt, Outcome.LOST))
+        assert desk.state.jobs[SPYKE].phase is Phase.RUNNING
+    desk.do(ended(SPYKE, 6, Outcome.LOST))
+    assert desk.state.jobs[SPYKE].phase is Phase.QUARANTINED
+
+
+# Approval.
+
+
+def answer(desk: Desk, approval: TakeControl) -> str:
+    """The sentence of a refused approval; '' when it was taken."""
+    [taken, *approved] = desk.do(approval)
+    assert isinstance(taken, ControlTaken)
+    assert bool(approved) != bool(taken.error)
+    return taken.error
+
+
+def test_a_checkpoint_is_approved_and_then_installed() -> None:
+    desk = trained()
+    [taken, approved] = desk.do(approve(SPYKE, checkpoint=198))
+    assert isinstance(taken, ControlTaken)
+    assert (taken.error, approved) == ("", JobApproved(SPYKE, 0, 198))
+    assert desk.state.jobs[SPYKE].approved == (198,)
+    confirm = ConfirmInstalled(SPYKE, 198, "spyke_v1-000198.safetensors", f"{198:064x}")
+    assert desk.do(confirm) == [LoraInstalled(SPYKE, confirm.file, confirm.sha256)]
+    assert desk.do(confirm) == []
+
+
+def test_what_is_approved_already_is_answered_and_not_approved_again() -> None:
+    desk = trained()
+    desk.do(approve(SPYKE, checkpoint=198))
+    [taken] = desk.do(approve(SPYKE, checkpoint=198, inode=2))
+    assert isinstance(taken, ControlTaken)
+    assert taken.error == ""
+    assert desk.state.jobs[SPYKE].approved == (198,)
+
+
+@pytest.mark.parametrize("chosen", [{"checkpoint": 200}, {"image": 1}])
+def test_what_a_training_has_not_made_cannot_be_approved(chosen: Mapping[str, int]) -> None:
+    said = answer(trained(), approve(SPYKE, **chosen))
+    assert "(it has 198, 396)" in said
+    assert "checkpoint = 396" in said
+
+
+@pytest.mark.parametrize("chosen", [{"image": 2}, {"checkpoint": 198}])
+def test_a_picture_is_approved_by_its_number(chosen: Mapping[str, int]) -> None:
+    desk = desk_with(Phase.PUBLISHED)
+    assert "(it has 1)" in answer(desk, approve(CH01, **chosen))
+    assert answer(desk, approve(CH01, image=1)) == ""
+    assert desk.state.jobs[CH01].approved == (1,)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_only_a_published_panel_has_a_picture_to_approve(phase: Phase) -> None:
+    said = answer(desk_with(phase), approve(CH01, image=1))
+    if phase in OPEN_PHASES:
+        assert said.startswith(f"ch01_v1 is {phase}: approve what it made when it has ended")
+    else:
+        assert (said == "") == (phase is Phase.PUBLISHED)
+
+
+def test_the_checkpoints_of_a_training_that_failed_can_be_approved() -> None:
+    """The night is lost, the epochs before are not."""
+    desk = Desk()
+    desk.do(training())
+    desk.do(checkpoint(SPYKE, 198))
+    desk.do(ended(SPYKE, 1, Outcome.FAILED, "LOSS_NAN"))
+    assert answer(desk, approve(SPYKE, checkpoint=198)) == ""
 
 
 def test_a_start_tells_first_of_the_line_that_was_torn() -> None:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from daemon.core.commands import ConfirmInstalled
+from daemon.core.ids import is_rehearsal
 from daemon.core.jobs import JobId, Outcome, Phase
-from daemon.core.plan import PublishResult, RunAttempt, StopAttempt, plan
+from daemon.core.plan import (
+    InstallLora,
+    PublishResult,
+    RunAttempt,
+    RunTraining,
+    StopAttempt,
+    plan,
+)
 from daemon.core.state import State, fold
-from tests.core.asking import control, desks, ended, panel, published
-from tests.desk import Desk
+from tests.core.asking import (
+    approve,
+    control,
+    desks,
+    ended,
+    panel,
+    published,
+    trained,
+    training,
+)
+from tests.desk import REHEARSING, Desk
 
-CH01, CH02 = JobId("ch01_v1"), JobId("ch02_v1")
+CH01, CH02, SPYKE = JobId("ch01_v1"), JobId("ch02_v1"), JobId("spyke_v1")
 
 
 @given(desks)
@@ -21,15 +39,16 @@ def test_after_a_crash_the_same_is_wanted_in_the_same_order(desk: Desk) -> None:
 @given(desks)
 def test_at_most_one_effect_has_the_gpu(desk: Desk) -> None:
     """A2.3."""
-    drawing = [effect for effect in desk.wants() if not isinstance(effect, PublishResult)]
-    assert [effect.job for effect in drawing] == [job for job in [desk.state.lease] if job]
+    going = [e for e in desk.wants() if isinstance(e, RunAttempt | RunTraining | StopAttempt)]
+    assert [effect.job for effect in going] == [job for job in [desk.state.lease] if job]
 
 
 @given(desks)
-def test_every_job_that_is_drawn_or_to_be_published_has_its_effect(desk: Desk) -> None:
+def test_every_job_that_runs_or_is_to_be_published_has_its_effect(desk: Desk) -> None:
     open_jobs = map(desk.state.jobs.__getitem__, desk.state.queue)
     going = [(job.id, job.attempt) for job in open_jobs if job.attempt and _acts(job.phase)]
-    assert [(effect.job, effect.attempt) for effect in desk.wants()] == going
+    wanted = [effect for effect in desk.wants() if not isinstance(effect, InstallLora)]
+    assert [(effect.job, effect.attempt) for effect in wanted] == going
 
 
 def _acts(phase: Phase) -> bool:
@@ -69,3 +88,33 @@ def test_an_attempt_that_was_lost_is_wanted_under_its_next_number() -> None:
     desk.do(panel("ch01"))
     desk.do(ended("ch01_v1", 1, Outcome.LOST))
     assert desk.wants() == [RunAttempt(CH01, 2)]
+
+
+def test_a_training_is_trained_not_drawn_and_stopped_like_every_other() -> None:
+    desk = Desk()
+    desk.do(training())
+    assert desk.wants() == [RunTraining(SPYKE, 1)]
+    desk.do(control("cancel", SPYKE))
+    assert desk.wants() == [StopAttempt(SPYKE, 1)]
+
+
+def test_what_a_person_approved_is_wanted_in_the_engines_folder_until_it_is_there() -> None:
+    desk = trained()
+    desk.do(approve(SPYKE, checkpoint=198))
+    assert desk.wants() == [InstallLora(SPYKE, 198)]
+    desk.restart()
+    assert desk.wants() == [InstallLora(SPYKE, 198)]
+    desk.do(ConfirmInstalled(SPYKE, 198, "spyke_v1-000198.safetensors", f"{198:064x}"))
+    assert desk.wants() == []
+
+
+@given(desks)
+def test_a_rehearsal_is_never_installed(desk: Desk) -> None:
+    assert not [e for e in desk.wants() if isinstance(e, InstallLora) and is_rehearsal(e.job)]
+
+
+def test_a_rehearsal_that_is_approved_is_not_installed() -> None:
+    desk = trained(REHEARSING)
+    [_, approved] = desk.do(approve("spyke_r1", checkpoint=198))
+    assert approved.type == "job.approved"
+    assert desk.wants() == []

@@ -16,7 +16,6 @@ from daemon.core.events import (
     CalibrationMeasured,
     CheckpointSaved,
     ControlTaken,
-    DatasetRecorded,
     Entry,
     Event,
     ImageJudged,
@@ -26,16 +25,28 @@ from daemon.core.events import (
     JobHeld,
     JobRejected,
     LedgerRestored,
-    LoraInstalled,
     ModelRecorded,
     PictureReproduced,
     PromptSent,
     ResultPublished,
 )
-from daemon.core.job import Job, evolve
+from daemon.core.ids import is_rehearsal
+from daemon.core.job import Checkpoint, Job, evolve
 from daemon.core.jobs import FileFacts, JobId, Outcome, Phase
 from daemon.core.state import REFUSALS_KEPT, State, apply, drop_of, fold
-from tests.core.asking import KINDS, Ask, control, desks, ended, file, panel, published, serve
+from tests.core.asking import (
+    KINDS,
+    Ask,
+    checkpoint,
+    control,
+    desks,
+    ended,
+    file,
+    panel,
+    published,
+    serve,
+    training,
+)
 from tests.desk import SEGMENT, Desk
 
 CH01 = JobId("ch01_v1")
@@ -63,8 +74,7 @@ def test_the_commands_drawn_by_chance_reach_every_phase_and_every_kind_of_event(
     phases = {job.phase for desk in served for job in desk.state.jobs.values()}
     assert phases == set(Phase) - {Phase.REJECTED}
     events = {type(entry.event) for desk in served for entry in desk.entries}
-    later = {CheckpointSaved, DatasetRecorded, JobApproved, LoraInstalled}
-    later |= {CalibrationMeasured, PictureReproduced, LedgerRestored}
+    later = {CalibrationMeasured, PictureReproduced, LedgerRestored}
     assert events == set(get_args(Event)) - later
 
 
@@ -249,9 +259,56 @@ def test_a_refused_control_changes_no_job() -> None:
     assert drop_of(refused.file) in state.answered
 
 
-def test_an_approval_changes_nothing_in_the_life_of_a_job() -> None:
+def test_an_approval_is_remembered_and_changes_nothing_else_in_the_life_of_a_job() -> None:
     job = running().state.jobs[CH01]
-    assert evolve(job, entry(JobApproved(CH01, 1, 0))) == job
+    approved = evolve(job, entry(JobApproved(CH01, 1, 0)))
+    assert approved == replace(job, approved=(1,))
+    assert evolve(approved, entry(JobApproved(CH01, 0, 198))).approved == (1, 198)
+
+
+@given(desks)
+def test_the_nonce_of_an_attempt_is_the_chain_of_the_line_that_started_it(desk: Desk) -> None:
+    """Nothing else can have it, and a fold finds it again."""
+    state = fold(desk.entries)
+    for name, job in state.jobs.items():
+        assert job.nonces == {
+            each.event.attempt: each.chain
+            for each in desk.entries
+            if isinstance(each.event, AttemptStarted) and each.event.job == name
+        }
+
+
+def test_a_checkpoint_keeps_the_line_that_recorded_it_and_resets_the_bad_luck() -> None:
+    job = replace(running().state.jobs[CH01], unlucky=1)
+    line = entry(CheckpointSaved(CH01, 198, "f" * 64, 0.1, 2), seq=9)
+    saved = evolve(job, line)
+    assert saved == replace(job, unlucky=0, checkpoints={198: Checkpoint("f" * 64, 0.1, 2, line)})
+
+
+def test_checkpoints_outlive_the_attempt_that_saved_them() -> None:
+    """An attempt is lost, and what it saved is what the next one goes on from."""
+    desk = Desk()
+    desk.do(training())
+    desk.do(checkpoint("spyke_v1", 198))
+    desk.do(ended("spyke_v1", 1, Outcome.LOST))
+    assert list(desk.state.jobs[JobId("spyke_v1")].checkpoints) == [198]
+
+
+def test_whoever_gets_on_ends_a_row_of_losses() -> None:
+    desk = Desk()
+    desk.do(training())
+    desk.do(ended("spyke_v1", 1, Outcome.LOST))
+    assert desk.state.losses == 1
+    desk.do(checkpoint("spyke_v1", 198, attempt=2))
+    assert desk.state.losses == 0
+
+
+@given(desks)
+def test_what_is_to_be_installed_was_approved_and_is_no_rehearsal(desk: Desk) -> None:
+    for name, step in desk.state.installs:
+        assert step in desk.state.jobs[name].approved
+        assert step in desk.state.jobs[name].checkpoints
+        assert not is_rehearsal(name)
 
 
 def test_every_answer_is_remembered_by_its_drop() -> None:

@@ -14,7 +14,7 @@ from daemon.craft.diagnosis import diagnosis, first_check
 
 SOURCES = Path(daemon.__file__).parent
 CODE = re.compile(r"[A-Z]{2,}(?:_[A-Z]+)*")
-ENVIRONMENT = re.compile(r"(?:COMFYUI|NIGHTPRESS|PYTORCH|SD_SCRIPTS|XDG|LC|NO)_.*")
+ENVIRONMENT = re.compile(r"(?:COMFYUI|NIGHTPRESS|PYTORCH|REHEARSAL|SD_SCRIPTS|HF|XDG|LC|NO)_.*")
 """Other words in capitals that a source may hold: names of environment variables."""
 BEARERS = frozenset(
     {"WorldError", "EngineError", "PromptRefused", "Reason", "JobHeld", "Incident"}

@@ -9,7 +9,7 @@ one turn), then ``----``, then what it led to; lines that begin with ``#`` are t
     published|gone JOB
     cancel|retry JOB [drop=N]    pause|resume [drop=N]
     checkpoint|installed JOB STEP           of a training
-    approve JOB image=N | checkpoint=STEP
+    approve JOB image=N | checkpoint=STEP [drop=N]
     observe engine=up|down  gpu=free|busy  disk=ample|low  trainer=there|missing
     start [comfyui|rehearsal|none] [forget=N]
         the daemon starts on the ledger, which a power cut has robbed of its last N lines
@@ -121,7 +121,10 @@ def _command(desk: Desk, line: Line) -> Command:
             return control(CONTROLS[line.verb], name, inode=line.number("drop", 1))
         case "approve":
             return approve(
-                name, image=line.number("image", 0), checkpoint=line.number("checkpoint", 0)
+                name,
+                image=line.number("image", 0),
+                checkpoint=line.number("checkpoint", 0),
+                inode=line.number("drop", 1),
             )
         case "checkpoint":
             step = int(line.words[1])

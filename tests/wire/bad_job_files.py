@@ -48,6 +48,12 @@ def bad_train(name: str, more: str, line: int, key: str, *words: str) -> Bad:
     return Bad(name, (TRAIN + more).encode(), line, key, words)
 
 
+def bad_approval(name: str, more: str, line: int, key: str, *words: str) -> Bad:
+    """An approval that was right but for ``more``, or for the lack of it."""
+    data = f'kind = "approve"\njob = "a_v1"\n{more}'.encode()
+    return Bad(f"approve {name}", data, line, key, words)
+
+
 NO_TOML = (
     Bad("empty", b"", 0, "", ("empty",)),
     Bad("rich text", b'{\\rtf1\\ansi kind = "panel"}', 0, "", ("RTF", "Make Plain Text")),
@@ -222,7 +228,9 @@ TRAININGS = (
     bad_train("accumulation", "gradient_accumulation = 9\n", 6, "gradient_accumulation", "1 to 8"),
     bad_train("as a panel", 'panel = "spyke"\n', 6, "panel", "`lora`"),
     bad_train("when", 'when = "tonight"\n', 6, "when", '"night" or "now"'),
-    bad_train("class", "[regularization]\nclass = 3\n", 7, "regularization.class", "text"),
+    bad_train(
+        "reg", "[regularization]\ncount = 3\n", 6, "regularization", "yet", "Remove the table"
+    ),
     bad_train("grid", '[grid]\nprompts = "one"\n', 7, "grid.prompts", "list"),
     bad_train("features", 'features = ["white cloak", 2]\n', 6, "features[2]", "text", "2"),
     Bad("dataset", TRAIN.replace("datasets/", "/").encode(), 3, "dataset", ("absolute path",)),
@@ -235,7 +243,26 @@ CONTROLS = (
     Bad("cancel what", b'kind = "cancel"\n', 0, "job", ("cancel which", "ch01_p003_v1")),
     Bad("no number", b'kind = "retry"\njob = "ch01_p003"\n', 2, "job", ("number", "ch01_p003_v1")),
     Bad("pause one", b'kind = "pause"\njob = "a_v1"\n', 2, "job", ("whole queue", "cancel")),
-    Bad("approve", b'kind = "approve"\njob = "a_v1"\n', 1, "kind", ("not in this version yet",)),
+    Bad("prune", b'kind = "prune"\n', 1, "kind", ("not in this version yet",)),
+    bad_approval(
+        "which", "", 0, "checkpoint", "Approve which result", "image = 1", "checkpoint = 792"
+    ),
+    bad_approval("both", "image = 1\ncheckpoint = 198\n", 4, "checkpoint", "both", "remove one"),
+    bad_approval("image 0", "image = 0\n", 3, "image", "1 to 100", "image = 1"),
+    bad_approval("image 101", "image = 101\n", 3, "image", "1 to 100"),
+    bad_approval("step 0", "checkpoint = 0\n", 3, "checkpoint", "1 to 999999", "file name"),
+    bad_approval("step as text", 'checkpoint = "198"\n', 3, "checkpoint", "without quotes"),
+    Bad("approve what", b'kind = "approve"\nimage = 1\n', 0, "job", ("approve which",)),
+    *(
+        Bad(
+            f"{key} of cancel",
+            f'kind = "cancel"\njob = "a_v1"\n{key} = 1\n'.encode(),
+            3,
+            key,
+            ("not about one result", 'kind = "approve"'),
+        )
+        for key in ("image", "checkpoint")
+    ),
     Bad("unknown key", b'kind = "pause"\nforever = true\n', 2, "forever", ("The keys are", "job")),
 )
 

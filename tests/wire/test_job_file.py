@@ -15,7 +15,6 @@ from daemon.core.jobs import (
     Grid,
     LoraUse,
     PanelSpec,
-    Regularization,
     TrainSpec,
 )
 from daemon.core.policy import Policy
@@ -171,14 +170,11 @@ def test_the_training_of_the_contract_is_read_whole() -> None:
 steps = 1000
 optimizer = "AdamW"
 features = ["white cloak", "red bandana"]
-[regularization]
-prompt = "anime character, male"
-class = "anime character"
 [grid]
 prompts = ["spyke_plasma_v1, running", "spyke_plasma_v1, sitting"]
 """
     job = asked(TRAIN + more, stem="x")
-    assert (job.kind, job.name, job.warnings) == ("train", "spyke", ())
+    assert (job.kind, job.name) == ("train", "spyke")
     spec = job.spec
     assert isinstance(spec, TrainSpec)
     assert (spec.trigger, spec.dataset, spec.steps) == ("spyke_plasma_v1", "datasets/spyke", 1000)
@@ -192,7 +188,6 @@ prompts = ["spyke_plasma_v1, running", "spyke_plasma_v1, sitting"]
     assert (spec.unet_only, spec.force, spec.allow_overfit) == (False, False, False)
     assert (spec.seed, spec.clip_skip, spec.when, spec.resume) == (1, 1, "night", True)
     assert spec.features == ("white cloak", "red bandana")
-    assert spec.regularization == Regularization(150, "anime character, male", "anime character")
     assert spec.grid == Grid(
         ("spyke_plasma_v1, running", "spyke_plasma_v1, sitting"), (1, 2), POLICY.lora_strength
     )
@@ -201,6 +196,24 @@ prompts = ["spyke_plasma_v1, running", "spyke_plasma_v1, sitting"]
 def test_a_training_without_steps_leaves_them_to_the_policy() -> None:
     assert train(TRAIN).steps == 0
     assert train(TRAIN + "steps = 2000\nallow_overfit = true\n").steps == 2000
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('when = "now"\n', ()),
+        ("", ("no training windows yet",)),
+        ('when = "night"\n', ("no training windows yet",)),
+        ('when = "now"\n[grid]\nprompts = ["spyke_plasma_v1, rain"]\n', ("No [grid] is drawn",)),
+        ('[grid]\nprompts = ["spyke_plasma_v1"]\n', ("No [grid] is drawn", "training windows")),
+    ],
+)
+def test_a_training_is_told_what_of_it_this_version_does_not_do(
+    more: str, words: tuple[str, ...]
+) -> None:
+    warnings = asked(TRAIN + more, stem="spyke").warnings
+    assert len(warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, warnings, strict=True))
 
 
 @pytest.mark.parametrize("value", ["512", '"512"', '"512,512"', "[512, 512]"])
@@ -214,6 +227,11 @@ def test_a_training_may_say_the_resolution_that_it_has(value: str) -> None:
     [
         ('kind = "cancel"\njob = "ch01_p003_v1"\n', Control("cancel", "ch01_p003_v1")),
         ('kind = "retry"\njob = "ch01_p003_r2"\nref = "x"\n', Control("retry", "ch01_p003_r2")),
+        ('kind = "approve"\njob = "a_r1"\nimage = 100\n', Control("approve", "a_r1", image=100)),
+        (
+            'kind = "approve"\njob = "spyke_v1"\ncheckpoint = 792\n',
+            Control("approve", "spyke_v1", checkpoint=792),
+        ),
         ('kind = "pause"', Control("pause")),
         ('kind = "resume"\nend = true\n', Control("resume")),
     ],

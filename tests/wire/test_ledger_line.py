@@ -56,7 +56,6 @@ from daemon.core.jobs import (
     Outcome,
     PanelSpec,
     Phase,
-    Regularization,
     TrainSpec,
 )
 from daemon.core.policy import Policy
@@ -98,7 +97,6 @@ train_specs = st.builds(
     features=word_lists,
     learning_rate=numbers,
     force=st.booleans(),
-    regularization=st.none() | st.builds(Regularization, counts, texts, texts),
     grid=st.none() | st.builds(Grid, word_lists, st.lists(counts, max_size=3).map(tuple), numbers),
 )
 
@@ -121,9 +119,9 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
         AttemptEnded, jobs, counts, st.sampled_from(Outcome), texts, texts, counts
     ),
     ImageJudged: st.builds(ImageJudged, jobs, counts, counts, texts, texts, scores),
-    CheckpointSaved: st.builds(CheckpointSaved, jobs, counts, texts, numbers),
+    CheckpointSaved: st.builds(CheckpointSaved, jobs, counts, texts, numbers, counts),
     DatasetRecorded: st.builds(
-        DatasetRecorded, jobs, st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+        DatasetRecorded, jobs, st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
     ),
     ModelRecorded: st.builds(ModelRecorded, texts, texts, texts, counts, texts),
     ResultPublished: st.builds(ResultPublished, jobs, hashes),
@@ -229,7 +227,7 @@ CONTRACT = {
     "prompt.sent": "job attempt image prompt_id",
     "attempt.ended": "job attempt outcome code evidence peak_bytes",
     "image.judged": "job attempt image sha256 verdict scores",
-    "checkpoint.saved": "job step sha256 loss",
+    "checkpoint.saved": "job step sha256 loss attempt",
     "dataset.recorded": "job images",
     "model.recorded": "role name sha256 bytes dtype",
     "result.published": "job files",
