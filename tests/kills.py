@@ -10,16 +10,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
-from typing import Any
 
 import psutil
 
@@ -37,7 +35,6 @@ steps = 40
 checkpoint = "a.safetensors"
 vae = "v.safetensors"
 """
-Line = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -110,10 +107,10 @@ class Night:
             self._sessions.add(child.pid)
             sleep(drops_s)
             # Two are always there, so that there is something to kill.
-            while len(self._dropped) - len(self.lines("job.ended")) < 2:
+            while len(self._dropped) - len(self._studio.events("job.ended")) < 2:
                 self._drop()
             sleep(lives_s - drops_s)
-            assert child.poll() is None, (self._studio.root / "stderr.txt").read_text()[-2000:]
+            assert child.poll() is None, self._studio.said()
             whole_group = self._chance.random() < 0.5
             (os.killpg if whole_group else os.kill)(child.pid, signal.SIGKILL)
         tally.kills += 1
@@ -128,59 +125,52 @@ class Night:
         deadline_s = monotonic() + FINISH_S
         with _daemon(self._studio) as child:
             self._sessions.add(child.pid)
-            while len(self.lines("job.ended")) < len(self._dropped):
-                assert child.poll() is None, (self._studio.root / "stderr.txt").read_text()[-2000:]
+            while len(self._studio.events("job.ended")) < len(self._dropped):
+                assert child.poll() is None, self._studio.said()
                 assert monotonic() < deadline_s, self._studio.status()
                 sleep(0.1)
             assert self._posted() == len(self._dropped)
             end(child)
             assert child.returncode == 0
 
-    def lines(self, kind: str) -> list[Line]:
-        """The ledger's whole lines of a type; a kill may have cut the last one short."""
-        files = sorted(self._studio.root.glob("ledger/*/*.jsonl"))
-        texts = [text for file in files for text in file.read_text().splitlines(keepends=True)]
-        lines = [json.loads(text) for text in texts if text.endswith("\n")]
-        return [line for line in lines if line["type"] == kind]
-
     def _in_flight(self) -> set[str]:
         """The prompts that were sent and of which the ledger does not know the end."""
-        judged = {(line["job"], line["attempt"]) for line in self.lines("image.judged")}
+        judged = {(line["job"], line["attempt"]) for line in self._studio.events("image.judged")}
         return {
             line["prompt_id"]
-            for line in self.lines("prompt.sent")
+            for line in self._studio.events("prompt.sent")
             if (line["job"], line["attempt"]) not in judged
         }
 
     def _check(self) -> None:
         expected = Counter(dict.fromkeys(self._dropped, 1))
-        accepted = self.lines("job.accepted")
+        accepted = self._studio.events("job.accepted")
         assert Counter(line["file"]["name"].removesuffix(".toml") for line in accepted) == expected
         jobs = {line["job"] for line in accepted}
         once = Counter(dict.fromkeys(jobs, 1))
         for kind in ("attempt.started", "prompt.sent", "result.published", "job.ended"):
-            assert Counter(line["job"] for line in self.lines(kind)) == once, kind
-        assert {line["phase"] for line in self.lines("job.ended")} == {"published"}
+            assert Counter(line["job"] for line in self._studio.events(kind)) == once, kind
+        assert {line["phase"] for line in self._studio.events("job.ended")} == {"published"}
         for kind in ("job.rejected", "job.duplicate", "job.held", "incident"):
-            assert self.lines(kind) == [], kind
+            assert self._studio.events(kind) == [], kind
         self._check_files()
         assert self._studio.nightpress("verify").returncode == 0
 
     def _check_files(self) -> None:
         root = self._studio.root
-        for line in self.lines("result.published"):
+        for line in self._studio.events("result.published"):
             folder = root / "outbox" / line["job"]
-            found = {path.name: _digest(path) for path in folder.iterdir()}
+            found = {path.name: digest_of(path) for path in folder.iterdir()}
             assert line["files"].items() <= found.items()
             assert set(found) - set(line["files"]) <= {"job.toml", "status.toml"}
-        for line in self.lines("prompt.sent"):
+        for line in self._studio.events("prompt.sent"):
             stem = line["prompt_id"].replace("-", "")[:12]
             drawn = sorted(path.name for path in (self._output / "nightpress").glob(f"{stem}_*"))
             assert drawn == [f"{stem}_00001_.png"]
         for folder in ("inbox", ".nightpress/taken", ".nightpress/staging"):
             left = [path.name for path in (root / folder).glob("*") if path.name != "README.md"]
             assert left == [], folder
-        _gone(self._sessions)
+        gone(self._sessions)
 
 
 def rehearsal_night(studio: RealStudio, chance: Random) -> Night:
@@ -204,15 +194,7 @@ def rehearsal_night(studio: RealStudio, chance: Random) -> Night:
 @contextmanager
 def _daemon(studio: RealStudio) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon from its very first moment; it is gone afterwards."""
-    with (studio.root / "stderr.txt").open("ab") as said:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "run"],
-            env=studio.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            start_new_session=True,
-        )
+    child = studio.spawn()
     try:
         yield child
     finally:
@@ -220,11 +202,11 @@ def _daemon(studio: RealStudio) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def _gone(sessions: set[int]) -> None:
+def gone(sessions: set[int]) -> None:
     """Nothing is left of any daemon: what it started ended with it or soon after."""
     _until(lambda: not [pid for pid in psutil.pids() if _session(pid) in sessions])
 

@@ -41,20 +41,29 @@ class RealStudio:
         make_studio(self.root, self.environment)
         (self.root / "nightpress.toml").write_text("[disk]\nmin_free_gb = 0\n")
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """A daemon, once it is alive and its engine answers."""
-        before = self.status()
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """A daemon from its very first moment."""
         with (self.root / "stderr.txt").open("ab") as said:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "daemon", "run"],
                 env=self.environment,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
                 start_new_session=True,
             )
 
+    def said(self) -> str:
+        """The end of what its daemons said."""
+        return (self.root / "stderr.txt").read_text()[-2000:]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A daemon, once it is alive and its engine answers."""
+        before = self.status()
+        child = self.spawn()
+
         def ready() -> bool:
-            assert child.poll() is None, (self.root / "stderr.txt").read_text()
+            assert child.poll() is None, self.said()
             seen = self.status()
             return seen != before and bool(seen) and bool(seen["engine"]["ready"])
 
@@ -98,9 +107,10 @@ class RealStudio:
         return document
 
     def events(self, kind: str) -> list[Mapping[str, Any]]:
-        """The ledger's lines of a type."""
+        """The ledger's whole lines of a type; a kill may have cut the last one short."""
         files = sorted(self.root.glob("ledger/*/*.jsonl"))
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        texts = [text for file in files for text in file.read_text().splitlines(keepends=True)]
+        lines = [json.loads(text) for text in texts if text.endswith("\n")]
         return [line for line in lines if line["type"] == kind]
 
     def engine(self, path: str) -> Any:
@@ -117,9 +127,9 @@ class RealStudio:
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
 
 
-def until(done: Callable[[], object]) -> None:
+def until(done: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
     """Wait until it is so; fails when it never is."""
-    deadline_s = monotonic() + PATIENCE_S
+    deadline_s = monotonic() + patience_s
     while not done():
         assert monotonic() < deadline_s, "it never came to be"
         sleep(0.02)

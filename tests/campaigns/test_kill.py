@@ -10,6 +10,8 @@ import pytest
 from tests.kills import Night, rehearsal_night
 from tests.process import RealStudio
 from tests.real.engine import find, panel_file
+from tests.training_kills import Blow, TrainingNight
+from tests.trainings import Trainings
 
 
 def test_no_kill_costs_a_panel_or_draws_one_twice(
@@ -25,6 +27,22 @@ def test_no_kill_costs_a_panel_or_draws_one_twice(
         studio.close()
     with capsys.disabled():
         print(f"\nrehearsal, seed {seed}: {tally}")
+
+
+@pytest.mark.parametrize("blow", ["daemon", "shim", "trainer", "daemon and shim"])
+def test_no_kill_costs_a_training_more_than_an_epoch(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], blow: Blow
+) -> None:
+    """N4.4, K2.5: what is no kill of the daemon alone is tried a fifth as often."""
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    studio = RealStudio(tmp_path)
+    night = TrainingNight(Trainings(studio), Random(seed))
+    try:
+        tally = night.tell(blow, times=times if blow == "daemon" else -(-times // 5))
+    finally:
+        studio.close()
+    with capsys.disabled():
+        print(f"\n{blow}, seed {seed}: {tally}")
 
 
 @pytest.mark.real
