@@ -37,6 +37,7 @@ _VERBS = (
     ("verify", "history.verify", "Check every line of the ledger against its chain."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
+    ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
     ("pause", "asking.control", "Start nothing new; what runs goes on. It survives a restart."),
     ("resume", "asking.control", "End a pause."),
 )
@@ -78,7 +79,7 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("dir", metavar="DIR", help="its folder, new or in use already")
         case "check" | "submit":
             parser.add_argument("files", nargs="+", metavar="FILE")
-        case "why" | "show":
+        case "why" | "show" | "approve":
             parser.add_argument("job", metavar="JOB", help=_JOB)
         case "cancel" | "retry":
             parser.add_argument("job", metavar="JOB", help=_JOBS)
@@ -87,6 +88,11 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("--follow", action="store_true", help="go on as events are added")
             since = "after this seq number, or after this git revision"
             parser.add_argument("--since", metavar="REV", help=since)
+    if verb == "approve":
+        result = parser.add_mutually_exclusive_group()
+        result.add_argument("--image", type=int, metavar="N", help="a panel's picture, from 1")
+        what = "a training's checkpoint by its step, installed into the engine's models/loras"
+        result.add_argument("--checkpoint", type=int, metavar="STEP", help=what)
     if verb == "submit":
         parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
     if verb == "status":

@@ -1,4 +1,4 @@
-"""The face: `check`, `submit`, and `cancel`, `retry`, `pause`, `resume`: files for the daemon."""
+"""The face: `check`, `submit`, `approve`, and the other control verbs: files for the daemon."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from daemon.cli.follow import Follower
 from daemon.cli.lines import complaints
 from daemon.cli.say import complain, counted, paint, say
 from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate, JobRejected
+from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec
 from daemon.wire.text import visible
 
@@ -101,6 +102,34 @@ def control(arguments: Arguments) -> int:
         about = f'job = "{job}"\n' if job else ""
         name = f"{kind}-{job}.toml" if job else f"{kind}.toml"
         follower.drop(name, f'kind = "{kind}"\n{about}'.encode())
+    return _answer(follower)
+
+
+def approve(arguments: Arguments) -> int:
+    """Drop the approval of one result of one job; say the answer."""
+    studio = place.studio(arguments)
+    job = find(fold(studio), arguments.job)
+    key, number = _result(job, image=arguments.image, checkpoint=arguments.checkpoint)
+    follower = Follower(studio)
+    text = f'kind = "approve"\njob = "{job.id}"\n{key} = {number}\n'
+    follower.drop(f"approve-{job.id}-{number}.toml", text.encode())
+    return _answer(follower)
+
+
+def _result(job: Job, *, image: int | None, checkpoint: int | None) -> tuple[str, int]:
+    """The key and the number of what is approved. Raises ``WrongCommand`` where it is not clear."""
+    if checkpoint is not None:
+        return "checkpoint", checkpoint
+    pictures = len(job.spec.seeds) if isinstance(job.spec, PanelSpec) else 0
+    if image is not None or pictures == 1:
+        return "image", 1 if image is None else image
+    steps = ", ".join(map(str, sorted(job.checkpoints))) or "none yet"
+    known = f"--image N (1 to {pictures})" if pictures else f"--checkpoint STEP ({steps})"
+    raise place.WrongCommand(f"approve which result of {job.id}? Name it: {known}.")
+
+
+def _answer(follower: Follower) -> int:
+    """Wait for the answers to what was dropped; the exit status."""
     if not follower.to_the_answer(timeout_s=_ANSWER_S):
         complain("The daemon has not answered yet; it will when it comes to it.")
         return 1

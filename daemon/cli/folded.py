@@ -135,6 +135,17 @@ def job_document(studio: Path, name: str) -> Document:
         "request": job.request,
         "attempts": _attempts(attempts, job.id),
         "images": list(_images(job)),
+        "dataset": [asdict(image) for image in job.dataset],
+        "checkpoints": [
+            {
+                "step": step,
+                "loss": made.loss,
+                "sha256": made.sha256,
+                "attempt": made.attempt,
+                "approved": step in job.approved,
+            }
+            for step, made in sorted(job.checkpoints.items())
+        ],
         "files": dict(job.files),
     }
 
@@ -161,4 +172,5 @@ def _images(job: Job) -> Iterator[Document]:
             "prompt_id": image.prompt_id,
             "verdict": image.verdict,
             "sha256": image.sha256,
+            "approved": number in job.approved,
         }

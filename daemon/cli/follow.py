@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from daemon.cli import place
 from daemon.cli.drop import Drop, drop
 from daemon.cli.lines import Tail, complaints, what
-from daemon.cli.say import first_check, paint, phase, say
+from daemon.cli.say import first_check, how_far, paint, phase, say
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, texts, whole
 from daemon.wire.text import visible
 
@@ -77,7 +77,7 @@ class Follower:
             return self._wait(done)
 
     def _drawing(self) -> tuple[str, int, int | None, str]:
-        """Who has the GPU, the steps drawn and to be drawn, and the same in words."""
+        """Who has the GPU, the steps made and to be made, and the same in words."""
         lease = inner(status_file(self._studio), "lease")
         job = text(lease, "job")
         if not job:
@@ -85,8 +85,7 @@ class Follower:
         image, images = max(1, whole(lease, "image")), max(1, whole(lease, "images"))
         step, steps = whole(lease, "step"), whole(lease, "steps")
         name = job if raw(lease, "job") in self.jobs else f"waiting behind {job}"
-        words = f"picture {image} of {images}, step {step} of {steps}"
-        return name, (image - 1) * steps + step, images * steps or None, words
+        return name, (image - 1) * steps + step, images * steps or None, how_far(lease)
 
     def _wait(self, done: Callable[[], bool], *, timeout_s: float = float("inf")) -> bool:
         deadline_s = monotonic() + timeout_s
@@ -144,6 +143,8 @@ class Follower:
                 self.jobs[job], why = "running", f"attempt {whole(line, 'attempt')}"
             case "job.ended":
                 self.jobs[job], why = raw(line, "phase"), text(line, "code")
+            case "checkpoint.saved":
+                return self._say(f"{job}  checkpoint: {what(line)}")
             case "attempt.ended" if raw(line, "outcome") != "succeeded":
                 return self._say(f"{job}  {what(line)}")
             case _:

@@ -11,12 +11,14 @@ from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.lines import Line, Tail, segments, seq, what
 from daemon.cli.say import aligned, complain, counted, document, local, paint, phase, say
-from daemon.cli.tables import Table, inner, raw, rows, text, texts, whole
+from daemon.cli.tables import Table, decimal, inner, raw, rows, text, texts, whole
 from daemon.wire.text import visible
 
 _POLL_S = 0.25
 _COLOURS = {"result.published": "green", "job.rejected": "red"}
 _EMPTY = "The ledger is empty: nothing has happened in this studio yet."
+# What the seeds and the schedule say already.
+_TOLD = frozenset({"variations", "images", "repeats", "epoch_steps", "epochs", "steps"})
 _WARNINGS = ("job.held", "incident", "ledger.torn", "ledger.restored")
 
 
@@ -88,8 +90,9 @@ def show(arguments: Arguments) -> int:
     for title, cells in (
         ("", _facts(job)),
         ("ASKED", _asked(inner(job, "spec"))),
-        ("ATTEMPTS", map(_attempt, rows(job, "attempts"))),
+        ("ATTEMPTS", [_attempt(each, raw(job, "kind")) for each in rows(job, "attempts")]),
         ("PICTURES", map(_picture, rows(job, "images"))),
+        ("CHECKPOINTS", map(_checkpoint, rows(job, "checkpoints"))),
         (f"FILES in {text(job, 'folder')}", ((text(files, key)[:12], key) for key in files)),
     ):
         lines = list(aligned(cells))
@@ -105,15 +108,27 @@ def _facts(job: Table) -> Iterator[Sequence[str]]:
         ("from", text(inner(job, "file"), "name")),
         ("ref", text(job, "ref")),
         ("priority", str(whole(job, "priority") or "")),
+        ("schedule", _schedule(inner(job, "spec"))),
     ):
         if value:
             yield f"{label:<11}", value
 
 
+def _schedule(spec: Table) -> str:
+    """How a training is cut into epochs; '' for a panel."""
+    if not whole(spec, "epochs"):
+        return ""
+    steps, epochs, epoch_steps = (whole(spec, key) for key in ("steps", "epochs", "epoch_steps"))
+    pictures = counted(whole(spec, "images"), "picture")
+    return (
+        f"{steps} steps: {counted(epochs, 'epoch')} of {epoch_steps}, each with {pictures} "
+        f"shown {counted(whole(spec, 'repeats'), 'time')}"
+    )
+
+
 def _asked(spec: Table) -> Iterator[Sequence[str]]:
     for key, value in spec.items():
-        # How many variations there are, the seeds say already.
-        if key != "variations" and value not in (None, "", [], {}):
+        if key not in _TOLD and value not in (None, "", [], {}):
             yield f"{visible(key):<11}", visible(_plain(value))
 
 
@@ -129,16 +144,28 @@ def _plain(value: object) -> str:
             return str(value)
 
 
-def _attempt(attempt: Table) -> Sequence[str]:
+def _attempt(attempt: Table, kind: str) -> Sequence[str]:
     number, started = str(whole(attempt, "attempt")), local(raw(attempt, "started_at"))
     said = [text(attempt, key) for key in ("outcome", "code", "evidence")]
     ended = ", ".join(filter(None, said)) or "still going on"
-    return number, started, f"on {text(attempt, 'engine')}", ended
+    real = kind == "train" and raw(attempt, "engine") != "rehearsal"
+    engine = "sd-scripts" if real else text(attempt, "engine")
+    return number, started, f"on {engine}", ended
 
 
 def _picture(picture: Table) -> Sequence[str]:
     verdict = text(picture, "verdict") or "not drawn yet"
-    return str(whole(picture, "image")), f"seed {whole(picture, 'seed')}", verdict
+    number, seed = str(whole(picture, "image")), f"seed {whole(picture, 'seed')}"
+    return number, seed, verdict + _approved(picture)
+
+
+def _checkpoint(checkpoint: Table) -> Sequence[str]:
+    step, loss = whole(checkpoint, "step"), decimal(checkpoint, "loss")
+    return f"step {step}", f"loss {loss}{_approved(checkpoint)}"
+
+
+def _approved(result: Table) -> str:
+    return paint(", approved", "green") if result.get("approved") is True else ""
 
 
 def verify(arguments: Arguments) -> int:

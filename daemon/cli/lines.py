@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from daemon.cli.place import WrongCommand
 from daemon.cli.say import counted
-from daemon.cli.tables import Table, inner, raw, rows, table_in, text, whole
+from daemon.cli.tables import Table, decimal, inner, raw, rows, table_in, text, whole
 from daemon.wire.text import visible
 
 _SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
@@ -116,9 +116,7 @@ def what(table: Table) -> str:
     file = text(inner(table, "file"), "name")
     match raw(table, "type"):
         case "job.accepted":
-            seeds = inner(table, "spec").get("seeds")
-            pictures = f", {counted(len(seeds), 'picture')}" if isinstance(seeds, list) else ""
-            return f"{text(table, 'kind')}{pictures}, from {file}"
+            return ", ".join((text(table, "kind"), *_asked(inner(table, "spec")), f"from {file}"))
         case "job.rejected":
             return f"{text(table, 'name')}: {' | '.join(complaints(table))}"
         case "job.duplicate":
@@ -130,8 +128,30 @@ def what(table: Table) -> str:
             return text(table, "kind") + (f": not done. {error}" if error else "")
         case "result.published":
             return f"{counted(len(inner(table, 'files')), 'file')} in outbox/{text(table, 'job')}"
+        case "dataset.recorded":
+            return counted(_length(table, "images"), "picture")
+        case "checkpoint.saved":
+            return f"step {whole(table, 'step')}, loss {decimal(table, 'loss')}"
+        case "job.approved":
+            step = whole(table, "checkpoint")
+            return f"checkpoint of step {step}" if step else f"picture {whole(table, 'image')}"
+        case "lora.installed":
+            return f"{text(table, 'file')} in the engine's models/loras"
         case _:
             return _others(table)
+
+
+def _asked(spec: Table) -> Iterator[str]:
+    """How much a job asks for."""
+    if isinstance(spec.get("seeds"), list):
+        yield counted(_length(spec, "seeds"), "picture")
+    if whole(spec, "epochs"):
+        yield f"{whole(spec, 'steps')} steps on {counted(whole(spec, 'images'), 'picture')}"
+
+
+def _length(table: Table, key: str) -> int:
+    value = table.get(key)
+    return len(value) if isinstance(value, list) else 0
 
 
 def _others(table: Table) -> str:

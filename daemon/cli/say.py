@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from daemon.cli.tables import Table, decimal, raw, whole
 from daemon.wire.text import visible
 
 _COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
@@ -82,6 +83,17 @@ def clock(instant: str, *, beside: str) -> str:
     """Local time, short: without the day when ``beside`` is of the same day."""
     long, other = local(instant), local(beside)
     return long[11:] if long[:10] == other[:10] else long[:16]
+
+
+def how_far(lease: Table) -> str:
+    """How far the attempt that has the GPU is, by status.json."""
+    step = f"step {whole(lease, 'step')} of {whole(lease, 'steps')}"
+    if raw(lease, "kind") == "train":
+        epoch, loss = whole(lease, "epoch"), decimal(lease, "loss")
+        in_epoch = f"epoch {epoch} of {whole(lease, 'epochs')}" if epoch else ""
+        return ", ".join(filter(None, (step, in_epoch, loss and f"loss {loss}")))
+    image, images = max(1, whole(lease, "image")), whole(lease, "images")
+    return f"picture {image} of {images}, {step}" if images > 1 else step
 
 
 def counted(number: int, one: str) -> str:

@@ -9,7 +9,7 @@ from time import sleep
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.say import aligned, clock, document, first_check, local, paint, phase, say
+from daemon.cli.say import aligned, clock, document, first_check, how_far, local, paint, phase, say
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, whole
 
 _QUEUE_SHOWN = 20
@@ -126,7 +126,8 @@ def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
             f"(pid {whole(daemon, 'pid')}), engine: {known}{device}"
         )
         if raw(engine, "name") == "rehearsal":
-            yield paint("This is a rehearsal: pictures are storyboards, no model draws.", "yellow")
+            told = "This is a rehearsal: pictures are storyboards, and LoRAs learn nothing."
+            yield paint(told, "yellow")
         for said, colour in ((engine, "yellow"), (daemon, "red")):
             if raw(said, "code"):
                 yield f"{paint(text(said, 'code'), colour)}: {text(said, 'text')}"
@@ -141,18 +142,16 @@ def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
 def _lease(seen: Table, *, alive: bool) -> Iterator[str]:
     lease = inner(seen, "lease")
     if lease:
-        yield paint("DRAWING" if alive else "WAS DRAWING", "bold")
+        doing = "TRAINING" if raw(lease, "kind") == "train" else "DRAWING"
+        yield paint(doing if alive else f"WAS {doing}", "bold")
         cancelling = "being cancelled, " if lease.get("cancelling") is True else ""
-        image, images = max(1, whole(lease, "image")), whole(lease, "images")
-        which = f"picture {image} of {images}, " if images > 1 else ""
-        step = f"step {whole(lease, 'step')} of {whole(lease, 'steps')}"
-        yield from aligned([(text(lease, "job"), f"{cancelling}{which}{step}")])
+        yield from aligned([(text(lease, "job"), f"{cancelling}{how_far(lease)}")])
 
 
 def _queue(seen: Table) -> Iterator[str]:
-    drawing = raw(inner(seen, "lease"), "job")
-    waiting = [job for job in rows(seen, "queue") if raw(job, "job") != drawing]
-    count = whole(seen, "queue_count") - (1 if drawing else 0)
+    going = raw(inner(seen, "lease"), "job")
+    waiting = [job for job in rows(seen, "queue") if raw(job, "job") != going]
+    count = whole(seen, "queue_count") - (1 if going else 0)
     if not waiting:
         yield "Nothing waits. Drop a job file into inbox/, or: nightpress submit FILE"
         return

@@ -65,5 +65,12 @@ def whole(table: Table, key: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def decimal(table: Table, key: str) -> str:
+    """The number at this key with three digits that count; '' when it is none."""
+    value = table.get(key)
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.3g}" if good else ""
+
+
 def _as_table(value: object) -> Table:
     return value if isinstance(value, dict) else {}

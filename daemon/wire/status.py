@@ -95,17 +95,24 @@ def sentence(job: Job) -> str:
     """Where a job stands in a sentence: what was recorded of it, or what its phase means."""
     if job.text:
         return job.text
+    training = job.kind == "train"
     match job.phase:
         case Phase.WAITING:
             return "It waits for its turn."
         case Phase.HELD:
             return "It is held."
         case Phase.RUNNING if job.cancelling:
-            return "It is being cancelled: what the engine draws of it is stopped."
+            going = "its trainer is asked to end" if training else "what is drawn of it is stopped"
+            return f"It is being cancelled: {going}."
         case Phase.RUNNING:
-            return f"Attempt {job.attempt} is being drawn."
+            return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
         case Phase.PUBLISHING:
-            return "It is drawn and being put into the outbox."
+            return f"It is {'trained' if training else 'drawn'} and being put into the outbox."
+        case Phase.PUBLISHED if training:
+            return (
+                f"Done; its checkpoints are in $STUDIO/outbox/{job.id}/checkpoints. Choose one: "
+                f"`nightpress approve {job.id} --checkpoint STEP`."
+            )
         case Phase.PUBLISHED:
             return f"Done; the result is in $STUDIO/outbox/{job.id}."
         case Phase.FAILED:
@@ -190,9 +197,12 @@ def _lease(state: State, progress: Drawing | None) -> Document | None:
         return None
     job = state.jobs[state.lease]
     here = progress is not None and (progress.job, progress.attempt) == (job.id, job.attempt)
-    seen = progress if here and progress else Drawing(job.id, job.attempt, 0, 0, 0)
+    # Until the trainer says how far it is, a training stands where it was last saved.
+    saved = max(job.checkpoints, default=0)
+    seen = progress if here and progress else Drawing(job.id, job.attempt, 0, saved, 0)
     return {
         "job": job.id,
+        "kind": job.kind,
         "ref": job.ref,
         "attempt": job.attempt,
         "cancelling": job.cancelling,
@@ -201,6 +211,9 @@ def _lease(state: State, progress: Drawing | None) -> Document | None:
         "images": len(getattr(job.spec, "seeds", ())),
         "step": seen.step,
         "steps": seen.steps or getattr(job.spec, "steps", 0),
+        "epoch": seen.epoch,
+        "epochs": seen.epochs or getattr(job.spec, "epochs", 0),
+        "loss": seen.loss,
     }
 
 

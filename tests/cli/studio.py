@@ -14,19 +14,24 @@ from time import sleep
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
+    CheckpointSaved,
     ControlTaken,
     DaemonStarted,
+    DatasetRecorded,
     Event,
     ImageJudged,
     JobAccepted,
+    JobApproved,
     JobEnded,
     JobRejected,
+    LoraInstalled,
     PromptSent,
     ResultPublished,
 )
 from daemon.core.jobs import Complaint, FileFacts, JobId, Outcome, Phase
 from daemon.wire.ledger_line import Head, write_line
-from tests.examples import ONE_SEED, accepted
+from tests.core.asking import DATASET, TRAIN
+from tests.examples import FILE, ONE_SEED, REQUEST, accepted
 
 AT = 1_795_000_000_000
 MONTH = "2026-11"
@@ -66,7 +71,7 @@ class StudioFiles:
 
     @contextmanager
     def answering(self, answer: object) -> Iterator[None]:
-        """As if a daemon were alive that answers files in the inbox by ``answer(facts)``."""
+        """As if a daemon were alive that answers files in the inbox by ``answer(facts, data)``."""
         stop = threading.Event()
 
         def work() -> None:
@@ -79,7 +84,7 @@ class StudioFiles:
                     )
                     path.unlink()
                     assert callable(answer)
-                    self.write(*answer(facts))
+                    self.write(*answer(facts, data))
                 sleep(0.01)
 
         with self.guarded():
@@ -130,14 +135,42 @@ def failed(name: str = "ch01_p003") -> list[Event]:
     ]
 
 
-def refusal(file: FileFacts) -> list[Event]:
+def training(name: str = "spyke") -> list[Event]:
+    """A training that was lost after its first epoch and trains its second."""
+    job = JobId(f"{name}_v1")
+    pictures = tuple((image.name, image.sha256, image.caption_sha256) for image in DATASET)
+    return [
+        JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
+        DatasetRecorded(job, pictures),
+        AttemptStarted(job, 1, "comfyui", "default"),
+        CheckpointSaved(job, 198, "1" * 64, 0.123456, 1),
+        AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0),
+        AttemptStarted(job, 2, "comfyui", "default"),
+    ]
+
+
+def trained(name: str = "spyke") -> list[Event]:
+    """The same, to its approved end."""
+    job = JobId(f"{name}_v1")
+    return [
+        *training(name),
+        CheckpointSaved(job, 396, "2" * 64, 0.1, 2),
+        AttemptEnded(job, 2, Outcome.SUCCEEDED, "", "", 0),
+        ResultPublished(job, {"checkpoints/spyke_v1-000396.safetensors": "2" * 64}),
+        JobEnded(job, Phase.PUBLISHED, ""),
+        JobApproved(job, 0, 396),
+        LoraInstalled(job, "spyke_v1-000396.safetensors", "2" * 64),
+    ]
+
+
+def refusal(file: FileFacts, _: bytes = b"") -> list[Event]:
     errors = (Complaint(3, "width", "1024 is too wide. Write 768 at most.\x1b[2J"),)
     return [JobRejected(file.name, file.sha256, "", errors, file.inode, file.mtime_ns, file.size)]
 
 
 def control(kind: str, job: str = "", error: str = "") -> object:
     """An answer to a control file."""
-    return lambda file: [ControlTaken(job, kind, error, file)]
+    return lambda file, _: [ControlTaken(job, kind, error, file)]
 
 
 def started() -> Event:

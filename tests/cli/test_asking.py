@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from daemon.cli import main
 from daemon.cli.drop import drop
 from daemon.cli.follow import Follower
 from daemon.cli.place import Bad
-from daemon.core.events import Event, JobDuplicate
+from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate
 from daemon.core.jobs import FileFacts, JobId
 from tests.cli.studio import (
     StudioFiles,
@@ -21,8 +23,10 @@ from tests.cli.studio import (
     refusal,
     started,
     taken,
+    trained,
     whole_story,
 )
+from tests.examples import accepted
 
 Captured = pytest.CaptureFixture[str]
 
@@ -59,7 +63,7 @@ def test_with_no_daemon_alive_nothing_is_dropped(
 def test_submit_prints_the_job_and_its_warnings(
     studio: StudioFiles, file: str, capsys: Captured
 ) -> None:
-    with studio.answering(lambda facts: taken(file=facts)):
+    with studio.answering(lambda facts, _: taken(file=facts)):
         assert main(["submit", file]) == 0
     shown = capsys.readouterr().out
     assert "ch01_p003_v1  accepted, panel, 1 picture" in shown
@@ -78,7 +82,7 @@ def test_a_refusal_is_printed_in_its_own_words_and_is_an_exit_status(
 def test_wait_follows_to_the_end(
     studio: StudioFiles, file: str, capsys: Captured, way: str
 ) -> None:
-    def answer(facts: FileFacts) -> list[Event]:
+    def answer(facts: FileFacts, _: bytes) -> list[Event]:
         if way == "duplicate":
             return [JobDuplicate(JobId("ch01_p003_v1"), facts)]
         return [*taken(file=facts), *drawn()]
@@ -93,7 +97,7 @@ def test_wait_follows_to_the_end(
 def test_a_failure_is_told_with_what_to_look_at_first(
     studio: StudioFiles, file: str, capsys: Captured
 ) -> None:
-    with studio.answering(lambda facts: [*taken(file=facts), *failed()]):
+    with studio.answering(lambda facts, _: [*taken(file=facts), *failed()]):
         assert main(["submit", file, "--wait"]) == 1
     assert "failed  BLACK_OR_GRAY\n  First check: Run the VAE in fp32" in capsys.readouterr().out
 
@@ -103,6 +107,14 @@ def test_the_bar_says_which_step_of_how_many(studio: StudioFiles) -> None:
     (studio.root / "outbox" / "status.json").write_text(json.dumps({"lease": lease}))
     words = Follower(studio.root)._drawing()[-1]
     assert words == "picture 2 of 3, step 44 of 60"
+
+
+def test_the_bar_of_a_training_is_of_its_true_steps(studio: StudioFiles) -> None:
+    lease = {"job": "a_v1", "kind": "train", "image": 0, "images": 0, "step": 240, "steps": 990}
+    lease |= {"epoch": 2, "epochs": 5, "loss": 0.12}
+    (studio.root / "outbox" / "status.json").write_text(json.dumps({"lease": lease}))
+    shown = Follower(studio.root)._drawing()
+    assert shown[1:] == (240, 990, "step 240 of 990, epoch 2 of 5, loss 0.12")
 
 
 def test_wait_ends_when_the_daemon_does(
@@ -164,6 +176,65 @@ def test_control_verbs_print_the_answer(studio: StudioFiles, capsys: Captured) -
     with studio.answering(control("cancel", "ch01_p003_v1", "It is too late.")):
         assert main(["cancel", "ch01_p003"]) == 1
     assert "It is too late." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["spyke", "--checkpoint", "396"], {"job": "spyke_v1", "checkpoint": 396}),
+        (["spyke_v1", "--checkpoint", "200"], {"job": "spyke_v1", "checkpoint": 200}),
+        (["ch01_p003", "--image", "2"], {"job": "ch01_p003_v1", "image": 2}),
+        (["ch01_p003"], {"job": "ch01_p003_v1", "image": 1}),
+    ],
+)
+def test_approve_drops_what_is_chosen_and_prints_the_answer(
+    studio: StudioFiles, capsys: Captured, words: list[str], asked: dict[str, object]
+) -> None:
+    """Whether it can be chosen is the daemon's to say."""
+    studio.write(started(), *whole_story(), *trained())
+    dropped: list[dict[str, object]] = []
+
+    def answer(file: FileFacts, data: bytes) -> list[Event]:
+        dropped.append(tomllib.loads(data.decode()))
+        return [ControlTaken(str(asked["job"]), "approve", "", file)]
+
+    with studio.answering(answer):
+        assert main(["approve", *words]) == 0
+    assert dropped == [{"kind": "approve", **asked}]
+    assert capsys.readouterr().out == f"approve {asked['job']}: ok\n"
+
+
+def test_a_refused_approval_is_an_exit_status(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *trained())
+    with studio.answering(control("approve", "spyke_v1", "It has 198, 396.")):
+        assert main(["approve", "spyke", "--checkpoint", "200"]) == 1
+    assert capsys.readouterr().out == "It has 198, 396.\n"
+
+
+def test_an_approval_is_of_one_result_of_one_job(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *trained(), accepted("ch02"))
+    with studio.guarded():
+        for name, known in (("spyke", "--checkpoint STEP (198, 396)"), ("ch02", "N (1 to 2)")):
+            assert main(["approve", name]) == 2
+            assert known in capsys.readouterr().err
+        assert main(["approve", "spyke_*", "--checkpoint", "396"]) == 1
+        assert main(["approve", "nobody", "--image", "1"]) == 1
+        with pytest.raises(SystemExit, match="2"):
+            main(["approve", "spyke", "--image", "1", "--checkpoint", "396"])
+    assert inbox(studio) == []
+
+
+def test_wait_tells_of_each_checkpoint(studio: StudioFiles, file: str, capsys: Captured) -> None:
+    def answer(facts: FileFacts, _: bytes) -> list[Event]:
+        first, *rest = trained()
+        assert isinstance(first, JobAccepted)
+        return [replace(first, file=facts), *rest]
+
+    with studio.answering(answer):
+        assert main(["submit", file, "--wait"]) == 0
+    shown = capsys.readouterr().out
+    assert "spyke_v1  accepted, train, 990 steps on 18 pictures" in shown
+    assert "spyke_v1  checkpoint: step 198, loss 0.123" in shown
 
 
 @pytest.mark.parametrize("pattern", ["ch01_*", "ch01_p00[34]", "ch01_p00?_v1"])

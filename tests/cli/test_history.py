@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import main
-from daemon.core.events import Incident
-from tests.cli.studio import StudioFiles, refusal, started, taken, whole_story
+from daemon.core.events import Incident, JobApproved
+from daemon.core.jobs import JobId
+from tests.cli.studio import StudioFiles, refusal, started, taken, trained, whole_story
 from tests.examples import FILE
 
 Captured = pytest.CaptureFixture[str]
@@ -78,6 +79,36 @@ def test_show_tells_what_was_asked_and_what_came_of_it(
     assert answer["images"][0]["verdict"] == "good"
     assert answer["attempts"][0]["outcome"] == "succeeded"
     assert answer["spec"]["seeds"] == [421]
+
+
+def test_show_tells_how_a_training_was_cut_and_what_it_saved(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *trained())
+    assert main(["show", "spyke"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "990 steps: 5 epochs of 198, each with 18 pictures shown 11 times",
+        "on sd-scripts",
+        "step 198  loss 0.123\n",
+        "step 396  loss 0.1, approved\n",
+        "nightpress approve spyke_v1 --checkpoint STEP",
+    ):
+        assert part in shown
+    assert "epoch_steps" not in shown
+    assert main(["show", "spyke", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["dataset"]) == 18
+    assert [(each["step"], each["approved"]) for each in answer["checkpoints"]] == [
+        (198, False),
+        (396, True),
+    ]
+
+
+def test_show_marks_the_picture_that_was_approved(studio: StudioFiles, capsys: Captured) -> None:
+    studio.write(started(), *whole_story(), JobApproved(JobId("ch01_p003_v1"), 1, 0))
+    assert main(["show", "ch01_p003"]) == 0
+    assert "seed 421  good, approved" in capsys.readouterr().out
 
 
 def test_verify_counts_what_is_intact(studio: StudioFiles, capsys: Captured) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from daemon.cli.lines import Line, Tail, last_seq, segments, seq, what
 from daemon.cli.place import WrongCommand
+from daemon.cli.tables import raw
 from daemon.core.events import Incident
-from tests.cli.studio import StudioFiles, control, refusal, started, whole_story
+from tests.cli.studio import StudioFiles, control, refusal, started, trained, whole_story
 from tests.examples import FILE
 
 
@@ -80,10 +81,21 @@ def test_every_event_has_words_and_none_of_them_can_move_a_cursor(tmp_path: Path
     studio = StudioFiles(tmp_path)
     answer = control("cancel", "a_v1", "There is no such job.\x1b]0;x\x07")
     assert callable(answer)
-    studio.write(started(), *whole_story(), *refusal(FILE), *answer(FILE))
+    studio.write(started(), *whole_story(), *refusal(FILE), *answer(FILE, b""))
     words = [what(line.table) for line in Tail(tmp_path).lines()]
     assert all(words)
     assert all(text.isprintable() for text in words)
+
+
+def test_the_events_of_a_training_are_told_in_words(tmp_path: Path) -> None:
+    studio = StudioFiles(tmp_path)
+    studio.write(*trained())
+    told = {raw(line.table, "type"): what(line.table) for line in Tail(tmp_path).lines()}
+    assert told["job.accepted"] == "train, 990 steps on 18 pictures, from ch01_p003.toml"
+    assert told["dataset.recorded"] == "18 pictures"
+    assert told["checkpoint.saved"] == "step 396, loss 0.1"
+    assert told["job.approved"] == "checkpoint of step 396"
+    assert told["lora.installed"] == "spyke_v1-000396.safetensors in the engine's models/loras"
 
 
 def test_a_line_that_is_no_json_is_told_and_the_rest_is_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from daemon.cli import main
 from daemon.core.events import Incident, JobHeld
 from daemon.core.jobs import JobId
-from tests.cli.studio import StudioFiles, failed, started, taken, whole_story
+from tests.cli.studio import StudioFiles, failed, started, taken, training, whole_story
 
 Captured = pytest.CaptureFixture[str]
 
@@ -65,6 +65,29 @@ def test_a_living_daemons_status_is_shown_and_nothing_in_it_moves_a_cursor(
     ):
         assert part in shown
     assert "\x1b" not in shown
+
+
+def test_a_training_is_shown_with_its_true_steps(studio: StudioFiles, capsys: Captured) -> None:
+    lease = {"job": "spyke_v1", "kind": "train", "step": 120, "steps": 990, "epochs": 5}
+    for more, words in (
+        ({"epoch": 1, "loss": 0.12}, "step 120 of 990, epoch 1 of 5, loss 0.12"),
+        ({"epoch": 0, "loss": None}, "step 120 of 990"),
+    ):
+        seen = {**STATUS, "lease": {**lease, **more}}
+        (studio.root / "outbox" / "status.json").write_text(json.dumps(seen))
+        with studio.guarded():
+            assert main(["status"]) == 0
+        assert f"TRAINING\n  spyke_v1  {words}\n" in capsys.readouterr().out
+
+
+def test_with_no_daemon_a_training_stands_where_it_was_last_saved(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    studio.write(started(), *training())
+    assert main(["status"]) == 0
+    assert "WAS TRAINING\n  spyke_v1  step 198 of 990\n" in capsys.readouterr().out
+    assert main(["why", "spyke"]) == 0
+    assert "Attempt 2 is being trained." in capsys.readouterr().out
 
 
 def test_with_no_daemon_status_says_so_and_comes_from_the_ledger(

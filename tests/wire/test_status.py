@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from daemon.core.admission import Reason
-from daemon.core.job import Job
+from daemon.core.events import CheckpointSaved, Entry
+from daemon.core.job import Checkpoint, Job
 from daemon.core.jobs import OPEN_PHASES, JobId, Phase
 from daemon.core.state import State
 from daemon.core.world import World
@@ -25,6 +26,7 @@ from daemon.wire.status import (
     status_document,
     status_json,
 )
+from tests.core.asking import TRAIN
 from tests.examples import job
 
 DAEMON = DaemonFacts(version="0.1.0", pid=4711, studio="a1b2", started_at=0)
@@ -58,6 +60,34 @@ def test_who_cancels_what_runs_reads_that_it_is_being_stopped() -> None:
     running = job(phase=Phase.RUNNING)
     assert sentence(running) == "Attempt 1 is being drawn."
     assert "being cancelled" in sentence(replace(running, cancelling=True))
+
+
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PUBLISHING, Phase.PUBLISHED])
+def test_nothing_of_a_training_is_called_drawn(phase: Phase) -> None:
+    one = replace(job("spyke", phase=phase), kind="train", spec=TRAIN)
+    said = [sentence(one), sentence(replace(one, cancelling=True))]
+    assert [text for text in said if "draw" in text] == []
+    assert {Phase.RUNNING: "being trained", Phase.PUBLISHING: "It is trained"}.get(
+        phase, "`nightpress approve spyke_v1 --checkpoint STEP`"
+    ) in said[0]
+
+
+def test_the_lease_of_a_training_has_true_steps_epochs_and_the_loss() -> None:
+    running = replace(job("spyke", phase=Phase.RUNNING), kind="train", spec=TRAIN)
+    state = state_of([running], lease=running.id)
+    seen = Drawing(running.id, 1, 0, 240, 990, epoch=2, epochs=5, loss=0.12)
+    here = document(state, progress=seen)["lease"]
+    assert (here["kind"], here["step"], here["steps"]) == ("train", 240, 990)
+    assert (here["epoch"], here["epochs"], here["loss"]) == (2, 5, 0.12)
+    assert (here["image"], here["images"]) == (0, 0)
+
+
+def test_a_training_that_says_nothing_yet_stands_at_its_last_checkpoint() -> None:
+    running = replace(job("spyke", phase=Phase.RUNNING), kind="train", spec=TRAIN)
+    line = Entry(7, 0, CheckpointSaved(running.id, 396, "c" * 64, 0.1, 1), "2026-11", "")
+    running = replace(running, checkpoints={396: Checkpoint("c" * 64, 0.1, 1, line)})
+    lease = document(state_of([running], lease=running.id))["lease"]
+    assert (lease["step"], lease["steps"], lease["epoch"], lease["loss"]) == (396, 990, 0, None)
 
 
 def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> None:
@@ -112,6 +142,7 @@ def test_the_lease_shows_how_far_its_own_attempt_is() -> None:
     state = state_of([running], lease=running.id)
     here = document(state, progress=Drawing(running.id, 1, 2, 7, 20))["lease"]
     assert (here["image"], here["images"], here["step"], here["steps"]) == (2, 2, 7, 20)
+    assert (here["kind"], here["epoch"], here["epochs"], here["loss"]) == ("panel", 0, 0, None)
     old = document(state, progress=Drawing(running.id, 0, 2, 7, 20))["lease"]
     assert (old["image"], old["step"], old["steps"]) == (0, 0, 20)
     assert document(state_of([]))["lease"] is None
