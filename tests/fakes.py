@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from daemon.errors import LedgerChanged, WorldError
-from daemon.ports import Blob, FileKind, FileStat
+from daemon.ports import Blob, FileKind, FileStat, Holder, TrainerFacts, TrainingOrder
 
 
 def _undisturbed(operation: str, path: str) -> None:
@@ -208,3 +208,28 @@ def _stat(path: str, node: Node) -> FileStat:
         links=node.links,
         busy=node.busy,
     )
+
+
+class NoTrainer:
+    """``ports.Trainer`` and ``ports.GpuLock`` where nothing is trained."""
+
+    async def describe(self) -> TrainerFacts:
+        raise WorldError("TRAINER_MISSING", "there is no trainer")
+
+    async def start(self, order: TrainingOrder) -> None:
+        raise AssertionError("nothing is trained")
+
+    async def holder(self, folder: str) -> Holder:
+        return "nobody"
+
+    async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
+        return False
+
+    def boot(self) -> str:
+        return "boot"
+
+    def try_take(self) -> bool:
+        return True
+
+    def give_back(self) -> None:
+        return None

@@ -17,8 +17,10 @@ from daemon.craft.picture import PictureStats
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer, Tools
 from daemon.shell.progress import Progress
+from daemon.shell.training import Training
+from daemon.shell.training_start import Workshop
 from tests.examples import job
-from tests.fakes import MemoryDisk
+from tests.fakes import MemoryDisk, NoTrainer
 from tests.shell.engine_fake import FakeEngine, Sent
 from tests.virtual_time import run
 
@@ -35,6 +37,12 @@ class Untouched:
     async def facts(self, *, role: str, name: str) -> ModelFacts:
         raise AssertionError("no model is asked for")
 
+    def path(self, *, role: str, name: str) -> str:
+        raise AssertionError("no model is asked for")
+
+    async def install(self, name: str, data: bytes) -> None:
+        raise AssertionError("nothing is installed")
+
 
 def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
     """What is reported of a cancelled attempt, and after how many seconds."""
@@ -44,7 +52,17 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
         reports.append(command)
 
     async def story() -> float:
-        disk = MemoryDisk()
+        disk, nobody, progress = MemoryDisk(), NoTrainer(), Progress()
+        shop = Workshop(
+            disk=disk,
+            weights=Untouched(),
+            trainer=nobody,
+            gpu=nobody,
+            places={},
+            rehearsal=False,
+            tokenizer="",
+            policy=Policy(),
+        )
         performer = Performer(
             tools=Tools(disk, engine, Untouched(), Untouched()),
             studio="s",
@@ -54,8 +72,9 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             outbox=Outbox(disk, host="mac"),
             state=lambda: State(jobs={CANCELLED.id: CANCELLED}),
             ask=ask,
-            progress=Progress(),
+            progress=progress,
             suspect=lambda _: None,
+            training=Training(shop, ask=ask, progress=progress),
         )
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()

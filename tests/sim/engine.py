@@ -19,7 +19,7 @@ from typing import Any
 
 from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureStats
-from daemon.errors import EngineError, PromptRefused
+from daemon.errors import EngineError, PromptRefused, WorldError
 from daemon.wire.comfyui import (
     EngineFacts,
     HistoryEntry,
@@ -218,10 +218,20 @@ class SimPixels:
 
 
 class SimWeights:
-    """``ports.Weights``: every model is there."""
+    """``ports.Weights``: every model is there; ``installed`` is what the LoRA folder got."""
+
+    def __init__(self, installed: dict[str, bytes] | None = None) -> None:
+        self.installed = {} if installed is None else installed
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:
         return ModelFacts(role, name, sha256(f"{role}{name}".encode()).hexdigest(), 1000, "F16")
+
+    def path(self, *, role: str, name: str) -> str:
+        return f"/models/{role}/{name}"
+
+    async def install(self, name: str, data: bytes) -> None:
+        if self.installed.setdefault(name, data) != data:
+            raise WorldError("LORA_EXISTS", f"{name} is there and is another file")
 
 
 class SimGpu:

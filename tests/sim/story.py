@@ -15,6 +15,7 @@ from daemon.core.policy import Policy
 from daemon.ports import GpuLock
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
+from tests.fakes import NoTrainer
 from tests.sim.checker import chain_violations, open_jobs, parse, violations
 from tests.sim.disk import PowerCut, SimDisk
 from tests.sim.engine import SimEngine, SimGpu, SimPixels, SimRenderer, SimWeights
@@ -161,6 +162,7 @@ async def _live(history: History, gpu: GpuLock, maker: asyncio.Task[None]) -> No
         renderer=SimRenderer(history.engine, lambda: life not in disk.dead_lives),
         pixels=SimPixels(),
         weights=SimWeights(),
+        trainer=NoTrainer(),
     )
     setup = Setup(
         studio="0123456789ab",
@@ -168,7 +170,7 @@ async def _live(history: History, gpu: GpuLock, maker: asyncio.Task[None]) -> No
         version="0.0.0",
         daemon=DaemonFacts("0.0.0", 1, "0123456789ab", EPOCH_MS),
         engine="comfyui",
-        places={},
+        places={"$STUDIO": "/studio"},
         policy=Policy(),
         settle_s=2.0,
         rescan_s=5.0,
