@@ -29,10 +29,10 @@ from daemon.core.commands import (
     Submit,
     TakeControl,
 )
+from daemon.core.controls import RETRIABLE, answer_control
 from daemon.core.events import (
     AttemptEnded,
     CheckpointSaved,
-    ControlTaken,
     DaemonStarted,
     DaemonStopped,
     DatasetRecorded,
@@ -40,7 +40,6 @@ from daemon.core.events import (
     ImageJudged,
     Incident,
     JobAccepted,
-    JobApproved,
     JobDuplicate,
     JobEnded,
     JobHeld,
@@ -53,12 +52,10 @@ from daemon.core.events import (
 )
 from daemon.core.ids import derived_seed, is_rehearsal, job_id
 from daemon.core.job import Job
-from daemon.core.jobs import Complaint, Control, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
+from daemon.core.jobs import Complaint, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
 from daemon.core.policy import Policy
 from daemon.core.state import State, drop_of
 
-_RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
-_WAITING = frozenset({Phase.WAITING, Phase.HELD})
 _IMAGES_A_LINE = 100
 
 
@@ -81,7 +78,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             known = drop_of(file) in state.answered
             return [] if known else [_rejected(command, command.errors)]
         case TakeControl():
-            return _control(state, command)
+            return answer_control(state, command)
         case Start():
             return _start(command)
         case Stop(reason=reason):
@@ -201,7 +198,7 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
     twin = _twin(state, file.sha256, studio)
     if twin is not None and not asked.rerun:
         return [JobDuplicate(twin.id, file)]
-    complaints = _complaints(state, command)
+    complaints = _complaints(state, command, studio)
     if complaints:
         return [_rejected(Reject(file, command.request.encode(), asked.ref, ()), complaints)]
     letter = "r" if studio.rehearsal else "v"
@@ -214,7 +211,7 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
         priority=asked.priority,
         file=file,
         request=command.request,
-        spec=_resolved(asked.spec, job, studio, command.hint_sha256),
+        spec=_resolved(state, command, job, studio),
         warnings=asked.warnings,
     )
     pictures = [(image.name, image.sha256, image.caption_sha256) for image in command.dataset]
@@ -230,12 +227,12 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
 def _twin(state: State, request_sha256: str, studio: Studio) -> Job | None:
     """The job that has or will have the result of these bytes; a rehearsal is no print."""
     twin = state.jobs.get(state.requests.get(request_sha256, JobId("")))
-    if twin is None or twin.phase in _RETRIABLE:
+    if twin is None or twin.phase in RETRIABLE:
         return None
     return twin if is_rehearsal(twin.id) == studio.rehearsal else None
 
 
-def _complaints(state: State, command: Submit) -> tuple[Complaint, ...]:
+def _complaints(state: State, command: Submit, studio: Studio) -> tuple[Complaint, ...]:
     asked = command.asked
     found = []
     other = state.kinds.get(asked.name, asked.kind)
@@ -253,26 +250,29 @@ def _complaints(state: State, command: Submit) -> tuple[Complaint, ...]:
         case TrainSpec(epochs=epochs):
             assert epochs > 0, "a training is resolved before it is submitted"
         case PanelSpec(loras=loras):
-            found.extend(_unresolved(lora) for lora in loras if not _is_file(lora))
+            found.extend(_unresolved(lora) for lora in loras if not _known(state, lora, studio))
     return tuple(found)
 
 
-def _is_file(lora: LoraUse) -> bool:
-    return lora.name.endswith(".safetensors")
+def _known(state: State, lora: LoraUse, studio: Studio) -> bool:
+    """Whether it is a file, or a training of this engine with an approved one."""
+    if lora.name.endswith(".safetensors"):
+        return True
+    return lora.name in state.loras and is_rehearsal(lora.name) == studio.rehearsal
 
 
 def _unresolved(lora: LoraUse) -> Complaint:
     return Complaint(
         0,
         "lora.name",
-        f'"{lora.name}" names a training of this studio, and it has no approved LoRA. Give the '
-        f"name of a "
-        "file in the engine's loras folder instead, with its ending: name = "
-        '"my-lora.safetensors".',
+        f'"{lora.name}" is no training of this engine with an approved checkpoint that is installed'
+        " (`nightpress show` lists them, `nightpress approve` chooses one). A file in the engine's "
+        'loras folder is named with its ending: name = "my-lora.safetensors".',
     )
 
 
-def _resolved(spec: Spec, job: JobId, studio: Studio, hint_sha256: str) -> Spec:
+def _resolved(state: State, command: Submit, job: JobId, studio: Studio) -> Spec:
+    spec = command.asked.spec
     match spec:
         case TrainSpec():
             return spec
@@ -282,8 +282,17 @@ def _resolved(spec: Spec, job: JobId, studio: Studio, hint_sha256: str) -> Spec:
                 for index in range(1, spec.variations + 1)
             )
             if controlnet is not None:
-                controlnet = replace(controlnet, sha256=hint_sha256)
-            return replace(spec, seeds=seeds, variations=len(seeds), controlnet=controlnet)
+                controlnet = replace(controlnet, sha256=command.hint_sha256)
+            return replace(
+                spec,
+                seeds=seeds,
+                variations=len(seeds),
+                controlnet=controlnet,
+                loras=tuple(
+                    replace(lora, name=state.loras.get(JobId(lora.name), lora.name))
+                    for lora in spec.loras
+                ),
+            )
         case _:
             assert_never(spec)
 
@@ -298,61 +307,4 @@ def _rejected(command: Reject, errors: tuple[Complaint, ...]) -> JobRejected:
         inode=file.inode,
         mtime_ns=file.mtime_ns,
         size=file.size,
-    )
-
-
-def _control(state: State, command: TakeControl) -> Sequence[Event]:
-    file, control = command.file, command.control
-    if drop_of(file) in state.answered:
-        return []
-    objection = _objection(state, control)
-    taken = ControlTaken(control.job, control.kind, objection, file)
-    if objection or control.kind != "approve":
-        return [taken]
-    job = state.jobs[JobId(control.job)]
-    if (control.image or control.checkpoint) in job.approved:
-        return [taken]
-    return [taken, JobApproved(job.id, control.image, control.checkpoint)]
-
-
-def _objection(state: State, control: Control) -> str:
-    """Why a control cannot be obeyed, as a sentence; '' when it can."""
-    if control.kind in ("pause", "resume"):
-        return ""
-    job = state.jobs.get(JobId(control.job))
-    if job is None:
-        return f"There is no job {control.job} in this studio's ledger; see `nightpress status`."
-    if control.kind == "approve":
-        return _unapprovable(job, control)
-    if control.kind == "cancel":
-        if job.phase in _WAITING or job.phase is Phase.RUNNING:
-            return ""
-        return f"{job.id} is {job.phase}: only a waiting, held or running job can be cancelled."
-    if job.phase in _RETRIABLE:
-        return ""
-    remedy = " Drop its file again with rerun = true for another result." if not job.open else ""
-    return (
-        f"{job.id} is {job.phase}: only a failed, cancelled or quarantined job can be tried "
-        f"again.{remedy}"
-    )
-
-
-def _unapprovable(job: Job, control: Control) -> str:
-    """Why this picture or checkpoint cannot be approved, as a sentence; '' when it can."""
-    if job.open:
-        return f"{job.id} is {job.phase}: approve what it made when it has ended."
-    if job.kind == "panel":
-        pictures = len(getattr(job.spec, "seeds", ())) if job.phase is Phase.PUBLISHED else 0
-        if 1 <= control.image <= pictures:
-            return ""
-        return (
-            f"{job.id} is a panel: choose one of its published pictures (it has {pictures}) by its "
-            "number, for example image = 1."
-        )
-    if control.checkpoint in job.checkpoints:
-        return ""
-    known = ", ".join(map(str, sorted(job.checkpoints))) or "none"
-    return (
-        f"{job.id} is a training: choose one of its checkpoints (it has {known}) by its step, for "
-        f"example checkpoint = {max(job.checkpoints, default=198)}."
     )

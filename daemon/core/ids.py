@@ -33,6 +33,11 @@ def is_rehearsal(job: str) -> bool:
     return parts is not None and parts[1] == "r"
 
 
+def lora_file(job: str, step: int) -> str:
+    """What a training's checkpoint is called, by its true step, wherever it lies."""
+    return f"{job}-{step:06d}.safetensors"
+
+
 def prompt_id(*, studio: str, job: str, attempt: int, image: int, graph_sha256: str) -> str:
     """ComfyUI's prompt id: a canonical lowercase UUID, recorded before the prompt is sent.
 

@@ -25,7 +25,7 @@ from daemon.core.events import (
     LoraInstalled,
     ModelRecorded,
 )
-from daemon.core.ids import is_rehearsal, split_job
+from daemon.core.ids import is_rehearsal, lora_file, split_job
 from daemon.core.job import Job, evolve
 from daemon.core.jobs import (
     FileFacts,
@@ -53,7 +53,8 @@ class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
 
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
-    ``installs`` are the approved checkpoints that the engine's folder is still to get.
+    ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
+    each training's latest approved file, which a panel may name by the training.
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class State:
     kinds: MutableMapping[str, Kind] = field(default_factory=dict)
     requests: MutableMapping[str, JobId] = field(default_factory=dict)
     models: MutableMapping[tuple[str, str], ModelFacts] = field(default_factory=dict)
+    loras: MutableMapping[JobId, str] = field(default_factory=dict)
     lease: JobId | None = None
     paused: bool = False
     drew_for_real: bool = False
@@ -84,6 +86,7 @@ class State:
             kinds=ChainMap({}, self.kinds),
             requests=ChainMap({}, self.requests),
             models=ChainMap({}, self.models),
+            loras=ChainMap({}, self.loras),
         )
 
     def absorb(self, draft: State) -> None:
@@ -135,12 +138,8 @@ def apply(state: State, entry: Entry) -> None:
             state.losses = 0
         case CheckpointSaved():
             state.losses = 0
-        case JobApproved(job=job, checkpoint=step) if step and not is_rehearsal(job):
-            state.installs[job, step] = None
-        case LoraInstalled(job=job, sha256=sha256):
-            for step, checkpoint in state.jobs[job].checkpoints.items():
-                if checkpoint.sha256 == sha256:
-                    state.installs.pop((job, step), None)
+        case JobApproved() | LoraInstalled():
+            _choose_lora(state, event)
         case ModelRecorded(role, name, sha256, size, dtype):
             state.models[(role, name)] = ModelFacts(role, name, sha256, size, dtype)
         case _:
@@ -159,6 +158,22 @@ def _apply_to_job(state: State, entry: Entry) -> None:
         state.queue.pop(job.id, None)
     elif job.id not in state.queue and (job.open or isinstance(event, JobAccepted)):
         state.queue[job.id] = None
+
+
+def _choose_lora(state: State, event: JobApproved | LoraInstalled) -> None:
+    match event:
+        case JobApproved(job=job, checkpoint=step) if step and is_rehearsal(job):
+            # Nothing of it is installed; its engine makes a stage prop of that name.
+            state.loras[job] = lora_file(job, step)
+        case JobApproved(job=job, checkpoint=step) if step:
+            state.installs[job, step] = None
+        case LoraInstalled(job=job, sha256=sha256, file=file):
+            state.loras[job] = file
+            for step, checkpoint in state.jobs[job].checkpoints.items():
+                if checkpoint.sha256 == sha256:
+                    state.installs.pop((job, step), None)
+        case _:
+            pass
 
 
 def _number(state: State, job: JobId, kind: Kind) -> None:

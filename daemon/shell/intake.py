@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import assert_never
 
 from daemon.core.commands import Command, Reject, Submit, TakeControl
+from daemon.core.ids import split_job
 from daemon.core.jobs import (
     Asked,
     Complaint,
@@ -125,6 +126,8 @@ class Intake:
             return []
         found = []
         for use in models:
+            if use.role == "lora" and split_job(use.name):
+                continue  # A training's name, which the ledger resolves.
             try:
                 await model_facts(self._weights, use)
             except WorldError as error:

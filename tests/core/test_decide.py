@@ -331,7 +331,7 @@ def test_a_name_that_the_other_kind_uses_is_refused(taken_by: Kind) -> None:
 
 def test_a_lora_that_names_a_training_is_refused_until_there_are_trainings() -> None:
     spec = replace(PANEL, loras=(LoraUse("a.safetensors", 0.7), LoraUse("spyke_v1", 0.7)))
-    assert '"spyke_v1" names a training' in refused(State(), panel("ch01", spec=spec)).text
+    assert '"spyke_v1" is no training' in refused(State(), panel("ch01", spec=spec)).text
 
 
 def test_a_file_that_was_refused_is_answered_with_every_reason() -> None:
@@ -655,3 +655,31 @@ def test_a_rehearsed_file_is_no_duplicate_once_the_studio_prints_for_real() -> N
     desk.do(panel())
     printing = decide(desk.state, panel(inode=2), Studio("studio", rehearsal=False))
     assert [event.type for event in printing] == ["job.accepted"]
+
+
+def test_a_training_is_named_by_a_panel_once_a_checkpoint_is_installed() -> None:
+    """The panel's specification, and so its lock, names the file and the training it came from."""
+    named = replace(PANEL, loras=(LoraUse("spyke_v1", 0.7, "spyke_v1"),))
+    desk = trained()
+    [refused] = desk.do(panel("early", spec=named))
+    assert isinstance(refused, JobRejected)
+    assert "nightpress approve" in refused.errors[0].text
+    desk.do(approve("spyke_v1", checkpoint=198))
+    assert isinstance(desk.do(panel("soon", spec=named))[0], JobRejected)
+    desk.do(ConfirmInstalled(SPYKE, 198, "spyke_v1-000198.safetensors", f"{198:064x}"))
+    accepted = desk.do(panel("now", spec=named))[0]
+    assert isinstance(accepted, JobAccepted)
+    assert isinstance(accepted.spec, PanelSpec)
+    assert accepted.spec.loras == (LoraUse("spyke_v1-000198.safetensors", 0.7, "spyke_v1"),)
+
+
+def test_a_rehearsed_lora_is_named_in_rehearsal_only() -> None:
+    named = replace(PANEL, loras=(LoraUse("spyke_r1", 0.7, "spyke_r1"),))
+    desk = trained(REHEARSING)
+    desk.do(approve("spyke_r1", checkpoint=396))
+    accepted = desk.do(panel("now", spec=named))[0]
+    assert isinstance(accepted, JobAccepted)
+    assert isinstance(accepted.spec, PanelSpec)
+    assert accepted.spec.loras[0].name == "spyke_r1-000396.safetensors"
+    desk.world = READY
+    assert isinstance(desk.do(panel("real", spec=named))[0], JobRejected)
