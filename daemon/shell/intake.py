@@ -111,7 +111,11 @@ class Intake:
         try:
             pattern = await read_pattern(self._disk, spec.workflow)
             bound = bind(
-                pattern.template, spec, seed=0, hint="hint.png" if spec.controlnet else None
+                pattern.template,
+                spec,
+                seed=0,
+                loras=[_as_file(lora.name) for lora in spec.loras],
+                hint="hint.png" if spec.controlnet else None,
             )
         except AskerError as error:
             return [Complaint(0, "workflow", f"Template {spec.workflow!r}: {error}")]
@@ -119,15 +123,15 @@ class Intake:
             Complaint(0, "workflow", f"Template {spec.workflow!r}: {text}")
             for text in complaints(bound.graph, self._policy)
         ]
-        return wrong or [*await self._missing(bound.models)]
+        trainings = {_as_file(lora.name) for lora in spec.loras if split_job(lora.name)}
+        models = [use for use in bound.models if use.role != "lora" or use.name not in trainings]
+        return wrong or [*await self._missing(models)]
 
     async def _missing(self, models: Iterable[ModelUse]) -> Sequence[Complaint]:
         if self._weights is None:
             return []
         found = []
         for use in models:
-            if use.role == "lora" and split_job(use.name):
-                continue  # A training's name, which the ledger resolves.
             try:
                 await model_facts(self._weights, use)
             except WorldError as error:
@@ -152,6 +156,11 @@ class Intake:
         if self._keep:
             await self._disk.write(hint_path(digest), blob.data, synced=True)
         return [], digest
+
+
+def _as_file(name: str) -> str:
+    """A LoRA as a graph names it. A training's file is not known here: the ledger resolves it."""
+    return f"{name}.safetensors" if split_job(name) else name
 
 
 def hint_path(digest: str) -> str:
