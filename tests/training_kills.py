@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -64,12 +64,12 @@ class TrainingNight:
         self._count = 0
         self._daemon: subprocess.Popen[bytes]
 
-    def tell(self, blow: Blow, *, times: int) -> Tally:
-        """Strike as often as that, once a training; fails when anything is not as promised."""
+    def tell(self, blows: Iterable[Blow]) -> Tally:
+        """Strike so, once a training; fails when anything is not as promised."""
         began_s = monotonic()
         with self._daemons():
             tally = Tally(self._measured())
-            for _ in range(times):
+            for blow in blows:
                 self._one(blow, tally)
         assert self._studio.nightpress("verify").returncode == 0
         until(lambda: not self._trainings.processes())
@@ -115,7 +115,8 @@ class TrainingNight:
             sleep(self._chance.choice((0.0, self._chance.uniform(0, tally.takes_s))))
             self._daemon = self._studio.spawn()
             self._sessions.add(self._daemon.pid)
-        self._trainings.wait(job, "job.ended")
+        ended = self._trainings.wait(job, "job.ended")
+        assert ended["phase"] == "published", (blow, self._trainings.of(job, "attempt.ended"))
         self._trainings.check_published(job)
         if blow == "daemon":
             self._check_undisturbed(job, before)
