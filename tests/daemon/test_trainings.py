@@ -50,7 +50,7 @@ def test_what_would_fail_again_is_tried_once(trainings: Trainings, play: str, co
 
 
 def test_a_loss_that_is_no_number_ends_the_training_at_once(trainings: Trainings) -> None:
-    rehearse(trainings, "step_s=0.3,start_s=0.05,fault=nan:4")
+    rehearse(trainings, "step_s=0.1,start_s=0.05,fault=nan:4")
     with trainings.studio.running():
         job = trainings.drop("spyke")
         assert trainings.wait(job, "job.ended")["phase"] == "failed"
