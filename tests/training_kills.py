@@ -81,7 +81,7 @@ class TrainingNight:
     @contextmanager
     def _daemons(self) -> Iterator[None]:
         """The first daemon, and the end of the last."""
-        self._daemon = self._studio.start()
+        self._daemon = self._studio.spawn()
         self._sessions.add(self._daemon.pid)
         try:
             yield
