@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -64,12 +64,12 @@ class TrainingNight:
         self._count = 0
         self._daemon: subprocess.Popen[bytes]
 
-    def tell(self, blow: Blow, *, times: int) -> Tally:
-        """Strike as often as that, once a training; fails when anything is not as promised."""
+    def tell(self, blows: Iterable[Blow]) -> Tally:
+        """Strike so, once a training; fails when anything is not as promised."""
         began_s = monotonic()
         with self._daemons():
             tally = Tally(self._measured())
-            for _ in range(times):
+            for blow in blows:
                 self._one(blow, tally)
         assert self._studio.nightpress("verify").returncode == 0
         until(lambda: not self._trainings.processes())
@@ -81,7 +81,7 @@ class TrainingNight:
     @contextmanager
     def _daemons(self) -> Iterator[None]:
         """The first daemon, and the end of the last."""
-        self._daemon = self._studio.start()
+        self._daemon = self._studio.spawn()
         self._sessions.add(self._daemon.pid)
         try:
             yield
@@ -115,7 +115,8 @@ class TrainingNight:
             sleep(self._chance.choice((0.0, self._chance.uniform(0, tally.takes_s))))
             self._daemon = self._studio.spawn()
             self._sessions.add(self._daemon.pid)
-        self._trainings.wait(job, "job.ended")
+        ended = self._trainings.wait(job, "job.ended")
+        assert ended["phase"] == "published", (blow, self._trainings.of(job, "attempt.ended"))
         self._trainings.check_published(job)
         if blow == "daemon":
             self._check_undisturbed(job, before)
@@ -172,7 +173,9 @@ class TrainingNight:
             assert (first["outcome"], later) == ("succeeded", [])
             return
         code = CODES[number] if record else "TRAINER_UNKNOWN"
-        assert not record or record["signal"] == number
+        # An interpreter that is interrupted before it has begun exits with 1.
+        early = number == signal.SIGINT and record.get("code") == 1
+        assert not record or record["signal"] == number or early
         assert (first["outcome"], first["code"]) == ("lost", code)
         assert [line["outcome"] for line in later] == ["succeeded"]
         lines = self._trainings.of(job, "checkpoint.saved")

@@ -109,7 +109,8 @@ def _failed(reading: Reading, status: int) -> Verdict:
     unknown = f"The trainer ended with exit status {status}; read the end of its stderr.log"
     causes = ((code, text) for code, pattern, text in _CAUSES if re.search(pattern, line))
     code, text = next(causes, ("TRAINER_FAILED", unknown))
-    return _quoting(Verdict(_OUTCOMES.get(code, Outcome.FAILED), code, text), reading.error)
+    outcome = Outcome.LOST if code in _LOST else Outcome.FAILED
+    return _quoting(Verdict(outcome, code, text), reading.error)
 
 
 def _stage(reading: Reading) -> str:
@@ -173,8 +174,9 @@ _NOTHING_TRAINED = Verdict(
     "The trainer ended without training anything; see whether the dataset's pictures are there",
 )
 
-_OUTCOMES = {"DISK_FULL": Outcome.STOPPED, "STATE_BROKEN": Outcome.LOST}
-"""A full disk is waited for, and a damaged state is left for an earlier one."""
+_LOST = frozenset({"DISK_FULL", "INTERRUPTED", "STATE_BROKEN"})
+"""What the next attempt may be spared: admission waits for room on a disk that really is full, and
+a damaged state is left for an earlier one. Twice in a row is enough, whatever the disk says."""
 
 # Code, what fits "STAGE ERROR", what to say; the first that fits wins. Source: the recorded
 # failures of sd-scripts; beyond them PyTorch's words for a full disk and for the GPU's memory,
@@ -184,6 +186,12 @@ _CAUSES: Sequence[tuple[str, str, str]] = (
         "DISK_FULL",
         r"No space left on device|StorageFull|PytorchStreamWriter failed|unexpected pos \d",
         "The disk was full; free some space and the training goes on",
+    ),
+    (
+        # So ends an interpreter that is interrupted before it has begun; later it is a signal.
+        "INTERRUPTED",
+        r" KeyboardInterrupt$",
+        "The trainer was interrupted from outside; it goes on from its last whole state",
     ),
     (
         "MPS_OOM",

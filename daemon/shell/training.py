@@ -42,8 +42,8 @@ _POLL_S = 0.5
 _GPU_S = 2.0
 _STOP_S = 120.0
 _EVIDENCE_CHARS = 1_000
-_WAITS = frozenset({"DISK_FULL", "ENGINE_MISSING"})
-"""What keeps an attempt from starting, and will be over; admission says when."""
+_UNSTARTED = {"DISK_FULL": Outcome.LOST, "ENGINE_MISSING": Outcome.STOPPED}
+"""What keeps an attempt from starting and may be over at the next one; the rest is a failure."""
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
 _ORDERED = {"LOSS_NAN": Outcome.FAILED, "TRAINER_SILENT": Outcome.LOST}
 """What an attempt that we stopped for this reason counts as."""
@@ -73,8 +73,7 @@ class Training:
                 await self._start(attempt)
             except WorldError as error:
                 await self._make_sure(attempt, StopOrder(error.code, error.text))
-                waits = error.code in _WAITS
-                outcome = Outcome.STOPPED if waits else Outcome.FAILED
+                outcome = _UNSTARTED.get(error.code, Outcome.FAILED)
                 await self._report(attempt, Verdict(outcome, error.code, error.text))
                 return
         try:

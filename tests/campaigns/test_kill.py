@@ -10,6 +10,7 @@ import pytest
 from tests.kills import Night, rehearsal_night
 from tests.process import RealStudio
 from tests.real.engine import find, panel_file
+from tests.real.trainer import find_trainer
 from tests.training_kills import Blow, TrainingNight
 from tests.trainings import Trainings
 
@@ -36,9 +37,11 @@ def test_no_kill_costs_a_training_more_than_an_epoch(
     """N4.4, K2.5: what is no kill of the daemon alone is tried a fifth as often."""
     times, seed = (request.config.getoption(name) for name in ("times", "seed"))
     studio = RealStudio(tmp_path)
+    # An epoch takes longer than the daemon's look at it, so that blows fall between them too.
+    studio.environment["REHEARSAL_TRAINER"] = "step_s=0.02,start_s=0.05"
     night = TrainingNight(Trainings(studio), Random(seed))
     try:
-        tally = night.tell(blow, times=times if blow == "daemon" else -(-times // 5))
+        tally = night.tell([blow] * (times if blow == "daemon" else -(-times // 5)))
     finally:
         studio.close()
     with capsys.disabled():
@@ -67,3 +70,16 @@ def test_no_kill_costs_a_panel_of_a_real_comfyui(
     version = real.get("/system_stats")["system"]["comfyui_version"]
     with capsys.disabled():
         print(f"\nComfyUI {version}, seed {seed}: {tally}")
+
+
+@pytest.mark.real
+def test_no_kill_disturbs_a_training_of_real_sd_scripts(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N4.4: a minute each."""
+    trainer = find_trainer()
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    night = TrainingNight(trainer.trainings(RealStudio(tmp_path)), Random(seed))
+    tally = night.tell(["daemon"] * times)
+    with capsys.disabled():
+        print(f"\nsd-scripts, seed {seed}: {tally}")

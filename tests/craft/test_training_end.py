@@ -48,9 +48,10 @@ def test_an_exit_status_of_0_proves_nothing_alone(
 @pytest.mark.parametrize(
     ("reading", "error", "outcome", "code"),
     [
-        (GOOD, "OSError: [Errno 28] No space left on device", Outcome.STOPPED, "DISK_FULL"),
-        (GOOD, "SafetensorError: IoError(Os { kind: StorageFull", Outcome.STOPPED, "DISK_FULL"),
-        (GOOD, "RuntimeError: PytorchStreamWriter failed writing", Outcome.STOPPED, "DISK_FULL"),
+        (GOOD, "OSError: [Errno 28] No space left on device", Outcome.LOST, "DISK_FULL"),
+        (Reading(), "KeyboardInterrupt", Outcome.LOST, "INTERRUPTED"),
+        (GOOD, "SafetensorError: IoError(Os { kind: StorageFull", Outcome.LOST, "DISK_FULL"),
+        (GOOD, "RuntimeError: PytorchStreamWriter failed writing", Outcome.LOST, "DISK_FULL"),
         (GOOD, "RuntimeError: MPS backend out of memory (MPS allo", Outcome.FAILED, "MPS_OOM"),
         (GOOD, "OSError: image file is truncated", Outcome.FAILED, "IMAGE_BROKEN"),
         (Reading(), "ZeroDivisionError: division by zero", Outcome.FAILED, "IMAGE_BROKEN"),

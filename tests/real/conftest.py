@@ -13,9 +13,14 @@ from tests.real.engine import RealEngine, find
 
 
 @pytest.fixture
-def real() -> Iterator[RealEngine]:
+def alone() -> Iterator[None]:
+    """No other test with a real engine or trainer meanwhile."""
+    with (Path(tempfile.gettempdir()) / "nightpress-tests-real.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def real(alone: None) -> RealEngine:
     """The server of the environment, for this test alone; skips aloud when there is none."""
-    engine = find()
-    with (Path(tempfile.gettempdir()) / "nightpress-tests-real.lock").open("a") as alone:
-        fcntl.flock(alone, fcntl.LOCK_EX)
-        yield engine
+    return find()

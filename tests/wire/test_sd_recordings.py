@@ -71,7 +71,7 @@ ENDS: Mapping[str, tuple[Outcome, str]] = {
     "e13-fp16-no-gpu": failed("PRECISION"),
     "e14-missing-config-file": failed("TRAINER_FAILED"),
     "e15-bad-dataset-key": failed("TRAINER_DOCUMENTS"),
-    "e16-disk-full": (Outcome.STOPPED, "DISK_FULL"),
+    "e16-disk-full": (Outcome.LOST, "DISK_FULL"),
     "e17-output-dir-unwritable": failed("TRAINER_FAILED"),
     "e18-missing-prompts": SUCCEEDED,
     "e19-unknown-toml-key": SUCCEEDED,

@@ -1,0 +1,117 @@
+"""Trainings that go wrong, through the whole daemon, with the trainer that rehearses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.process import RealStudio
+from tests.training_kills import Blow, TrainingNight
+from tests.trainings import QUICK, Trainings
+
+pytestmark = pytest.mark.realprocess
+
+
+@pytest.fixture
+def trainings(tmp_path: Path) -> Iterator[Trainings]:
+    studio = RealStudio(tmp_path)
+    yield Trainings(studio)
+    studio.close()
+
+
+def rehearse(trainings: Trainings, play: str) -> None:
+    """How the trainer of the next daemon plays."""
+    trainings.studio.environment["REHEARSAL_TRAINER"] = play
+
+
+def ends(trainings: Trainings, job: str) -> list[tuple[str, str]]:
+    """Outcome and code of each attempt."""
+    return [(line["outcome"], line["code"]) for line in trainings.of(job, "attempt.ended")]
+
+
+@pytest.mark.parametrize(
+    ("play", "code"),
+    [
+        ("fault=no_data", "NOTHING_TRAINED"),
+        ("fault=exception:15", "TRAINER_FAILED"),
+    ],
+)
+def test_what_would_fail_again_is_tried_once(trainings: Trainings, play: str, code: str) -> None:
+    """N4.3: an exit status of 0 without a training is no success."""
+    rehearse(trainings, f"{QUICK},{play}")
+    with trainings.studio.running():
+        job = trainings.drop("spyke")
+        assert trainings.wait(job, "job.ended")["phase"] == "failed"
+    assert ends(trainings, job) == [("failed", code)]
+    assert trainings.processes() == []
+
+
+def test_a_loss_that_is_no_number_ends_the_training_at_once(trainings: Trainings) -> None:
+    rehearse(trainings, "step_s=0.1,start_s=0.05,fault=nan:4")
+    with trainings.studio.running():
+        job = trainings.drop("spyke")
+        assert trainings.wait(job, "job.ended")["phase"] == "failed"
+    assert ends(trainings, job) == [("failed", "LOSS_NAN")]
+    [record] = trainings.exits(job)
+    assert (record["stopped"], record["code"]) == ("cancelled", None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "begun_at"),
+    [
+        ("killed_in_save", "KILLED", 1),
+        ("disk_full_at_save", "DISK_FULL", 1),
+        ("truncated_final", "CHECKPOINT_BROKEN", 3),
+    ],
+)
+def test_what_may_pass_is_tried_once_more_from_the_last_whole_epoch(
+    trainings: Trainings, fault: str, code: str, begun_at: int
+) -> None:
+    """D2.2, K2.5: a file that is not whole is no checkpoint, and twice the same is given up."""
+    rehearse(trainings, f"{QUICK},fault={fault}")
+    with trainings.studio.running():
+        job = trainings.drop("spyke")
+        assert trainings.wait(job, "job.ended")["phase"] == "quarantined"
+    assert ends(trainings, job) == [("lost", code)] * 2
+    rehearse(trainings, QUICK)
+    with trainings.studio.running():
+        assert trainings.studio.nightpress("retry", job).returncode == 0
+        assert trainings.wait(job, "job.ended", 2)["phase"] == "published"
+    assert trainings.begun_at(job) == begun_at
+
+
+def test_workers_that_outlive_their_trainer_delay_nothing(trainings: Trainings) -> None:
+    """N4.5"""
+    rehearse(trainings, f"{QUICK},fault=workers")
+    with trainings.studio.running():
+        job = trainings.drop("spyke")
+        trainings.wait(job, "job.ended")
+    trainings.check_published(job)
+    [record] = trainings.exits(job)
+    assert record["ended"] - record["started"] < 4_000, "the worker stays for five seconds"
+
+
+def test_a_cancelled_training_is_gone_and_a_retry_goes_on_from_its_last_epoch(
+    trainings: Trainings,
+) -> None:
+    """N4.5, K2.5"""
+    rehearse(trainings, "step_s=0.04,start_s=0.05")
+    with trainings.studio.running():
+        job = trainings.drop("spyke")
+        trainings.wait(job, "checkpoint.saved")
+        assert trainings.studio.nightpress("cancel", job).returncode == 0
+        assert trainings.wait(job, "job.ended")["phase"] == "cancelled"
+        assert trainings.processes() == []
+        assert trainings.studio.nightpress("retry", job).returncode == 0
+        assert trainings.wait(job, "job.ended", 2)["phase"] == "published"
+    assert ends(trainings, job) == [("cancelled", "CANCELLED"), ("succeeded", "")]
+    assert trainings.begun_at(job) > 1
+
+
+def test_no_kill_costs_a_training_more_than_an_epoch(trainings: Trainings) -> None:
+    """N4.4: ``python -m tests kill -k training`` tells the long nights."""
+    blows: list[Blow] = ["daemon", "shim", "trainer", "daemon and shim"]
+    assert TrainingNight(trainings, Random(11)).tell(blows).blows == len(blows)

@@ -1,0 +1,434 @@
+"""The shell conducts an attempt at a training over any number of daemons, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from daemon.core.commands import Command
+from daemon.core.events import AttemptEnded, AttemptStarted, CheckpointSaved
+from daemon.core.job import Job
+from daemon.core.jobs import JobId, TrainingImage
+from daemon.core.policy import Policy
+from daemon.errors import WorldError
+from daemon.shell.epochs import resume_point
+from daemon.shell.outbox import DATASET_COPY
+from daemon.shell.progress import Progress
+from daemon.shell.training import Training
+from daemon.shell.training_folder import attempts_of
+from daemon.shell.training_start import Workshop
+from daemon.wire.seal import Seal, render_seal
+from daemon.wire.shim_record import EXIT, MARKER, START, read_marker
+from tests.core.asking import TRAIN, control, training
+from tests.desk import Desk
+from tests.fakes import MemoryDisk, NoTrainer
+from tests.shell.trainer_fake import (
+    EPOCH_STEPS,
+    EPOCHS,
+    JOB,
+    Died,
+    FakeTrainer,
+    Models,
+    Run,
+    Script,
+    ended_within,
+)
+from tests.virtual_time import run
+
+HOUR_S = 3_600.0
+SPEC = replace(
+    TRAIN, images=2, repeats=1, epoch_steps=EPOCH_STEPS, epochs=EPOCHS, steps=EPOCHS * EPOCH_STEPS
+)
+DATASET = f"outbox/{JOB}/{DATASET_COPY}"
+
+
+class Floor:
+    """One studio that trains spyke: its desk, its disk, its trainer with these scripts."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self.desk, self.disk = Desk(), MemoryDisk()
+        self.trainer = FakeTrainer(self.disk, list(scripts))
+        self.rehearsal = False
+        images = []
+        for name in ("a", "b"):
+            files = {f"{name}.png": f"picture {name}".encode(), f"{name}.txt": b"spyke"}
+            for file, data in files.items():
+                self.disk.put(f"{DATASET}/{file}", data)
+            images.append(
+                TrainingImage(f"{name}.png", *(sha256(d).hexdigest() for d in files.values()))
+            )
+        asked = training()
+        asked = replace(asked, asked=replace(asked.asked, spec=SPEC), dataset=tuple(images))
+        self.desk.do(asked)
+
+    @property
+    def job(self) -> Job:
+        return self.desk.state.jobs[JobId(JOB)]
+
+    @property
+    def folder(self) -> str:
+        """Of the latest attempt."""
+        return attempts_of(self.job)[-1].folder
+
+    def daemon(self) -> Training:
+        """What a daemon that has just started knows of trainings: nothing."""
+
+        async def ask(command: Command) -> None:
+            self.desk.do(command)
+
+        shop = Workshop(
+            disk=self.disk,
+            weights=Models(),
+            trainer=self.trainer,
+            gpu=NoTrainer(),
+            places={"$STUDIO": "/studio"},
+            rehearsal=self.rehearsal,
+            tokenizer="",
+            policy=Policy(),
+        )
+        return Training(shop, ask=ask, progress=Progress())
+
+    async def attempt(self) -> None:
+        """The current attempt, by a daemon of its own."""
+        await self.daemon().run(self.job)
+
+    @property
+    def ends(self) -> list[tuple[str, str]]:
+        """Outcome and code of each attempt so far."""
+        events = [entry.event for entry in self.desk.entries]
+        return [(str(e.outcome), e.code) for e in events if isinstance(e, AttemptEnded)]
+
+    @property
+    def saved(self) -> list[int]:
+        """The steps of the checkpoints in the ledger, in its order."""
+        events = [entry.event for entry in self.desk.entries]
+        return [event.step for event in events if isinstance(event, CheckpointSaved)]
+
+    def marker(self) -> str:
+        """Why the latest attempt was told to stop; '' when it was not."""
+        node = self.disk.nodes.get(f"{self.folder}/{MARKER}")
+        order = read_marker(node.data) if node else None
+        return order.code if order else ""
+
+
+async def whole(run: Run) -> None:
+    await run.whole()
+
+
+def broken_off(after: int) -> Script:
+    """It is killed when so many epochs of the training are saved, and the next has begun."""
+
+    async def script(run: Run) -> None:
+        run.begin()
+        await run.epochs(range(run.done + 1, after + 1))
+        await run.rest(1.0)
+        run.say("stderr.log", f"\rsteps:  50%|#| {run.step + 1}/8 [00:01<00:01,  1.00s/it]")
+        raise Died(signal=9)
+
+    return script
+
+
+def told(floor: Floor, story: Callable[[], Awaitable[None]]) -> float:
+    """Play a story on this floor; how many seconds it took."""
+
+    async def tell() -> float:
+        await story()
+        return asyncio.get_running_loop().time()
+
+    return run(tell())
+
+
+def test_each_epoch_is_reported_and_then_the_end() -> None:
+    """D2.2, K2.5"""
+    floor = Floor(whole)
+    told(floor, floor.attempt)
+    assert floor.saved == [2, 4, 6, 8]
+    assert floor.ends == [("succeeded", "")]
+
+
+@pytest.mark.parametrize("daemon_lives_s", [0.1, 0.7, 1.3, 2.0])
+def test_a_training_is_started_once_however_many_daemons_watch_it(daemon_lives_s: float) -> None:
+    """N4.4: every daemon is stopped after a while, and the next begins at the beginning."""
+    floor = Floor(whole)
+
+    async def story() -> None:
+        while not await ended_within(floor.attempt(), daemon_lives_s):
+            pass
+
+    told(floor, story)
+    assert len(floor.trainer.orders) == 1
+    assert floor.saved == [2, 4, 6, 8]
+    assert floor.ends == [("succeeded", "")]
+
+
+def test_a_trainer_that_says_nothing_for_half_an_hour_is_ended_and_tried_again() -> None:
+    """N6: not one that hangs for a little less."""
+
+    async def hangs(run: Run) -> None:
+        run.begin()
+        await run.epochs([1])
+        await run.rest(Policy().training_silence_s - 10)
+        await run.epochs([2])
+        await run.rest(10 * HOUR_S)
+
+    floor = Floor(hangs)
+    took_s = told(floor, floor.attempt)
+    assert floor.ends == [("lost", "TRAINER_SILENT")]
+    assert floor.saved == [2, 4]
+    silence_s = Policy().training_silence_s
+    assert 2 * silence_s - 10 < took_s < 2 * silence_s + 60
+
+
+def test_a_loss_that_is_no_number_ends_the_training_within_seconds() -> None:
+    async def diverges(run: Run) -> None:
+        run.begin()
+        await run.epochs([1])
+        await run.epochs([2, 3], loss=float("nan"))
+        await run.rest(10 * HOUR_S)
+
+    floor = Floor(diverges)
+    assert told(floor, floor.attempt) < 10
+    assert floor.ends == [("failed", "LOSS_NAN")]
+    assert floor.saved == [2]
+
+
+def test_an_orphan_that_cannot_be_verified_is_waited_for_and_never_reported() -> None:
+    """N4.4: somebody has the lock, and two trainings never run at once."""
+
+    async def goes_on(run: Run) -> None:
+        run.begin()
+        await run.epochs([1, 2])
+        await asyncio.sleep(3 * HOUR_S)
+        raise Died
+
+    floor = Floor(goes_on)
+    floor.trainer.ends_orphans = False
+
+    async def story() -> None:
+        assert not await ended_within(floor.attempt(), 3.0)
+        floor.trainer.held = "orphan"
+        assert not await ended_within(floor.attempt(), 2 * HOUR_S)
+        assert floor.ends == []
+        await floor.attempt()
+
+    assert told(floor, story) >= 3 * HOUR_S
+    assert floor.ends == [("lost", "TRAINER_UNKNOWN")]
+
+
+def test_an_orphan_that_is_verified_is_ended_and_its_end_is_unknown() -> None:
+    """N4.4: also when all that a success leaves is there."""
+
+    async def orphaned(run: Run) -> None:
+        await run.whole()
+        floor.trainer.held = "orphan"
+        await asyncio.sleep(HOUR_S)
+
+    floor = Floor(orphaned)
+    assert told(floor, floor.attempt) < 60
+    assert floor.ends == [("lost", "TRAINER_UNKNOWN")]
+
+
+def test_a_start_that_fails_leaves_the_marker_for_a_shim_that_may_still_come() -> None:
+    """The end is reported when nobody has the lock."""
+    floor = Floor()
+    floor.trainer.refuses = WorldError("TRAINER_START", "The shim did not begin.")
+
+    async def story() -> None:
+        trying = asyncio.ensure_future(floor.attempt())
+        await asyncio.sleep(0.5)
+        floor.trainer.held = "shim"
+        await asyncio.sleep(30.0)
+        assert floor.marker() == "TRAINER_START"
+        assert floor.ends == []
+        floor.trainer.held = "nobody"
+        await trying
+
+    told(floor, story)
+    assert floor.ends == [("failed", "TRAINER_START")]
+
+
+def test_a_full_disk_at_the_start_is_a_loss_and_the_second_is_the_last() -> None:
+    """It must not begin anew for ever where nobody watches over the disk's room."""
+    floor = Floor()
+    floor.trainer.refuses = WorldError("DISK_FULL", "The disk is full.")
+
+    async def story() -> None:
+        await floor.attempt()
+        await floor.attempt()
+
+    told(floor, story)
+    assert floor.ends == [("lost", "DISK_FULL")] * 2
+    assert floor.job.phase == "quarantined"
+
+
+def test_a_job_of_another_trainer_is_not_started() -> None:
+    floor = Floor()
+    floor.rehearsal = True
+    told(floor, floor.attempt)
+    assert floor.ends == [("stopped", "ENGINE_MISSING")]
+    assert floor.trainer.orders == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "b.txt"])
+@pytest.mark.parametrize("data", [b"another", None])
+def test_a_copied_dataset_that_has_changed_is_not_trained_from(
+    name: str, data: bytes | None
+) -> None:
+    """S3.2: the lock would say something else."""
+    floor = Floor()
+    if data is None:
+        del floor.disk.nodes[f"{DATASET}/{name}"]
+    else:
+        floor.disk.put(f"{DATASET}/{name}", data)
+    told(floor, floor.attempt)
+    assert floor.ends == [("failed", "DATASET_CHANGED")]
+    assert floor.trainer.orders == []
+
+
+@pytest.mark.parametrize("record", [START, EXIT])
+def test_a_record_of_another_history_is_none(record: str) -> None:
+    """The folder of the same attempt, in a ledger that has gone back."""
+    floor = Floor(whole)
+    foreign = b'{"nonce": "f", "boot": "boot", "code": 0, "signal": 0, "stopped": "", '
+    floor.disk.put(f"{floor.folder}/{record}", foreign + b'"started": 0, "ended": 0}')
+    told(floor, floor.attempt)
+    assert len(floor.trainer.orders) == 1
+    assert floor.ends == [("succeeded", "")]
+
+
+def test_what_a_restarted_machine_has_ended_goes_on_from_the_last_epoch() -> None:
+    async def cut(run: Run) -> None:
+        run.begin()
+        await run.epochs([1, 2])
+        raise Died
+
+    floor = Floor(cut, whole)
+    floor.trainer.boot_now = "another boot"
+
+    async def story() -> None:
+        await floor.attempt()
+        await floor.attempt()
+
+    told(floor, story)
+    assert floor.ends == [("lost", "MACHINE_RESTARTED"), ("succeeded", "")]
+    assert floor.saved == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("began_s", [0.0, 3.2])
+def test_a_cancelled_training_is_told_to_stop_and_reported_when_it_is_gone(began_s: float) -> None:
+    """N4.5: also one that has not begun, so that a shim on its way does not begin it."""
+    floor = Floor(whole)
+
+    async def story() -> None:
+        if began_s:
+            assert not await ended_within(floor.attempt(), began_s)
+        floor.desk.do(control("cancel", JOB))
+        await floor.daemon().stop(floor.job)
+
+    told(floor, story)
+    assert floor.marker() == "CANCELLED"
+    assert floor.ends == [("cancelled", "CANCELLED")]
+    assert floor.trainer.held == "nobody"
+
+
+def resumed(floor: Floor, *, harm: Callable[[], None] = lambda: None) -> int:
+    """The epochs that were done before the second attempt; ``harm`` is done between the two."""
+
+    async def story() -> None:
+        await floor.attempt()
+        harm()
+        await floor.attempt()
+
+    told(floor, story)
+    assert floor.ends[1:] == [("succeeded", "")]
+    return Run(floor.disk, floor.trainer.orders[1]).done
+
+
+def state_of(floor: Floor, epoch: int) -> str:
+    return f"{attempts_of(floor.job)[0].folder}/out/{JOB}-{epoch:06d}-state"
+
+
+def test_the_second_attempt_goes_on_from_the_last_whole_epoch() -> None:
+    """K2.5"""
+    floor = Floor(broken_off(3), whole)
+    assert resumed(floor) == 3
+    assert floor.saved == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("harmed", ["optimizer.bin", "model.safetensors"])
+def test_a_damaged_state_is_left_for_an_earlier_one(harmed: str) -> None:
+    """K2.5: by its hash; its name and its length are as they were."""
+    floor = Floor(broken_off(3), whole)
+
+    def harm() -> None:
+        path = f"{state_of(floor, 3)}/{harmed}"
+        floor.disk.put(path, b"x" * len(floor.disk.data(path)))
+
+    assert resumed(floor, harm=harm) == 2
+
+
+def test_without_any_whole_state_it_begins_at_the_beginning() -> None:
+    floor = Floor(broken_off(2), whole)
+
+    def harm() -> None:
+        for epoch in (1, 2):
+            del floor.disk.nodes[f"{state_of(floor, epoch)}/optimizer.bin"]
+
+    assert resumed(floor, harm=harm) == 0
+
+
+def test_a_training_that_may_not_be_split_begins_at_the_beginning() -> None:
+    """``resume = false``"""
+    floor = Floor(broken_off(2), whole)
+    jobs = floor.desk.state.jobs
+    jobs[JobId(JOB)] = replace(floor.job, spec=replace(SPEC, resume=False))
+    assert resumed(floor) == 0
+
+
+def test_the_state_after_the_last_epoch_is_never_gone_on_from() -> None:
+    """There would be nothing left to train, and so no end."""
+
+    async def unseen(run: Run) -> None:
+        run.begin()
+        await run.epochs(range(1, EPOCHS + 1))
+        run.save_state(EPOCHS)
+        run.finish()
+        raise Died
+
+    floor = Floor(unseen, whole)
+    assert resumed(floor) == EPOCHS - 1
+    assert floor.saved == [2, 4, 6, 8, 8]
+
+
+def test_a_state_in_the_folder_of_another_history_is_no_state_of_this_one() -> None:
+    floor = Floor(broken_off(1))
+
+    async def story() -> None:
+        await floor.attempt()
+        foreign = f"outbox/{JOB}/resume/a1-ffffffff/out/{JOB}-000001-state"
+        floor.disk.put(f"{foreign}/optimizer.bin", b"foreign")
+        sealed(floor, 1, foreign)
+        assert await resume_point(floor.disk, floor.job) is None
+
+    told(floor, story)
+
+
+def sealed(floor: Floor, epoch: int, folder: str) -> None:
+    """Seal a folder as the state after an epoch, whatever lies there."""
+    paths = floor.disk.files(folder)
+    files = {path.rpartition("/")[2]: sha256(floor.disk.data(path)).hexdigest() for path in paths}
+    seal = render_seal(Seal(epoch, folder, files))
+    floor.disk.put(f"outbox/{JOB}/resume/epoch-{epoch:06d}.json", seal)
+
+
+def test_every_attempt_is_started_by_an_event_of_the_ledger() -> None:
+    floor = Floor(broken_off(1), whole)
+    resumed(floor)
+    events = [entry.event for entry in floor.desk.entries]
+    started = [event.attempt for event in events if isinstance(event, AttemptStarted)]
+    assert started == [1, 2]
+    assert [order.nonce for order in floor.trainer.orders] == list(floor.job.nonces.values())
