@@ -275,7 +275,7 @@ class Trainer(Protocol):
         ...
 
     async def holder(self, folder: str) -> Holder:
-        """By the folder's two locks alone, no pid."""
+        """By the folder's two locks, no recorded pid."""
         ...
 
     async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:

@@ -38,6 +38,8 @@ def run(folder: Path, order: Mapping[str, Any]) -> int:
     while True:
         try:
             keep(folder / EXIT, end)
+        except FileNotFoundError:
+            return 1  # Somebody removed the folder, and with it whom this could be told to.
         except OSError:
             # A full disk. The lock is kept meanwhile: nobody may think that this end is unknown.
             time.sleep(1.0)
@@ -56,8 +58,8 @@ def _live(folder: Path, order: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"stopped": "cancelled"}
     try:
         child = _spawn(folder, order)
-    except OSError as error:
-        return {"error": f"{order['argv'][0]} could not be started: {error.strerror}."}
+    except (OSError, ValueError) as error:
+        return {"error": f"{order['argv'][0]} could not be started: {error}."}
     record.update(child=child.pid, child_started=start_mark(child.pid))
     with contextlib.suppress(OSError):  # Without it an orphan is waited for, not ended.
         keep(folder / START, record)
@@ -79,7 +81,9 @@ def _listen() -> tuple[int, list[int]]:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(pen, warn_on_full_buffer=False)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    if hasattr(os, "waitid"):
+        # Where ``ps`` must be asked instead, each ``ps`` would wake us by its own end, for ever.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda given, _: told.append(given))
     return wake, told
@@ -135,19 +139,21 @@ def _has_ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     # Python before 3.13 has no waitid on a Mac; there ``ps`` tells a zombie, which is ours until
     # it is waited for.
-    state = subprocess.run(
-        ["/bin/ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return state.strip().startswith("Z")
+    return _told("/bin/ps", "-o", "stat=", "-p", str(pid)).startswith("Z")
 
 
 def _why_stop(folder: Path, order: Mapping[str, Any], told: list[int]) -> str:
-    if (folder / MARKER).exists():
-        return "cancelled"
     if told:
         return f"signal {told[0]}"
-    size = sum((folder / name).stat().st_size for name in LOGS if (folder / name).exists())
-    return "log full" if size > order["log_limit_bytes"] else ""
+    with contextlib.suppress(OSError):  # What cannot be looked at is no reason to stop.
+        if (folder / MARKER).exists():
+            return "cancelled"
+        if not folder.exists():
+            # Nobody could stop it any more, nor see that it has the GPU.
+            return "folder removed"
+        size = sum((folder / name).stat().st_size for name in LOGS)
+        return "log full" if size > order["log_limit_bytes"] else ""
+    return ""
 
 
 def _rest(wake: int) -> None:
@@ -161,11 +167,11 @@ def _rest(wake: int) -> None:
 def _end_leftovers(group: int) -> None:
     """End what is left of a group whose leader is dead and not reaped: data-loader workers."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not _others_in(group):
+        if not _living(group):
             return
         _signal(group, number)
         deadline = time.monotonic() + LEFTOVERS_S
-        while time.monotonic() < deadline and _others_in(group):
+        while time.monotonic() < deadline and _living(group):
             time.sleep(0.05)
 
 
@@ -174,28 +180,20 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _others_in(group: int) -> bool:
-    """Whether a living process beside the dead leader is in the group."""
-    return any(
-        found == str(group) != pid and not state.startswith("Z")
-        for pid, state, found in _processes()
-    )
+def _living(group: int) -> list[int]:
+    """The processes of a group that are no zombies."""
+    asked = ("/bin/ps", "-A", "-o", "pid=,stat=,pgid=")
+    rows = _rows_of_proc() if LINUX else map(str.split, _told(*asked).splitlines())
+    return [int(pid) for pid, state, found in rows if found == str(group) and state[0] != "Z"]
 
 
-def _processes() -> Iterator[tuple[str, str, str]]:
-    """Number, state and group of every process."""
-    if not LINUX:
-        command = ["/bin/ps", "-A", "-o", "pid=,stat=,pgid="]
-        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        for row in map(str.split, listed.splitlines()):
-            if len(row) == 3:
-                yield row[0], row[1], row[2]
-        return
+def _rows_of_proc() -> Iterator[list[str]]:
+    """Number, state and group of every process, as ``ps`` would say."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                yield folder.name, fields[0], fields[2]
+                yield [folder.name, fields[0], fields[2]]
 
 
 def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
@@ -203,17 +201,22 @@ def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
     try:
         record = json.loads((folder / START).read_bytes())
         pid, mark = int(record["child"]), record["child_started"]
-        ours = (record["nonce"], record["boot"]) == (nonce, boot_id()) and bool(mark)
+        ours = (record["nonce"], record["boot"]) == (nonce, boot_id()) and bool(
+            mark and record["boot"]
+        )
     except (OSError, ValueError, LookupError, TypeError):
         return NOT_VERIFIED
     if not ours or pid <= 1:
         return NOT_VERIFIED
+    known = {pid: mark}
     for number in (signal.SIGTERM, signal.SIGKILL):
-        # Asked before each signal: a number that came free meanwhile is somebody else's.
+        # Asked before each signal: a number that came free meanwhile is somebody else's. A group's
+        # is not free while one of it lives, be it a worker that did not heed the first signal.
         if not is_held(folder / ALIVE):
             return 0
-        if start_mark(pid) != mark:
+        if not any(start_mark(each) == begun for each, begun in known.items()):
             return NOT_VERIFIED
+        known = {each: begun for each in _living(pid) if (begun := start_mark(each))}
         _signal(pid, number)
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline and is_held(folder / ALIVE):
@@ -222,36 +225,51 @@ def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody has this lock now."""
-    with _opened(path) as fd:
-        try:
+    """Whether somebody has this lock now; one that is not there is nobody's."""
+    try:
+        with _opened(path) as fd:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
     return False
 
 
 def start_mark(pid: int) -> str:
     """What tells a process from a later one of the same number; '' when there is none."""
+    if not LINUX:
+        return _told("/bin/ps", "-o", "lstart=", "-p", str(pid))
     with contextlib.suppress(OSError, IndexError):
-        if LINUX:
-            # The name, in parentheses, may hold anything; the 22nd field is the start in ticks.
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
-        shown = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
-        )
-        return shown.stdout.strip()
+        # The name, in parentheses, may hold anything; the 22nd field is the start in ticks.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
 
 
 def boot_id() -> str:
     """The machine's boot; '' when it does not say, which matches nothing."""
+    if not LINUX:
+        return _told("/usr/sbin/sysctl", "-n", "kern.bootsessionuuid")
     with contextlib.suppress(OSError):
-        if LINUX:
-            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _told(*command: str) -> str:
+    """What a program of the system says, in no one's language and time zone.
+
+    '' when it cannot even be started, as when memory is short: that must not end the shim.
+    """
+    plain = {"LC_ALL": "C", "TZ": "UTC"}
+    with contextlib.suppress(OSError):
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=plain,
+        ).stdout.strip()
     return ""
 
 

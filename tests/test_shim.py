@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
+import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from daemon.adapters.gpu_lock import UserGpuLock
 from daemon.adapters.training_process import SHIM, Program, ShimTrainer
 from daemon.errors import WorldError
 from daemon.ports import TrainingOrder
+from daemon.shim import is_held, start_mark
 from daemon.wire.shim_record import read_exit, read_start
+from tests import needs
 
 pytestmark = pytest.mark.realprocess
 
@@ -68,9 +77,6 @@ class Bench:
         log = self.folder / "stdout.log"
         until(lambda: log.exists() and text in log.read_text())
 
-    def reap(self) -> None:
-        until(lambda: self.holder() == "nobody" and not self.trainer._shims)
-
     def cancel(self) -> None:
         (self.folder / "cancelled").write_text("{}")
 
@@ -84,25 +90,22 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         for pid in (record["child"], record["pid"]):
             subprocess.run(["kill", "-9", str(pid)], check=False, stderr=subprocess.DEVNULL)
         until(lambda: bench.holder() == "nobody")
-    bench.reap()
 
 
 def alive(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return state != "Z"
 
 
-def living(group: int) -> list[str]:
+def living(group: int) -> list[int]:
     """The processes of a group that are no zombies."""
     found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, IndexError):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if fields[2] == str(group) and fields[0] != "Z":
-                found.append(folder.name)
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) == group and alive(pid):
+                found.append(pid)
     return found
 
 
@@ -193,6 +196,66 @@ def test_workers_that_stay_behind_are_ended_with_their_trainer(bench: Bench) -> 
     assert (record["code"], record["stopped"]) == (5, "")
 
 
+# What Python before 3.13 has on a Mac: no waitid, and ``ps``, not /proc. It counts its asking.
+OLD_MAC = """
+import os, sys
+sys.path.insert(0, {root!r})
+del os.waitid
+from daemon import shim
+shim.LINUX, told = False, shim._told
+def counted(*command):
+    with open({asked!r}, "a") as file:
+        file.write(".")
+    return told(*command)
+shim._told = counted
+sys.exit(shim.main(sys.argv[1:]))
+"""
+
+
+def test_where_only_ps_can_be_asked_it_is_asked_now_and_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N4.5: the same end of the trainer and its workers, and no processor is kept busy."""
+    needs.file(Path("/bin/ps"))
+    script, asked = bench.studio / "old_mac.py", bench.studio / "asked"
+    root = str(Path(__file__).parents[1])
+    script.write_text(OLD_MAC.format(root=root, asked=str(asked)))
+    monkeypatch.setattr("daemon.adapters.training_process.SHIM", script)
+    worker = "import os, time\nif not os.fork():\n    time.sleep(60)\n"
+    bench.start(f"{worker}time.sleep(1.5)\nraise SystemExit(5)")
+    assert bench.wait()["code"] == 5
+    assert not living(bench.started()["child"])
+    assert len(asked.read_text()) < 30
+
+
+def test_a_training_whose_folder_was_removed_does_not_go_on(bench: Bench) -> None:
+    """Nobody could stop it any more, and the next one would share the GPU with it."""
+    bench.start(SLEEPER)
+    record = bench.started()
+    shutil.rmtree(bench.folder)
+    assert bench.holder() == "shim"
+    until(lambda: bench.holder() == "nobody")
+    until(lambda: not alive(record["child"]) and not alive(record["pid"]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's files")
+def test_an_end_that_does_not_fit_on_the_disk_is_written_down_later(bench: Bench) -> None:
+    """N4.4: the lock is kept meanwhile, so nobody takes the end for an unknown one."""
+    bench.start(
+        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nraise SystemExit(4)"
+    )
+    record = bench.started()
+    limits = resource.prlimit(record["pid"], resource.RLIMIT_FSIZE)
+    resource.prlimit(record["pid"], resource.RLIMIT_FSIZE, (0, limits[1]))
+    (bench.studio / "go").touch()
+    until(lambda: not psutil.pid_exists(record["child"]))
+    time.sleep(0.2)
+    assert bench.holder() == "shim"
+    assert not (bench.folder / "exit.json").exists()
+    resource.prlimit(record["pid"], resource.RLIMIT_FSIZE, limits)
+    assert bench.wait()["code"] == 4
+
+
 def test_sigterm_to_the_shim_ends_the_training_in_good_order(bench: Bench) -> None:
     bench.start(SLEEPER)
     bench.says("up")
@@ -210,7 +273,7 @@ def test_the_trainer_can_be_interrupted_whoever_started_the_daemon(bench: Bench)
     """A disposition to ignore is inherited; the trainer gets the ordinary ones."""
     before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGHUP)}
     try:
-        bench.start("import signal; print(signal.getsignal(1), signal.getsignal(2), sep='\\n')")
+        bench.start("import signal; print([signal.getsignal(n) for n in (1, 2)])")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -272,6 +335,101 @@ def test_a_training_whose_shim_was_killed_is_an_orphan_and_is_ended(bench: Bench
     assert not (bench.folder / "exit.json").exists()
 
 
+@contextlib.contextmanager
+def adopting() -> Iterator[None]:
+    """Orphans become our children, since what is the first process of a container may reap late."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+    try:
+        yield
+    finally:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(36, 0)
+
+
+def buried(pid: int) -> None:
+    """Wait for an orphan, whoever has adopted it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def test_a_worker_that_survives_its_trainer_is_ended_with_the_orphan(bench: Bench) -> None:
+    """N4.5: it has the locks, and its group is still the one of the record."""
+    worker = "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print('worker')\n"
+    with adopting():
+        bench.start(f"import os, signal, time\nif not os.fork():\n{worker}time.sleep(60)")
+        bench.says("worker")
+        record = bench.started()
+        os.kill(record["pid"], signal.SIGKILL)
+        until(lambda: bench.holder() == "orphan")
+        group = living(record["child"])
+        burials = [threading.Thread(target=buried, args=(pid,)) for pid in sorted(group)]
+        for burial in burials:
+            burial.start()
+        assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=0.5))
+        assert bench.holder() == "nobody"
+        for burial in burials:
+            burial.join()
+    assert not living(record["child"])
+
+
+def test_a_shim_that_is_killed_at_any_moment_leaves_no_false_success(tmp_path: Path) -> None:
+    """N4.4: the record says what the trainer's end was, or there is none."""
+    chance = random.Random(7)
+    # One is killed before its first line, others until after their last, and one never.
+    moments = [0.0, *sorted(chance.uniform(0.0, 1.2) for _ in range(22))]
+    shims = []
+    for number in range(len(moments) + 1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shim = shim_of(folder, "import time; time.sleep(0.2); raise SystemExit(3)")
+        shims.append((folder, shim))
+        if number == 0:
+            shim.kill()
+    begun = time.monotonic()
+    for (_, shim), at in zip(shims, moments, strict=False):
+        time.sleep(max(0.0, begun + at - time.monotonic()))
+        shim.kill()
+    assert {end_of(folder, shim) for folder, shim in shims} == {None, (3, 0)}
+
+
+def end_of(folder: Path, shim: subprocess.Popen[bytes]) -> tuple[int | None, int] | None:
+    """Code and signal of the record, which is whole if there is one."""
+    shim.wait()
+    until(lambda: not is_held(folder / "alive"))
+    if not (folder / "exit.json").exists():
+        return None
+    record = read_exit((folder / "exit.json").read_bytes(), nonce=NONCE)
+    assert record is not None
+    return record.code, record.signal
+
+
+def shim_of(folder: Path, code: str) -> subprocess.Popen[bytes]:
+    """A shim that is not waited for, not even until it has begun."""
+    fds = [os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("alive", "shim")]
+    for fd in fds:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    told = {
+        "nonce": NONCE,
+        "argv": [sys.executable, "-I", "-S", "-c", code],
+        "cwd": str(folder),
+        "env": {},
+        "alive_fd": fds[0],
+        "shim_fd": fds[1],
+        "gpu_fd": None,
+        "grace_s": 1.0,
+        "log_limit_bytes": 2**20,
+    }
+    command = [sys.executable, "-I", "-S", str(SHIM), "run", str(folder)]
+    shim = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds, start_new_session=True)
+    assert shim.stdin is not None
+    with contextlib.suppress(BrokenPipeError), shim.stdin as order:
+        order.write(json.dumps(told).encode())
+    for fd in fds:
+        os.close(fd)
+    return shim
+
+
 @pytest.mark.parametrize(
     "forged",
     [
@@ -301,8 +459,7 @@ def test_a_stranger_with_the_recorded_pid_is_safe_when_nobody_has_the_lock(bench
     bench.start("raise SystemExit(0)")
     bench.wait()
     record = json.loads((bench.folder / "shim.json").read_text())
-    mark = Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(")")[2].split()[19]
-    record |= {"child": stranger.pid, "child_started": mark}
+    record |= {"child": stranger.pid, "child_started": start_mark(stranger.pid)}
     (bench.folder / "shim.json").write_text(json.dumps(record))
     try:
         assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=0.2))
@@ -328,7 +485,7 @@ def test_the_gpus_lock_is_held_by_the_training_itself(tmp_path: Path) -> None:
     assert not other.try_take()
     assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=5.0))
     assert other.try_take()
-    bench.reap()
+    assert bench.holder() == "nobody"
 
 
 def test_an_order_that_was_cut_short_starts_nothing(tmp_path: Path) -> None:
@@ -340,12 +497,11 @@ def test_an_order_that_was_cut_short_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_no_zombie_of_a_shim_stays(bench: Bench) -> None:
-    """N4.5."""
+    """N4.5: who is told that nobody trains has no child left."""
     bench.start("raise SystemExit(0)")
     pid = json.loads((bench.folder / "shim.json").read_text())["pid"]
     bench.wait()
-    bench.reap()
-    assert not Path(f"/proc/{pid}").exists()
+    assert not psutil.pid_exists(pid)
 
 
 def test_the_start_record_names_the_machines_boot(bench: Bench) -> None:

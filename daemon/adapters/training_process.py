@@ -75,14 +75,18 @@ class ShimTrainer:
         self._program = program
         self._passed = {key: environment[key] for key in _PASSED if key in environment}
         self._gpu_fd = gpu_fd
-        self._shims: list[subprocess.Popen[bytes]] = []
+        self._shims: dict[Path, subprocess.Popen[bytes]] = {}
         self._boot = ""
 
     async def describe(self) -> TrainerFacts:
         return await asyncio.to_thread(self._describe)
 
     async def start(self, order: TrainingOrder) -> None:
-        await asyncio.to_thread(self._start, order)
+        try:
+            await asyncio.to_thread(self._start, order)
+        except OSError as error:
+            text = f"The shim of a training could not be started in {order.folder}: {error}."
+            raise WorldError("TRAINER_START", text) from error
 
     async def holder(self, folder: str) -> Holder:
         return await asyncio.to_thread(self._holder, self._studio / folder)
@@ -103,11 +107,14 @@ class ShimTrainer:
         return self._boot
 
     def _holder(self, folder: Path) -> Holder:
-        for shim in [shim for shim in self._shims if shim.poll() is not None]:
-            self._shims.remove(shim)  # Reaped: no zombie stays.
-        if not _is_held(folder / _ALIVE):
-            return "nobody"
-        return "shim" if _is_held(folder / _SHIM) else "orphan"
+        # The shim is asked first: it has ``alive`` for as long as it lives, so one that ends just
+        # between is not taken for one that was killed. One that is our child is also reaped: no
+        # zombie stays, and a folder that was removed does not make its training look dead.
+        child = self._shims.get(folder)
+        if _is_held(folder / _SHIM) or (child is not None and child.poll() is None):
+            return "shim"
+        self._shims.pop(folder, None)
+        return "orphan" if _is_held(folder / _ALIVE) else "nobody"
 
     def _start(self, order: TrainingOrder) -> None:
         folder = self._studio / order.folder
@@ -135,7 +142,7 @@ class ShimTrainer:
                 pass_fds=kept,
                 start_new_session=True,
             )
-            self._shims.append(child)
+            self._shims[folder] = child
             assert child.stdin is not None, "it was asked for"
             with suppress(BrokenPipeError), child.stdin as order_pipe:
                 order_pipe.write(json.dumps(told).encode())
@@ -155,7 +162,9 @@ class ShimTrainer:
             raise _missing(f"its interpreter {python} does not answer ({error})") from None
         commit = ""
         with suppress(OSError, subprocess.SubprocessError):
-            commit = _asked("git", "-C", str(program.checkout), "rev-parse", "HEAD").strip()
+            # Named, not searched for: a folder around the checkout may be another repository.
+            git_dir = program.checkout / ".git"
+            commit = _asked("git", "--git-dir", str(git_dir), "rev-parse", "HEAD").strip()
         return TrainerFacts(program.name, commit, version, packages)
 
 
