@@ -21,6 +21,10 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "the trainer said nothing for half an hour",
         "See whether the Mac swaps (Activity Monitor, Memory); it goes on from its last state.",
     ),
+    "EPOCH_SIZE": (
+        "the trainer counts other steps than were planned",
+        "Read the warnings at the top of the attempt's stderr.log: which pictures does it skip?",
+    ),
     "MACHINE_RESTARTED": (
         "the machine was restarted while it trained",
         "Nothing to do: it goes on from its last state. See whether updates restart it.",

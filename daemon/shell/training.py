@@ -40,13 +40,14 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _GPU_S = 2.0
+_ORPHAN_S = 10.0
 _STOP_S = 120.0
 _EVIDENCE_CHARS = 1_000
 _UNSTARTED = {"DISK_FULL": Outcome.LOST, "ENGINE_MISSING": Outcome.STOPPED}
 """What keeps an attempt from starting and may be over at the next one; the rest is a failure."""
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
-_ORDERED = {"LOSS_NAN": Outcome.FAILED, "TRAINER_SILENT": Outcome.LOST}
-"""What an attempt that we stopped for this reason counts as."""
+_ORDERED = {**_UNSTARTED, _CANCEL.code: Outcome.CANCELLED, "TRAINER_SILENT": Outcome.LOST}
+"""What an attempt that we stopped for this reason counts as; any other is a failure."""
 
 
 class Training:
@@ -123,11 +124,12 @@ class Training:
                 )
             await asyncio.sleep(_POLL_S)
 
-    async def _end_orphan(self, attempt: Attempt) -> None:
-        """A trainer without its shim can never be known to have succeeded."""
+    async def _end_orphan(self, attempt: Attempt) -> bool:
+        """A trainer without its shim can never be known to have succeeded. Whether it is gone."""
         log.warning("%s: the training's shim was killed; ending the trainer", attempt.job.id)
         grace_s = self._shop.policy.training_grace_s
-        await self._trainer.end_orphan(attempt.folder, nonce=attempt.nonce, grace_s=grace_s)
+        folder, nonce = attempt.folder, attempt.nonce
+        return await self._trainer.end_orphan(folder, nonce=nonce, grace_s=grace_s)
 
     async def _follow(self, attempt: Attempt) -> Verdict:
         config = await file_or_none(self._disk, attempt.path(CONFIG))
@@ -143,8 +145,8 @@ class Training:
             self._progress.report(watch.standing())
             if holder == "nobody":
                 return await self._judged(watch)
-            if holder == "orphan":
-                await self._end_orphan(attempt)
+            if holder == "orphan" and not await self._end_orphan(attempt):
+                await asyncio.sleep(_ORPHAN_S)
             elif not told and (order := self._order(watch, silent_s=_now() - heard_s)):
                 await self._disk.write(attempt.path(MARKER), stop_marker(order), synced=True)
                 told = True
@@ -158,6 +160,15 @@ class Training:
                 "LOSS_NAN",
                 f"The loss became {reading.loss} before step {reading.step}; from there on nothing "
                 "is learnt. Lower learning_rate, and drop the job's file again.",
+            )
+        spec = watch.attempt.spec
+        counted = -(-reading.epoch_batches // spec.gradient_accumulation)
+        if counted not in (0, spec.epoch_steps):
+            return StopOrder(
+                "EPOCH_SIZE",
+                f"The trainer makes {counted} steps an epoch where {spec.epoch_steps} were planned,"
+                " so its checkpoints would bear wrong steps. It does not see the dataset as it "
+                "was copied: look for warnings in stderr.log.",
             )
         if silent_s > self._shop.policy.training_silence_s:
             return StopOrder(
@@ -183,9 +194,9 @@ class Training:
         complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
         end = verdict(watch.log.output.reading, ending, complete=complete)
         order = read_marker(await file_or_none(self._disk, attempt.path(MARKER)))
-        if order is not None and end.outcome is Outcome.CANCELLED and order.code in _ORDERED:
-            return Verdict(_ORDERED[order.code], order.code, order.text)
-        return end
+        if order is None or end.outcome is not Outcome.CANCELLED:
+            return end
+        return Verdict(_ORDERED.get(order.code, Outcome.FAILED), order.code, order.text)
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS]

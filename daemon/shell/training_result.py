@@ -85,9 +85,9 @@ async def approved_lora(disk: Disk, job: Job, step: int) -> tuple[str, bytes]:
     try:
         blob = await disk.read(f"{job_folder(job.id)}/{name}", limit_bytes=LORA_LIMIT_BYTES)
     except WorldError as error:
-        raise _gone(job, name) from error
+        raise _not_it(job, name) from error
     if digest(blob.data) != job.checkpoints[step].sha256:
-        raise _gone(job, name)
+        raise _not_it(job, name)
     return name.rpartition("/")[2], blob.data
 
 
@@ -145,6 +145,14 @@ async def _write(disk: Disk, job: JobId, name: str, data: bytes) -> None:
 def _gone(job: Job, what: str) -> WorldError:
     return WorldError(
         "RESULT_GONE",
-        f"{what} of {job.id} is not there as it was recorded, so it cannot be published or "
-        "installed. A training goes on from its last whole epoch to make it again.",
+        f"{what} of {job.id} is not there as it was recorded, so it cannot be published. The "
+        "training goes on from its last whole epoch to make it again.",
+    )
+
+
+def _not_it(job: Job, what: str) -> WorldError:
+    return WorldError(
+        "RESULT_GONE",
+        f"outbox/{job.id}/{what} is not the file that was approved, so it is not installed. Put "
+        "that one back (from a backup), or drop the training's file again with rerun = true.",
     )
