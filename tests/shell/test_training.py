@@ -22,7 +22,7 @@ from daemon.shell.training import Training
 from daemon.shell.training_folder import attempts_of
 from daemon.shell.training_start import Workshop
 from daemon.wire.seal import Seal, render_seal
-from daemon.wire.shim_record import EXIT, MARKER, START, read_marker
+from daemon.wire.shim_record import EXIT, MARKER, START, StopOrder, read_marker, stop_marker
 from tests.core.asking import TRAIN, control, training
 from tests.desk import Desk
 from tests.fakes import MemoryDisk, NoTrainer
@@ -432,3 +432,30 @@ def test_every_attempt_is_started_by_an_event_of_the_ledger() -> None:
     started = [event.attempt for event in events if isinstance(event, AttemptStarted)]
     assert started == [1, 2]
     assert [order.nonce for order in floor.trainer.orders] == list(floor.job.nonces.values())
+
+
+def test_a_trainer_that_counts_other_steps_is_ended_before_a_checkpoint_bears_a_wrong_one() -> None:
+    async def sees_less(run: Run) -> None:
+        run.begin()
+        run.say("stdout.log", "  num batches per epoch / 1epoch: 1\n")
+        await run.rest(10 * HOUR_S)
+
+    floor = Floor(sees_less)
+    assert told(floor, floor.attempt) < 10
+    assert floor.ends == [("failed", "EPOCH_SIZE")]
+    assert floor.saved == []
+
+
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [("MODEL_MISSING", "failed"), ("DISK_FULL", "lost"), ("CANCELLED", "cancelled")],
+)
+def test_a_start_that_failed_in_an_earlier_life_ends_for_its_own_reason(
+    code: str, end: str
+) -> None:
+    """The daemon died between the marker and the report; the shim then refuses to begin."""
+    floor = Floor(whole)
+    floor.disk.put(f"{floor.folder}/{MARKER}", stop_marker(StopOrder(code, "It is missing.")))
+    told(floor, floor.attempt)
+    assert floor.ends == [(end, code)]
+    assert floor.saved == []
