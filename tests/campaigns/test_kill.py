@@ -1,4 +1,4 @@
-"""``python -m tests kill [--times N] [--seed N]``: real SIGKILLs at random moments of the night."""
+"""``python -m tests kill [-k training] [--times N] [--seed N]``: SIGKILLs at moments of chance."""
 
 from __future__ import annotations
 
