@@ -103,6 +103,13 @@ class Disk(Protocol):
         """
         ...
 
+    async def sync(self, folder: str) -> None:
+        """Sync what others have written: every file in a folder, their names, and the folder's.
+
+        Raises ``WorldError`` NOT_FOUND, or WRITE_FAILED when the drive did not confirm it.
+        """
+        ...
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         """The whole file or nothing (temporary, rename); makes the folders on the way."""
         ...

@@ -101,6 +101,11 @@ class MemoryDisk:
     async def copy(self, path: str, to: str) -> None:
         await self.write(to, self._file(path).data, synced=True)
 
+    async def sync(self, folder: str) -> None:
+        self._change("sync", folder, True)
+        if not await self.list(folder):
+            raise WorldError("NOT_FOUND", f"{folder} is not there")
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         self._change("write", path, synced)
         self._spend(path, len(data))

@@ -61,6 +61,9 @@ async def _seal(disk: Disk, attempt: Attempt, epoch: int) -> None:
     if LAST_WRITTEN not in names:
         return
     try:
+        # Else a power cut would cost every epoch: the trainer leaves it to the system when to
+        # write them to the drive.
+        await disk.sync(folder)
         files = {name: await disk.digest(f"{folder}/{name}") for name in names}
     except WorldError as error:
         if error.code not in ("NOT_FOUND", "CHANGING"):

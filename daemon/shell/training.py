@@ -48,6 +48,11 @@ _UNSTARTED = {"DISK_FULL": Outcome.LOST, "ENGINE_MISSING": Outcome.STOPPED}
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
 _ORDERED = {**_UNSTARTED, _CANCEL.code: Outcome.CANCELLED, "TRAINER_SILENT": Outcome.LOST}
 """What an attempt that we stopped for this reason counts as; any other is a failure."""
+_RESTARTED = Verdict(
+    Outcome.LOST,
+    "MACHINE_RESTARTED",
+    "The machine was restarted while it trained; it goes on from the last epoch.",
+)
 
 
 class Training:
@@ -185,18 +190,21 @@ class Training:
         record = read_exit(data, nonce=attempt.nonce)
         if record is not None and record.error:
             return Verdict(Outcome.FAILED, "TRAINER_START", record.error)
-        start = read_start(await file_or_none(self._disk, attempt.path(START)), nonce=attempt.nonce)
-        if record is None and start is not None and start.boot != self._trainer.boot():
-            text = "The machine was restarted while it trained; it goes on from the last epoch."
-            return Verdict(Outcome.LOST, "MACHINE_RESTARTED", text)
         ending = Ending(record.code, record.signal, record.stopped) if record else None
         spec = attempt.spec
         complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
         end = verdict(watch.log.output.reading, ending, complete=complete)
         order = read_marker(await file_or_none(self._disk, attempt.path(MARKER)))
-        if order is None or end.outcome is not Outcome.CANCELLED:
-            return end
-        return Verdict(_ORDERED.get(order.code, Outcome.FAILED), order.code, order.text)
+        if order is not None and end.outcome is Outcome.CANCELLED:
+            return Verdict(_ORDERED.get(order.code, Outcome.FAILED), order.code, order.text)
+        # A record is synced and the logs are not: after a power cut their silence proves nothing.
+        doubtful = end.outcome in (Outcome.FAILED, Outcome.LOST)
+        return _RESTARTED if doubtful and await self._was_restarted(attempt) else end
+
+    async def _was_restarted(self, attempt: Attempt) -> bool:
+        data = await file_or_none(self._disk, attempt.path(START))
+        start = read_start(data, nonce=attempt.nonce)
+        return start is not None and start.boot != self._trainer.boot()
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS]

@@ -478,3 +478,18 @@ def test_a_copy_is_whole_and_a_link_is_not_copied(disk: Disk, root: Path) -> Non
     (root / "inbox/link").symlink_to(root / "inbox/a")
     assert code_of(disk.copy("inbox/link", "outbox/b")) == "NOT_A_FILE"
     assert names(root / "outbox") == ["job"]
+
+
+def test_what_others_wrote_is_synced_with_the_way_to_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K2.5: sd-scripts syncs nothing, and from a state a training goes on after a power cut."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    (root / "outbox/job/state").mkdir(parents=True)
+    (root / "outbox/job/state/model").write_bytes(b"weights")
+    disk = StudioDisk(root, full_sync=None)
+    run(disk.sync("outbox/job/state"))
+    way = ("outbox/job/state/model", "outbox/job/state", "outbox/job", "outbox")
+    assert synced == [(root / each).stat().st_ino for each in way]
+    assert code_of(disk.sync("outbox/none")) == "NOT_FOUND"

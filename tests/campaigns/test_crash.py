@@ -6,12 +6,26 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.story import CONTROL_STORY, PANEL_STORY, Drop, Fate, tell
+from tests.sim.story import (
+    CONTROL_STORY,
+    PANEL_STORY,
+    TRAIN_CONTROL_STORY,
+    TRAIN_STORY,
+    Drop,
+    Fate,
+    tell,
+)
 
 SEEDS = 20
+STORIES = {
+    "panel": PANEL_STORY,
+    "control": CONTROL_STORY,
+    "train": TRAIN_STORY,
+    "train-control": TRAIN_CONTROL_STORY,
+}
 
 
-@pytest.mark.parametrize("story", [PANEL_STORY, CONTROL_STORY], ids=["panel", "control"])
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 @pytest.mark.parametrize("kill_only", [False, True], ids=["power", "kill"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_cut_before_any_step_breaks_a_promise(

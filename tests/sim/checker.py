@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Line = Mapping[str, Any]
@@ -37,7 +37,14 @@ def chain_violations(data: bytes) -> list[str]:
 
 def violations(lines: Sequence[Line]) -> list[str]:
     """Every promise of the contract that these lines break, in sentences."""
-    return [*_jobs(lines), *_lease(lines), *_drops(lines), *_pictures(lines)]
+    return [
+        *_jobs(lines),
+        *_lease(lines),
+        *_drops(lines),
+        *_pictures(lines),
+        *_trainings(lines),
+        *_approvals(lines),
+    ]
 
 
 def open_jobs(lines: Sequence[Line]) -> set[str]:
@@ -49,6 +56,22 @@ def open_jobs(lines: Sequence[Line]) -> set[str]:
         elif line["type"] == "job.ended":
             found.discard(line["job"])
     return found
+
+
+def to_install(lines: Sequence[Line]) -> set[tuple[str, str]]:
+    """Job and hash of each approved checkpoint that is not installed yet."""
+    wanted = set()
+    for index, line in enumerate(lines):
+        if line["type"] == "job.approved" and line["checkpoint"]:
+            wanted.add((line["job"], _saved(lines[:index], line["job"])[line["checkpoint"]]))
+    found = {(line["job"], line["sha256"]) for line in lines if line["type"] == "lora.installed"}
+    return wanted - found
+
+
+def _saved(lines: Sequence[Line], job: str) -> dict[int, str]:
+    """The hash of each checkpoint as it was last saved, by its step."""
+    own = [line for line in lines if line["type"] == "checkpoint.saved" and line["job"] == job]
+    return {line["step"]: line["sha256"] for line in own}
 
 
 def _is_retry(line: Line) -> bool:
@@ -94,7 +117,12 @@ def _lease(lines: Sequence[Line]) -> list[str]:
             attempts[line["job"]] += 1
             if line["attempt"] != attempts[line["job"]]:
                 found.append(f"{line['job']}: attempt {line['attempt']} out of turn")
-        elif line["type"] in ("prompt.sent", "image.judged", "attempt.ended"):
+        elif line["type"] in (
+            "prompt.sent",
+            "image.judged",
+            "checkpoint.saved",
+            "attempt.ended",
+        ):
             if running != (line["job"], line["attempt"]):
                 found.append(f"{line['type']} of {line['job']} outside its attempt")
             if line["type"] == "attempt.ended":
@@ -108,7 +136,7 @@ def _drops(lines: Sequence[Line]) -> list[str]:
     seen: Counter[tuple[Any, ...]] = Counter()
     for line in lines:
         file = line.get("file") or (line if line["type"] == "job.rejected" else None)
-        if file is not None:
+        if isinstance(file, Mapping):
             seen[(file["sha256"], file["inode"], file["mtime_ns"], file["size"])] += 1
     return [f"one drop was answered {count} times" for count in seen.values() if count > 1]
 
@@ -117,6 +145,7 @@ def _pictures(lines: Sequence[Line]) -> list[str]:
     found = []
     sent: set[tuple[str, int, int]] = set()
     judged: dict[str, set[str]] = {}
+    trainings = _specs(lines)
     for line in lines:
         if line["type"] == "prompt.sent":
             sent.add((line["job"], line["attempt"], line["image"]))
@@ -124,8 +153,108 @@ def _pictures(lines: Sequence[Line]) -> list[str]:
             judged.setdefault(line["job"], set()).add(line["sha256"])
             if (line["job"], line["attempt"], line["image"]) not in sent:
                 found.append(f"{line['job']}: a picture that was never asked for")
-        elif line["type"] == "result.published":
+        elif line["type"] == "result.published" and line["job"] not in trainings:
             pictures = {sha for name, sha in line["files"].items() if name.endswith(".png")}
             if not pictures or not pictures <= judged.get(line["job"], set()):
                 found.append(f"{line['job']}: published a picture that nobody judged")
     return found
+
+
+def _specs(lines: Sequence[Line]) -> dict[str, Mapping[str, Any]]:
+    """What each training was accepted as."""
+    accepted = [line for line in lines if line["type"] == "job.accepted"]
+    return {line["job"]: line["spec"] for line in accepted if line["kind"] == "train"}
+
+
+def _trainings(lines: Sequence[Line]) -> list[str]:
+    """Checkpoints at the ends of epochs, and a result that has each as it was last saved."""
+    found = []
+    specs = _specs(lines)
+    for index, line in enumerate(lines):
+        job = line.get("job", "")
+        if line["type"] == "checkpoint.saved":
+            found += _out_of_step(line, lines[:index], specs[job])
+        elif line["type"] == "result.published" and job in specs:
+            found += _incomplete(line, _saved(lines[:index], job), specs[job])
+    for job, spec in specs.items():
+        own = [line for line in lines if line["type"] == "dataset.recorded" and line["job"] == job]
+        if sum(len(line["images"]) for line in own) != spec["images"]:
+            found.append(f"{job}: not each of its {spec['images']} pictures is recorded")
+    return found
+
+
+def _out_of_step(line: Line, before: Sequence[Line], spec: Mapping[str, Any]) -> list[str]:
+    """A checkpoint that ends no epoch, or an attempt that did more than one epoch again."""
+    job, step, every = line["job"], line["step"], spec["epoch_steps"]
+    found = []
+    if step % every or not 0 < step <= spec["steps"]:
+        found.append(f"{job}: a checkpoint at step {step}, which ends no epoch")
+    saved = [other for other in before if other["type"] == "checkpoint.saved"]
+    known = [other["step"] for other in saved if other["job"] == job]
+    if known and step < max(known):
+        found.append(f"{job}: step {step} is saved again, and it had come to {max(known)}")
+    return found
+
+
+def _incomplete(line: Line, saved: Mapping[int, str], spec: Mapping[str, Any]) -> list[str]:
+    job, files, found = line["job"], line["files"], []
+    if spec["steps"] not in saved:
+        found.append(f"{job}: published without its last checkpoint")
+    for step, sha256 in saved.items():
+        stem = f"checkpoints/{job}-{step:06}"
+        if files.get(f"{stem}.safetensors") != sha256:
+            found.append(f"{job}: checkpoint {step} is not published as it was saved")
+        if f"{stem}.lock.toml" not in files:
+            found.append(f"{job}: checkpoint {step} is published without a lock")
+    return found
+
+
+def _approvals(lines: Sequence[Line]) -> list[str]:
+    """What a person approved gets into a models folder, and nothing else does."""
+    found = [f"{job}: an approved checkpoint was not installed" for job, _ in to_install(lines)]
+    for index, line in enumerate(lines):
+        if line["type"] == "lora.installed":
+            before = lines[:index]
+            if (line["job"], line["sha256"]) not in to_install(before):
+                found.append(f"{line['file']} was installed, and nobody approved it")
+    return found
+
+
+def file_violations(
+    lines: Sequence[Line], read: Callable[[str], bytes | None], installed: Mapping[str, bytes]
+) -> list[str]:
+    """What the ledger says of files that are not so; ``read`` gives a file of the studio."""
+    found = []
+    specs = _specs(lines)
+    for line in lines:
+        folder = f"outbox/{line.get('job')}"
+        told: dict[str, str] = {}
+        if line["type"] == "result.published":
+            told = {f"{folder}/{name}": sha for name, sha in line["files"].items()}
+        elif line["type"] == "dataset.recorded":
+            for name, image, caption in line["images"]:
+                copy = f"{folder}/resume/dataset/{name}"
+                told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}
+        elif (
+            line["type"] == "lora.installed" and _sha(installed.get(line["file"])) != line["sha256"]
+        ):
+            found.append(f"{line['file']} is not in the models folder as it was approved")
+        for path, sha256 in told.items():
+            data = read(path)
+            if data is None or _sha(data) != sha256:
+                found.append(f"{path} is not what is told")
+            elif path.endswith(".safetensors"):
+                found += _steps_taken(path, data, specs[line["job"]])
+    return found
+
+
+def _steps_taken(path: str, data: bytes, spec: Mapping[str, Any]) -> list[str]:
+    """The trainer's own count, in the file, is that of the file's name."""
+    length = int.from_bytes(data[:8], "little")
+    taken = int(json.loads(data[8 : 8 + length])["__metadata__"]["steps"])
+    told = int(path.removesuffix(".safetensors").rpartition("-")[2])
+    return [] if taken == told <= spec["steps"] else [f"{path} had {taken} optimizer steps"]
+
+
+def _sha(data: bytes | None) -> str:
+    return hashlib.sha256(data).hexdigest() if data is not None else ""

@@ -77,6 +77,7 @@ class SimDisk:
     journal: list[Change] = field(default_factory=list)
     steps: int = 0
     life: int = 1
+    boots: int = 1
     dead_lives: set[int] = field(default_factory=set)
     inodes: int = 100
     trace: list[str] = field(default_factory=list)
@@ -101,11 +102,22 @@ class SimDisk:
             self.end_life()
             raise PowerCut(what)
 
+    def outside(self, boot: int, what: str) -> None:
+        """One primitive step of a program that is not the daemon: only a power cut ends it."""
+        if boot != self.boots:
+            raise PowerCut(f"boot {boot} is over: {what}")
+        self.steps += 1
+        self.trace.append(what)
+        if self.steps == self.cut_at:
+            self.end_life()
+            self.outside(boot, what)
+
     def end_life(self) -> None:
         """The process is gone; and with a power cut so is what was not on the platter."""
         self.dead_lives.add(self.life)
         self.life += 1
         if not self.kill_only:
+            self.boots += 1
             self._lose()
 
     def change(self, change: Change) -> None:
@@ -217,6 +229,14 @@ class LifeDisk:
 
     async def copy(self, path: str, to: str) -> None:
         await self.write(to, self._node(path).data, synced=True)
+
+    async def sync(self, folder: str) -> None:
+        for path in [name for name in self._disk.names if name.startswith(f"{folder}/")]:
+            await self._step(f"sync {path}")
+            node = self._disk.names.get(path)
+            if node is not None:
+                node.synced = node.data
+                self._disk.sync_names(path)
 
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         folder, _, name = path.rpartition("/")

@@ -51,6 +51,7 @@ class SimEngine:
     step_s: float = 0.2
     refuse: str = ""
     before_post: Callable[[str], None] = lambda prompt: None
+    before_draw: Callable[[str], None] = lambda prompt: None
     running: Prompt | None = None
     pending: list[Prompt] = field(default_factory=list)
     ended: dict[str, HistoryEntry] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class SimEngine:
     async def _work(self) -> None:
         while self.pending:
             self.running = prompt = self.pending.pop(0)
+            self.before_draw(prompt.id)
             self.executed.append(prompt.id)
             ending = await self._execute(prompt)
             self.ended[prompt.id] = ending
@@ -232,13 +234,3 @@ class SimWeights:
     async def install(self, name: str, data: bytes) -> None:
         if self.installed.setdefault(name, data) != data:
             raise WorldError("LORA_EXISTS", f"{name} is there and is another file")
-
-
-class SimGpu:
-    """``ports.GpuLock`` of a machine with one studio."""
-
-    def try_take(self) -> bool:
-        return True
-
-    def give_back(self) -> None:
-        return None

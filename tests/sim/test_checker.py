@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.sim.checker import chain_violations, parse, violations
-from tests.sim.story import PANEL_STORY, Fate, tell
+from tests.sim.checker import chain_violations, file_violations, parse, violations
+from tests.sim.story import PANEL_STORY, TRAIN_STORY, Fate, tell
 
 Lines = list[dict[str, Any]]
 LEDGER = tell(PANEL_STORY, Fate(seed=1)).ledger()
+TRAINED = tell(TRAIN_STORY, Fate(seed=1))
+FOLDER = "outbox/spyke_v1"
 
 
 def first(lines: Lines, kind: str) -> int:
@@ -81,13 +83,83 @@ SPOILED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
 ]
 
 
+def unlisted(name: str) -> Callable[[Lines], Lines]:
+    """A file is missing from the first result."""
+
+    def spoil(lines: Lines) -> Lines:
+        files = dict(lines[first(lines, "result.published")]["files"])
+        del files[name]
+        return changed("result.published", files=files)(lines)
+
+    return spoil
+
+
+MISTRAINED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
+    (moved_last("checkpoint.saved"), "outside its attempt"),
+    (changed("checkpoint.saved", step=11), "ends no epoch"),
+    (changed("checkpoint.saved", step=40), "ends no epoch"),
+    (changed("checkpoint.saved", step=30), "is saved again"),
+    (changed("checkpoint.saved", sha256="0"), "not published as it was saved"),
+    (unlisted("checkpoints/spyke_v1-000030.safetensors"), "not published as it was saved"),
+    (unlisted("checkpoints/spyke_v1-000010.lock.toml"), "without a lock"),
+    (lambda lines: [line for line in lines if line.get("step") != 30], "without its last"),
+    (without("dataset.recorded"), "not each of its 10 pictures"),
+    (without("job.approved"), "nobody approved it"),
+    (moved_last("job.approved"), "nobody approved it"),
+    (changed("lora.installed", sha256="0"), "nobody approved it"),
+    (without("lora.installed"), "was not installed"),
+]
+MISPLACED: Sequence[tuple[str, bytes | None]] = [
+    (f"{FOLDER}/checkpoints/spyke_v1-000030.safetensors", None),
+    (f"{FOLDER}/checkpoints/spyke_v1-000030.lock.toml", b"other"),
+    (f"{FOLDER}/resume/dataset/03.png", b"other"),
+    (f"{FOLDER}/resume/dataset/03.txt", None),
+]
+
+
 @pytest.mark.parametrize(("spoil", "words"), SPOILED)
 def test_a_broken_promise_is_found(spoil: Callable[[Lines], Lines], words: str) -> None:
     assert any(words in found for found in violations(spoil(parse(LEDGER))))
 
 
+@pytest.mark.parametrize(("spoil", "words"), MISTRAINED)
+def test_a_broken_promise_of_a_training_is_found(
+    spoil: Callable[[Lines], Lines], words: str
+) -> None:
+    assert any(words in found for found in violations(spoil(parse(TRAINED.ledger()))))
+
+
+@pytest.mark.parametrize(("path", "data"), MISPLACED)
+def test_a_file_that_is_not_what_is_told_is_found(path: str, data: bytes | None) -> None:
+    def read(asked: str) -> bytes | None:
+        return data if asked == path else TRAINED.disk.get(asked)
+
+    found = file_violations(parse(TRAINED.ledger()), read, TRAINED.installed)
+    assert found[0] == f"{path} is not what is told"
+
+
+def test_a_checkpoint_of_other_steps_than_its_name_is_found() -> None:
+    lines, stem = parse(TRAINED.ledger()), "checkpoints/spyke_v1-0000"
+    index = first(lines, "result.published")
+    files = lines[index]["files"]
+    files[f"{stem}30.safetensors"] = files[f"{stem}20.safetensors"]
+
+    def read(path: str) -> bytes | None:
+        return TRAINED.disk.get(path.replace("30.safetensors", "20.safetensors"))
+
+    (found,) = file_violations(lines, read, TRAINED.installed)
+    assert "had 20 optimizer steps" in found
+
+
+def test_an_installed_file_that_is_another_is_found() -> None:
+    (found,) = file_violations(parse(TRAINED.ledger()), TRAINED.disk.get, {})
+    assert "not in the models folder" in found
+
+
 def test_a_good_history_has_no_violations() -> None:
-    assert violations(parse(LEDGER)) == []
+    lines = parse(TRAINED.ledger())
+    assert violations(parse(LEDGER)) == violations(lines) == []
+    assert file_violations(lines, TRAINED.disk.get, TRAINED.installed) == []
     assert chain_violations(LEDGER) == []
 
 

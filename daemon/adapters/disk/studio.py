@@ -60,6 +60,9 @@ class StudioDisk:
     async def copy(self, path: str, to: str) -> None:
         await asyncio.to_thread(self._copy, path, to)
 
+    async def sync(self, folder: str) -> None:
+        await asyncio.to_thread(self._sync, folder)
+
     async def write(self, path: str, data: bytes, *, synced: bool) -> None:
         await asyncio.to_thread(self._write, path, [data], synced)
 
@@ -138,6 +141,17 @@ class StudioDisk:
     def _copy(self, path: str, to: str) -> None:
         with self._readable(path, owned=False) as fd:
             self._write(to, _chunks(fd), synced=True)
+
+    def _sync(self, path: str) -> None:
+        above, name = way.parts_of(path)
+        with way.told(path, "WRITE_FAILED"):
+            with way.folder(self._root, [*above, name]) as folder:
+                for each in self._list(path):
+                    with way.opened(folder, each.name, way.READ) as fd:
+                        self._flush.file(fd)
+            for depth in range(len(above) + 1, 0, -1):
+                with way.folder(self._root, [*above, name][:depth]) as folder:
+                    self._flush.folder(folder)
 
     @contextmanager
     def _readable(self, path: str, *, owned: bool) -> Iterator[int]:
