@@ -85,6 +85,14 @@ class RecordModels:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordDataset:
+    """All pictures of an accepted training; only those that are not recorded become events."""
+
+    job: JobId
+    images: tuple[TrainingImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportImage:
     job: JobId
     attempt: int
@@ -162,6 +170,7 @@ Command = (
     | TakeControl
     | RecordPrompt
     | RecordModels
+    | RecordDataset
     | ReportImage
     | ReportCheckpoint
     | ReportEnded

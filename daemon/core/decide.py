@@ -16,6 +16,7 @@ from daemon.core.commands import (
     ConfirmInstalled,
     ConfirmPublished,
     Observe,
+    RecordDataset,
     RecordModels,
     RecordPrompt,
     Reject,
@@ -52,7 +53,16 @@ from daemon.core.events import (
 )
 from daemon.core.ids import derived_seed, is_rehearsal, job_id
 from daemon.core.job import Job
-from daemon.core.jobs import Complaint, JobId, LoraUse, PanelSpec, Phase, Spec, TrainSpec
+from daemon.core.jobs import (
+    Complaint,
+    JobId,
+    LoraUse,
+    PanelSpec,
+    Phase,
+    Spec,
+    TrainingImage,
+    TrainSpec,
+)
 from daemon.core.policy import Policy
 from daemon.core.state import State, drop_of
 
@@ -95,6 +105,10 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
                 for m in models
                 if state.models.get((m.role, m.name)) != m
             ]
+        case RecordDataset(job, images):
+            trained = state.jobs.get(job)
+            listed = trained.dataset if trained else images
+            return _recorded(job, [image for image in images if image not in listed])
         case ReportImage():
             return _image(state, command)
         case ReportCheckpoint():
@@ -214,13 +228,14 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
         spec=_resolved(state, command, job, studio),
         warnings=asked.warnings,
     )
-    pictures = [(image.name, image.sha256, image.caption_sha256) for image in command.dataset]
+    return [accepted, *_recorded(job, command.dataset)]
+
+
+def _recorded(job: JobId, images: Sequence[TrainingImage]) -> Sequence[DatasetRecorded]:
+    pictures = [(image.name, image.sha256, image.caption_sha256) for image in images]
     return [
-        accepted,
-        *(
-            DatasetRecorded(job, tuple(pictures[first : first + _IMAGES_A_LINE]))
-            for first in range(0, len(pictures), _IMAGES_A_LINE)
-        ),
+        DatasetRecorded(job, tuple(pictures[first : first + _IMAGES_A_LINE]))
+        for first in range(0, len(pictures), _IMAGES_A_LINE)
     ]
 
 

@@ -103,6 +103,12 @@ async def examine_dataset(
     return found, tuple(images)
 
 
+async def images_in(disk: Disk, folder: str) -> tuple[TrainingImage, ...]:
+    """The pictures of a folder that was examined before. Raises as ``Disk.digest``."""
+    pictures = pictures_in(await disk.list(folder))
+    return tuple([await _take(disk, folder, picture.name, "") for picture in pictures])
+
+
 def _faults(
     spec: TrainSpec, pictures: Sequence[FileStat], entries: Sequence[FileStat], policy: Policy
 ) -> Iterable[str]:

@@ -40,16 +40,20 @@ def source_of(attempt: Attempt, epoch: int) -> str:
 
 
 async def keep_epoch(
-    disk: Disk, attempt: Attempt, epoch: int, *, loss: float
+    disk: Disk, attempt: Attempt, epoch: int, *, loss: float, sealed: bool
 ) -> ReportCheckpoint | None:
-    """Copy an epoch's checkpoint to where it is published and seal its state; None: not whole."""
+    """Copy an epoch's checkpoint to where it is published and seal its state; None: not whole.
+
+    ``sealed`` False: the machine was restarted since, and a state says not itself if it is whole.
+    """
     source = source_of(attempt, epoch)
     if not await is_whole(disk, source):
         return None
     step = epoch * attempt.spec.epoch_steps
     kept = f"outbox/{attempt.job.id}/{result_name(attempt.job.id, step)}"
     await disk.copy(source, kept)
-    await _seal(disk, attempt, epoch)
+    if sealed:
+        await _seal(disk, attempt, epoch)
     sha256 = await disk.digest(kept)
     return ReportCheckpoint(attempt.job.id, attempt.number, step, sha256, loss)
 
@@ -71,6 +75,11 @@ async def _seal(disk: Disk, attempt: Attempt, epoch: int) -> None:
         return  # The trainer has just removed it, being further on than we knew.
     seal = render_seal(Seal(epoch, folder, files))
     await disk.write(_seal_path(attempt.job, epoch), seal, synced=True)
+
+
+async def forget_state(disk: Disk, job: Job, epoch: int) -> None:
+    """Never go on from this state again: the trainer could not."""
+    await disk.remove(_seal_path(job, epoch))
 
 
 async def resume_point(disk: Disk, job: Job) -> Seal | None:

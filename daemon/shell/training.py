@@ -18,7 +18,7 @@ from daemon.core.jobs import Outcome
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
 from daemon.ports import Disk
-from daemon.shell.epochs import is_whole, keep_epoch, source_of
+from daemon.shell.epochs import forget_state, is_whole, keep_epoch, source_of
 from daemon.shell.progress import Progress
 from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
 from daemon.shell.training_start import Workshop, prepare
@@ -145,11 +145,13 @@ class Training:
             holder = await self._trainer.holder(attempt.folder)
             if await watch.log.catch_up():
                 heard_s = _now()
-            for report in await watch.kept_epochs(over=holder == "nobody"):
+            over = holder == "nobody"
+            restarted = over and await self._was_restarted(attempt)
+            for report in await watch.kept_epochs(over=over, restarted=restarted):
                 await self._ask(report)
             self._progress.report(watch.standing())
-            if holder == "nobody":
-                return await self._judged(watch)
+            if over:
+                return await self._judged(watch, restarted=restarted)
             if holder == "orphan" and not await self._end_orphan(attempt):
                 await asyncio.sleep(_ORPHAN_S)
             elif not told and (order := self._order(watch, silent_s=_now() - heard_s)):
@@ -183,7 +185,7 @@ class Training:
             )
         return None
 
-    async def _judged(self, watch: _Watch) -> Verdict:
+    async def _judged(self, watch: _Watch, *, restarted: bool) -> Verdict:
         """How the attempt ended, now that nobody has it any more."""
         attempt = watch.attempt
         data = await file_or_none(self._disk, attempt.path(EXIT))
@@ -199,7 +201,11 @@ class Training:
             return Verdict(_ORDERED.get(order.code, Outcome.FAILED), order.code, order.text)
         # A record is synced and the logs are not: after a power cut their silence proves nothing.
         doubtful = end.outcome in (Outcome.FAILED, Outcome.LOST)
-        return _RESTARTED if doubtful and await self._was_restarted(attempt) else end
+        if doubtful and restarted:
+            return _RESTARTED
+        if end.code == "STATE_BROKEN":
+            await forget_state(self._disk, attempt.job, watch.done)
+        return end
 
     async def _was_restarted(self, attempt: Attempt) -> bool:
         data = await file_or_none(self._disk, attempt.path(START))
@@ -219,7 +225,7 @@ class _Watch:
         self.log = Log(disk, attempt)
         self.attempt = attempt
         self._disk = disk
-        self._done = done
+        self.done = done
         saved = attempt.job.checkpoints.items()
         self._kept = {step for step, made in saved if made.attempt == attempt.number}
 
@@ -231,19 +237,21 @@ class _Watch:
             job=self.attempt.job.id,
             attempt=self.attempt.number,
             image=0,
-            step=self._done * spec.epoch_steps + reading.step,
+            step=self.done * spec.epoch_steps + reading.step,
             steps=spec.steps,
             epoch=reading.epoch,
             epochs=spec.epochs,
             loss=loss if loss is not None and math.isfinite(loss) else None,
         )
 
-    async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
-        """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
+    async def kept_epochs(self, *, over: bool, restarted: bool) -> Sequence[ReportCheckpoint]:
+        """Keep the epochs whose saving is over and report them; ``over``: the process is gone;
+        ``restarted``: and so may be what it wrote last, where nothing shows that it is whole.
+        """
         output, spec = self.log.output, self.attempt.spec
         reports = []
-        for epoch in range(self._done + 1, spec.epochs + 1):
-            step, local = epoch * spec.epoch_steps, (epoch - self._done) * spec.epoch_steps
+        for epoch in range(self.done + 1, spec.epochs + 1):
+            step, local = epoch * spec.epoch_steps, (epoch - self.done) * spec.epoch_steps
             if local > (output.reading.step if over else output.settled_step):
                 break
             last = epoch == spec.epochs
@@ -251,7 +259,9 @@ class _Watch:
             if step in self._kept or not math.isfinite(loss) or (last and not over):
                 continue
             self._kept.add(step)
-            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss)
+            report = await keep_epoch(
+                self._disk, self.attempt, epoch, loss=loss, sealed=not restarted
+            )
             if report is None:
                 log.warning(
                     "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch

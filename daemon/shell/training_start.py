@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from daemon.core.commands import Command, RecordModels
+from daemon.core.commands import Command, RecordDataset, RecordModels
 from daemon.core.ids import is_rehearsal
 from daemon.core.jobs import ModelFacts
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
+from daemon.shell.dataset import images_in
 from daemon.shell.epochs import resume_point
 from daemon.shell.outbox import DATASET_COPY, job_folder
 from daemon.shell.training_folder import NOTE, OUT, Attempt
@@ -45,7 +46,7 @@ async def prepare(
     """
     if is_rehearsal(attempt.job.id) != shop.rehearsal:
         raise WorldError("ENGINE_MISSING", "The trainer it was started on is not there.")
-    await _check_dataset(shop.disk, attempt)
+    await _check_dataset(shop.disk, attempt, ask)
     facts = await shop.trainer.describe()
     spec = attempt.spec
     models = (
@@ -115,10 +116,16 @@ async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
     return {sd_scripts.CONFIG: config, sd_scripts.DATASET: dataset}
 
 
-async def _check_dataset(disk: Disk, attempt: Attempt) -> None:
+async def _check_dataset(
+    disk: Disk, attempt: Attempt, ask: Callable[[Command], Awaitable[None]]
+) -> None:
     """Whether the copy still is what was accepted: the lock will say that it was learnt from."""
-    folder = f"{job_folder(attempt.job.id)}/{DATASET_COPY}"
-    for image in attempt.job.dataset:
+    job = attempt.job
+    folder = f"{job_folder(job.id)}/{DATASET_COPY}"
+    if len(job.dataset) < attempt.spec.images:
+        # A power cut between the lines of one acceptance has left the first of them alone.
+        await ask(RecordDataset(job.id, await images_in(disk, folder)))
+    for image in job.dataset:
         caption = f"{image.name.rpartition('.')[0]}{sd_scripts.CAPTION_ENDING}"
         wanted = {image.name: image.sha256, caption: image.caption_sha256}
         for name, sha256 in wanted.items():

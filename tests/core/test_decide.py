@@ -13,6 +13,7 @@ from daemon.core.commands import (
     Command,
     ConfirmInstalled,
     Observe,
+    RecordDataset,
     RecordModels,
     RecordPrompt,
     Reject,
@@ -538,6 +539,18 @@ def test_a_model_is_recorded_at_its_first_use_and_when_it_changed() -> None:
     assert desk.do(RecordModels((vae, lora))) == [replace(recorded, role="lora")]
     changed = desk.do(RecordModels((replace(vae, sha256="f" * 64), lora)))
     assert changed == [replace(recorded, sha256="f" * 64)]
+
+
+def test_pictures_of_a_dataset_that_a_power_cut_has_left_out_are_recorded_once() -> None:
+    """N6.2: the lines of one acceptance can be torn apart."""
+    desk = Desk()
+    desk.do(training())
+    known = desk.state.jobs[SPYKE].dataset
+    new = tuple(TrainingImage(f"{number}.png", "e" * 64, "f" * 64) for number in range(101))
+    events = desk.do(RecordDataset(SPYKE, (*known, *new)))
+    assert [len(event.images) for event in events if isinstance(event, DatasetRecorded)] == [100, 1]
+    assert desk.do(RecordDataset(SPYKE, (*known, *new))) == []
+    assert desk.do(RecordDataset(JobId("nobody_v1"), new)) == []
 
 
 def test_a_checkpoint_is_recorded_once_and_other_bytes_anew() -> None:

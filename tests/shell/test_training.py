@@ -300,7 +300,9 @@ def test_a_record_of_another_history_is_none(record: str) -> None:
     assert floor.ends == [("succeeded", "")]
 
 
-def test_what_a_restarted_machine_has_ended_goes_on_from_the_last_epoch() -> None:
+def test_what_a_restarted_machine_has_ended_goes_on_from_the_last_state_seen_whole() -> None:
+    """A power cut may have torn the state of epoch 2, and nothing in it would say so."""
+
     async def cut(run: Run) -> None:
         run.begin()
         await run.epochs([1, 2])
@@ -315,7 +317,24 @@ def test_what_a_restarted_machine_has_ended_goes_on_from_the_last_epoch() -> Non
 
     told(floor, story)
     assert floor.ends == [("lost", "MACHINE_RESTARTED"), ("succeeded", "")]
-    assert floor.saved == [2, 4, 6, 8]
+    assert floor.saved == [2, 4, 4, 6, 8]
+
+
+def test_an_end_of_which_a_power_cut_has_left_no_log_is_no_failure() -> None:
+    """The record of the end is synced, and what was said before is not."""
+
+    async def silent(run: Run) -> None:
+        raise Died(code=0)
+
+    floor = Floor(silent, whole)
+    floor.trainer.boot_now = "another boot"
+
+    async def story() -> None:
+        await floor.attempt()
+        await floor.attempt()
+
+    told(floor, story)
+    assert floor.ends == [("lost", "MACHINE_RESTARTED"), ("succeeded", "")]
 
 
 @pytest.mark.parametrize("began_s", [0.0, 3.2])
@@ -369,6 +388,37 @@ def test_a_damaged_state_is_left_for_an_earlier_one(harmed: str) -> None:
         floor.disk.put(path, b"x" * len(floor.disk.data(path)))
 
     assert resumed(floor, harm=harm) == 2
+
+
+def test_a_state_that_the_trainer_could_not_load_is_not_tried_again() -> None:
+    """K2.5: though its bytes are those that were sealed."""
+
+    async def refusing(run: Run) -> None:
+        run.say("stdout.log", "accelerator device: mps\nprepare optimizer\n")
+        run.say("stderr.log", "RuntimeError: PytorchStreamReader failed reading zip archive\n")
+        raise Died(code=1)
+
+    floor = Floor(broken_off(3), refusing, whole)
+
+    async def story() -> None:
+        await floor.attempt()
+        await floor.attempt()
+        floor.desk.do(control("retry", JOB))
+        await floor.attempt()
+
+    told(floor, story)
+    assert [code for _, code in floor.ends] == ["KILLED", "STATE_BROKEN", ""]
+    assert [Run(floor.disk, order).done for order in floor.trainer.orders] == [0, 3, 2]
+
+
+def test_pictures_that_a_power_cut_left_out_of_the_ledger_are_recorded_from_the_copy() -> None:
+    """N6.2: the lines of one acceptance can be torn apart, and the locks need them all."""
+    floor = Floor(whole)
+    listed = floor.job.dataset
+    floor.desk.state.jobs[floor.job.id] = replace(floor.job, dataset=listed[:1])
+    told(floor, floor.attempt)
+    assert floor.job.dataset == listed
+    assert floor.ends == [("succeeded", "")]
 
 
 def test_without_any_whole_state_it_begins_at_the_beginning() -> None:

@@ -176,10 +176,14 @@ def _trainings(lines: Sequence[Line]) -> list[str]:
             found += _out_of_step(line, lines[:index], specs[job])
         elif line["type"] == "result.published" and job in specs:
             found += _incomplete(line, _saved(lines[:index], job), specs[job])
-    for job, spec in specs.items():
-        own = [line for line in lines if line["type"] == "dataset.recorded" and line["job"] == job]
-        if sum(len(line["images"]) for line in own) != spec["images"]:
-            found.append(f"{job}: not each of its {spec['images']} pictures is recorded")
+            recorded = [
+                image
+                for other in lines[:index]
+                if other["type"] == "dataset.recorded" and other["job"] == job
+                for image in other["images"]
+            ]
+            if len(recorded) != specs[job]["images"]:
+                found.append(f"{job}: {len(recorded)} pictures of its dataset are recorded")
     return found
 
 
@@ -221,39 +225,37 @@ def _approvals(lines: Sequence[Line]) -> list[str]:
 
 
 def file_violations(
-    lines: Sequence[Line], read: Callable[[str], bytes | None], installed: Mapping[str, bytes]
+    lines: Sequence[Line],
+    read: Callable[[str], bytes | None],
+    *,
+    installed: Mapping[str, bytes],
+    made: Mapping[str, int],
 ) -> list[str]:
-    """What the ledger says of files that are not so; ``read`` gives a file of the studio."""
+    """What the ledger says of files that are not so; ``read`` gives a file of the studio, ``made``
+    the optimizer steps in each whole checkpoint of a trainer by its hash.
+    """
     found = []
-    specs = _specs(lines)
     for line in lines:
-        folder = f"outbox/{line.get('job')}"
-        told: dict[str, str] = {}
-        if line["type"] == "result.published":
-            told = {f"{folder}/{name}": sha for name, sha in line["files"].items()}
-        elif line["type"] == "dataset.recorded":
-            for name, image, caption in line["images"]:
-                copy = f"{folder}/resume/dataset/{name}"
-                told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}
-        elif (
-            line["type"] == "lora.installed" and _sha(installed.get(line["file"])) != line["sha256"]
-        ):
+        if line["type"] == "checkpoint.saved" and made.get(line["sha256"]) != line["step"]:
+            found.append(f"{line['job']}: nobody made {line['step']} steps of {line['sha256']}")
+        if line["type"] == "lora.installed" and _sha(installed.get(line["file"])) != line["sha256"]:
             found.append(f"{line['file']} is not in the models folder as it was approved")
-        for path, sha256 in told.items():
-            data = read(path)
-            if data is None or _sha(data) != sha256:
-                found.append(f"{path} is not what is told")
-            elif path.endswith(".safetensors"):
-                found += _steps_taken(path, data, specs[line["job"]])
+        told = _told(line)
+        found += [f"{path} is not what is told" for path in told if _sha(read(path)) != told[path]]
     return found
 
 
-def _steps_taken(path: str, data: bytes, spec: Mapping[str, Any]) -> list[str]:
-    """The trainer's own count, in the file, is that of the file's name."""
-    length = int.from_bytes(data[:8], "little")
-    taken = int(json.loads(data[8 : 8 + length])["__metadata__"]["steps"])
-    told = int(path.removesuffix(".safetensors").rpartition("-")[2])
-    return [] if taken == told <= spec["steps"] else [f"{path} had {taken} optimizer steps"]
+def _told(line: Line) -> Mapping[str, str]:
+    """The hash of each file of the studio that a line tells of, by its path."""
+    folder = f"outbox/{line.get('job')}"
+    if line["type"] == "result.published":
+        return {f"{folder}/{name}": sha256 for name, sha256 in line["files"].items()}
+    told: dict[str, str] = {}
+    if line["type"] == "dataset.recorded":
+        for name, image, caption in line["images"]:
+            copy = f"{folder}/resume/dataset/{name}"
+            told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}
+    return told
 
 
 def _sha(data: bytes | None) -> str:

@@ -14,6 +14,7 @@ from tests.sim.story import PANEL_STORY, TRAIN_STORY, Fate, tell
 Lines = list[dict[str, Any]]
 LEDGER = tell(PANEL_STORY, Fate(seed=1)).ledger()
 TRAINED = tell(TRAIN_STORY, Fate(seed=1))
+TRAINED_LINES = parse(TRAINED.ledger())
 FOLDER = "outbox/spyke_v1"
 
 
@@ -103,7 +104,7 @@ MISTRAINED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (unlisted("checkpoints/spyke_v1-000030.safetensors"), "not published as it was saved"),
     (unlisted("checkpoints/spyke_v1-000010.lock.toml"), "without a lock"),
     (lambda lines: [line for line in lines if line.get("step") != 30], "without its last"),
-    (without("dataset.recorded"), "not each of its 10 pictures"),
+    (without("dataset.recorded"), "0 pictures of its dataset"),
     (without("job.approved"), "nobody approved it"),
     (moved_last("job.approved"), "nobody approved it"),
     (changed("lora.installed", sha256="0"), "nobody approved it"),
@@ -126,7 +127,13 @@ def test_a_broken_promise_is_found(spoil: Callable[[Lines], Lines], words: str) 
 def test_a_broken_promise_of_a_training_is_found(
     spoil: Callable[[Lines], Lines], words: str
 ) -> None:
-    assert any(words in found for found in violations(spoil(parse(TRAINED.ledger()))))
+    assert any(words in found for found in violations(spoil(TRAINED_LINES)))
+
+
+def misfiled(lines: Lines, read: Callable[[str], bytes | None] = TRAINED.disk.get) -> Sequence[str]:
+    """What is found wrong of the files of the good training, told in these lines."""
+    made = TRAINED.trainings.made
+    return file_violations(lines, read, installed=TRAINED.installed, made=made)
 
 
 @pytest.mark.parametrize(("path", "data"), MISPLACED)
@@ -134,32 +141,28 @@ def test_a_file_that_is_not_what_is_told_is_found(path: str, data: bytes | None)
     def read(asked: str) -> bytes | None:
         return data if asked == path else TRAINED.disk.get(asked)
 
-    found = file_violations(parse(TRAINED.ledger()), read, TRAINED.installed)
-    assert found[0] == f"{path} is not what is told"
+    assert f"{path} is not what is told" in misfiled(TRAINED_LINES, read)
 
 
-def test_a_checkpoint_of_other_steps_than_its_name_is_found() -> None:
-    lines, stem = parse(TRAINED.ledger()), "checkpoints/spyke_v1-0000"
-    index = first(lines, "result.published")
-    files = lines[index]["files"]
-    files[f"{stem}30.safetensors"] = files[f"{stem}20.safetensors"]
+def test_a_checkpoint_of_other_steps_than_it_is_said_to_have_is_found() -> None:
+    lines = changed("checkpoint.saved", step=20)(TRAINED_LINES)
+    assert any("nobody made 20 steps" in found for found in misfiled(lines))
 
-    def read(path: str) -> bytes | None:
-        return TRAINED.disk.get(path.replace("30.safetensors", "20.safetensors"))
 
-    (found,) = file_violations(lines, read, TRAINED.installed)
-    assert "had 20 optimizer steps" in found
+def test_a_checkpoint_that_nobody_made_is_found() -> None:
+    lines = changed("checkpoint.saved", sha256="0")(TRAINED_LINES)
+    assert any("nobody made 10 steps of 0" in found for found in misfiled(lines))
 
 
 def test_an_installed_file_that_is_another_is_found() -> None:
-    (found,) = file_violations(parse(TRAINED.ledger()), TRAINED.disk.get, {})
+    lines = changed("lora.installed", sha256="0")(TRAINED_LINES)
+    (found,) = misfiled(lines)
     assert "not in the models folder" in found
 
 
 def test_a_good_history_has_no_violations() -> None:
-    lines = parse(TRAINED.ledger())
-    assert violations(parse(LEDGER)) == violations(lines) == []
-    assert file_violations(lines, TRAINED.disk.get, TRAINED.installed) == []
+    assert violations(parse(LEDGER)) == violations(TRAINED_LINES) == []
+    assert misfiled(TRAINED_LINES) == []
     assert chain_violations(LEDGER) == []
 
 

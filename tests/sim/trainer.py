@@ -9,11 +9,11 @@ The fault model, which is this module's documentation:
   synced; nothing that the trainer writes is: logs grow, checkpoints grow in place under their final
   name, states come file by file, and old states are removed.
 - The trainer notices what the real one notices of a damaged state (a file cut short), and nothing
-  else: a whole state of another epoch is gone on with. Each file says in its metadata how many
-  optimizer steps were really taken.
+  else: a whole state of another epoch is gone on with. It counts the steps that were really taken.
 - With probability ``mischief`` a shim is killed (its trainer goes on, and may for a while not be
   identified), a trainer is killed by signal 9, or a shim dies before it has left its start record.
-- It complains of us (``broken``) when two trainers live at once, or one that nobody leased for.
+- It complains of us (``broken``) when two trainers live at once, when an attempt is begun again, or
+  without the GPU's lock.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ class Run:
 
 @dataclass
 class SimTrainings:
-    """All trainings of a machine. ``watch`` is told the folder at each step of a training."""
+    """All trainings of a machine. ``watch`` is told the folder at each step of a training.
+
+    ``made`` are the optimizer steps really taken in each checkpoint that was written, by its hash.
+    """
 
     disk: SimDisk
     chance: random.Random
@@ -94,6 +97,7 @@ class SimTrainings:
     gpu_life: int = 0
     runs: dict[str, Run] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    made: dict[str, int] = field(default_factory=dict)
     watch: Callable[[str], None] = lambda folder: None
 
     def living(self, folder: str) -> Run | None:
@@ -112,6 +116,8 @@ class SimTrainings:
         return bool(ours) or any(self.living(folder) for folder in self.runs)
 
     def start(self, order: TrainingOrder) -> Run:
+        if self.disk.get(f"{order.folder}/shim.json") is not None:
+            self.broken.append(f"{order.folder} is begun again")
         run = self.runs[order.folder] = Run(order, self.disk.boots)
         if self.chance.random() < self.mischief:
             fault = self.chance.choice([self._kill_shim, self._kill_trainer, self._kill_shim_first])
@@ -292,6 +298,7 @@ class _Sitting:
         path = f"{self._output}/{name}"
         await self._out(f"\nsaving checkpoint: {path}\n")
         data = checkpoint(self._taken, run=self._folder)
+        self._world.made[hashlib.sha256(data).hexdigest()] = self._taken
         node = await self._world.create(self._run, path)
         for chunk in (data[:40], data[40:-8], data[-8:]):
             await self._world.step(self._run, f"write a chunk of {path}")
