@@ -40,26 +40,25 @@ def source_of(attempt: Attempt, epoch: int) -> str:
 
 
 async def keep_epoch(
-    disk: Disk, attempt: Attempt, epoch: int, *, loss: float, sealed: bool
+    disk: Disk, attempt: Attempt, epoch: int, *, loss: float
 ) -> ReportCheckpoint | None:
-    """Copy an epoch's checkpoint to where it is published and seal its state; None: not whole.
-
-    ``sealed`` False: the machine was restarted since, and a state says not itself if it is whole.
-    """
+    """Copy an epoch's checkpoint to where it is published; None: it is not whole."""
     source = source_of(attempt, epoch)
     if not await is_whole(disk, source):
         return None
     step = epoch * attempt.spec.epoch_steps
     kept = f"outbox/{attempt.job.id}/{result_name(attempt.job.id, step)}"
     await disk.copy(source, kept)
-    if sealed:
-        await _seal(disk, attempt, epoch)
     sha256 = await disk.digest(kept)
     return ReportCheckpoint(attempt.job.id, attempt.number, step, sha256, loss)
 
 
-async def _seal(disk: Disk, attempt: Attempt, epoch: int) -> None:
-    """Seal the state after an epoch, if it is there; the trainer keeps but the last ones."""
+async def seal_state(disk: Disk, attempt: Attempt, epoch: int) -> None:
+    """Seal the state after an epoch, if it is there; the trainer keeps but the last ones.
+
+    Asked when the epoch's checkpoint is in the ledger: who goes on from here makes it no more, and
+    what an earlier attempt had made of it is overwritten.
+    """
     folder = attempt.path(f"{OUT}/{state_folder(attempt.job.id, epoch=epoch)}")
     names = [item.name for item in await disk.list(folder) if item.kind == "file"]
     if LAST_WRITTEN not in names:

@@ -18,7 +18,7 @@ from daemon.core.jobs import Outcome
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
 from daemon.ports import Disk
-from daemon.shell.epochs import forget_state, is_whole, keep_epoch, source_of
+from daemon.shell.epochs import forget_state, is_whole, keep_epoch, seal_state, source_of
 from daemon.shell.progress import Progress
 from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
 from daemon.shell.training_start import Workshop, prepare
@@ -147,8 +147,10 @@ class Training:
                 heard_s = _now()
             over = holder == "nobody"
             restarted = over and await self._was_restarted(attempt)
-            for report in await watch.kept_epochs(over=over, restarted=restarted):
+            for report in await watch.kept_epochs(over=over):
                 await self._ask(report)
+                if not restarted:  # A state says not itself whether it is whole.
+                    await seal_state(self._disk, attempt, report.step // attempt.spec.epoch_steps)
             self._progress.report(watch.standing())
             if over:
                 return await self._judged(watch, restarted=restarted)
@@ -244,10 +246,8 @@ class _Watch:
             loss=loss if loss is not None and math.isfinite(loss) else None,
         )
 
-    async def kept_epochs(self, *, over: bool, restarted: bool) -> Sequence[ReportCheckpoint]:
-        """Keep the epochs whose saving is over and report them; ``over``: the process is gone;
-        ``restarted``: and so may be what it wrote last, where nothing shows that it is whole.
-        """
+    async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
+        """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
         output, spec = self.log.output, self.attempt.spec
         reports = []
         for epoch in range(self.done + 1, spec.epochs + 1):
@@ -259,9 +259,7 @@ class _Watch:
             if step in self._kept or not math.isfinite(loss) or (last and not over):
                 continue
             self._kept.add(step)
-            report = await keep_epoch(
-                self._disk, self.attempt, epoch, loss=loss, sealed=not restarted
-            )
+            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss)
             if report is None:
                 log.warning(
                     "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
