@@ -390,6 +390,20 @@ def test_a_damaged_state_is_left_for_an_earlier_one(harmed: str) -> None:
     assert resumed(floor, harm=harm) == 2
 
 
+def test_a_state_is_sealed_when_its_checkpoint_is_in_the_ledger() -> None:
+    """Else a power cut leaves a checkpoint that was made again, and nobody makes it once more."""
+    floor = Floor(whole)
+    sealed = []
+
+    def look(operation: str, path: str) -> None:
+        if (operation, path[-17:-11]) == ("write", "epoch-"):
+            sealed.append((int(path[-11:-5]) * EPOCH_STEPS, list(floor.saved)))
+
+    floor.disk.before = look
+    told(floor, floor.attempt)
+    assert sealed == [(2, [2]), (4, [2, 4]), (6, [2, 4, 6])]
+
+
 def test_a_state_that_the_trainer_could_not_load_is_not_tried_again() -> None:
     """K2.5: though its bytes are those that were sealed."""
 

@@ -84,10 +84,12 @@ def test_a_training_is_published_then_approved_and_installed_and_the_panel_waits
 
 def test_a_training_that_was_cancelled_and_tried_again_goes_on_from_its_last_epoch() -> None:
     """K2.5: the second attempt saves only what the first had not."""
-    lines = parse(tell(TRAIN_CONTROL_STORY, Fate(seed=1)).ledger())
+    history = tell(TRAIN_CONTROL_STORY, Fate(seed=1))
+    lines = parse(history.ledger())
     saved = [(x["attempt"], x["step"]) for x in lines if x["type"] == "checkpoint.saved"]
     ends = [line["outcome"] for line in lines if line["type"] == "attempt.ended"]
     assert ends == ["cancelled", "succeeded"]
+    assert [sitting.signal for sitting in history.trainings.runs.values()] == [15, 0]
     assert saved == [(1, 10), (2, 20), (2, 30), (2, 40)]
 
 
