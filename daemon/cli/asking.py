@@ -17,6 +17,7 @@ from daemon.cli.follow import Follower
 from daemon.cli.lines import complaints
 from daemon.cli.say import complain, counted, paint, say
 from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate, JobRejected
+from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec
 from daemon.wire.text import visible
@@ -113,7 +114,10 @@ def approve(arguments: Arguments) -> int:
     follower = Follower(studio)
     text = f'kind = "approve"\njob = "{job.id}"\n{key} = {number}\n'
     follower.drop(f"approve-{job.id}-{number}.toml", text.encode())
-    return _answer(follower)
+    refused = _answer(follower)
+    if key == "checkpoint" and is_rehearsal(job.id) and not refused:
+        say("  It is a rehearsal's, which has learnt nothing: it is not put into models/loras.")
+    return refused
 
 
 def _result(job: Job, *, image: int | None, checkpoint: int | None) -> tuple[str, int]:

@@ -1,8 +1,7 @@
 """What follows from a command: state and command in, events out.
 
 Law: ``decide`` is total. A command that comes too late, twice, or for something unknown is
-answered with no
-event (or with a sentence in one), never with an exception.
+answered with no event (or with a sentence in one), never with an exception.
 """
 
 from __future__ import annotations
@@ -135,8 +134,7 @@ def settle(state: State, job: JobId, policy: Policy) -> Sequence[Event]:
     """The end of a job that is due but not in the ledger yet.
 
     Asked after every event of a job and of every queued job at start, so that a power cut between
-    an
-    attempt's end and the job's end needs no other cure.
+    an attempt's end and the job's end needs no other cure.
     """
     found = state.jobs.get(job)
     if found is None or job not in state.queue:
@@ -256,9 +254,8 @@ def _complaints(state: State, command: Submit, studio: Studio) -> tuple[Complain
             Complaint(
                 0,
                 "panel" if asked.kind == "panel" else "lora",
-                f'The name "{asked.name}" already belongs to a {other} job, and results are '
-                f"filed by "
-                f"name. Choose another name for this {asked.kind}.",
+                f'The name "{asked.name}" already belongs to a {other} job, and results are filed '
+                f"by name. Choose another name for this {asked.kind}.",
             )
         )
     match asked.spec:

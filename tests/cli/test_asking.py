@@ -211,6 +211,18 @@ def test_a_refused_approval_is_an_exit_status(studio: StudioFiles, capsys: Captu
     assert capsys.readouterr().out == "It has 198, 396.\n"
 
 
+def test_who_approves_a_rehearsed_checkpoint_is_told_that_it_is_not_installed(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    first, *_ = trained()
+    assert isinstance(first, JobAccepted)
+    studio.write(started(), replace(first, job=JobId("spyke_r1")))
+    for error, told in (("", True), ("It has none.", False)):
+        with studio.answering(control("approve", "spyke_r1", error)):
+            main(["approve", "spyke_r1", "--checkpoint", "198"])
+        assert ("not put into models/loras" in capsys.readouterr().out) is told
+
+
 def test_an_approval_is_of_one_result_of_one_job(studio: StudioFiles, capsys: Captured) -> None:
     studio.write(started(), *trained(), accepted("ch02"))
     with studio.guarded():

@@ -87,7 +87,8 @@ def test_a_training_that_says_nothing_yet_stands_at_its_last_checkpoint() -> Non
     line = Entry(7, 0, CheckpointSaved(running.id, 396, "c" * 64, 0.1, 1), "2026-11", "")
     running = replace(running, checkpoints={396: Checkpoint("c" * 64, 0.1, 1, line)})
     lease = document(state_of([running], lease=running.id))["lease"]
-    assert (lease["step"], lease["steps"], lease["epoch"], lease["loss"]) == (396, 990, 0, None)
+    assert (lease["step"], lease["steps"], lease["loss"]) == (396, 990, None)
+    assert (lease["epoch"], lease["epochs"]) == (0, 5)
 
 
 def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> None:
