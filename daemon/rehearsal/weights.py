@@ -14,10 +14,12 @@ HEADER_LIMIT_BYTES = 100_000_000
 
 
 class SafetensorError(Exception):
-    """A file that the real safetensors library refuses, with its wording."""
+    """A file that the real safetensors library refuses, under its name and with its wording."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"Error while deserializing header: {reason}")
+    __module__ = "safetensors_rust"
+
+    def __init__(self, reason: str, *, doing: str = "deserializing header") -> None:
+        super().__init__(f"Error while {doing}: {reason}")
 
 
 class UnpicklingError(Exception):
