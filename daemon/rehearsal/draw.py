@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
-from daemon.rehearsal.figure import BLUE, GREY, INK, PAPER, WHITE
-from daemon.rehearsal.panel import paint, stage
+from daemon.rehearsal.panel import BLUE, GREY, INK, PAPER, Color, paint, stage
 
-_SMALL_SIDE = 160
+_SMALL_SIDE = 256
 Box = tuple[int, int, int, int]
 
 
@@ -86,25 +85,8 @@ def _draw_panel(page: Image.Image, panel: Box, shot: Shot) -> None:
     hint = shot.hints[0] if shot.hints else None
     size = (right - left, bottom - top)
     page.paste(paint(stage(shot.positive), size, chance, hint.image if hint else None), (left, top))
-    line = max(1, round(min(page.size) * 0.008))
-    if hint is not None:
-        _draw_hint(page, panel, hint, line)
-    ImageDraw.Draw(page).rectangle((left, top, right - 1, bottom - 1), outline=INK, width=line)
-
-
-def _draw_hint(page: Image.Image, panel: Box, hint: Hint, line: int) -> None:
-    """The hint as it was given, small and framed in the upper right corner, and its strength."""
-    room = max(1, (panel[2] - panel[0]) * 3 // 10), max(1, (panel[3] - panel[1]) * 3 // 10)
-    thumb = ImageOps.expand(ImageOps.contain(hint.image.convert("RGB"), room), line, BLUE)
-    left, top = panel[2] - 2 * line - thumb.width, panel[1] + 2 * line
-    page.paste(thumb, (left, top))
-    if thumb.width >= 60:
-        size = max(8, thumb.width // 10)
-        below = (left, top + thumb.height - line)
-        pen = ImageDraw.Draw(page)
-        pen.rectangle((*below, left + thumb.width - 1, below[1] + size * 3 // 2), BLUE)
-        text = f"HINT x{hint.strength:g}  {hint.start:.0%}-{hint.end:.0%}"
-        pen.text((left + line + 2, below[1] + 1), text, WHITE, _font(size))
+    outline = max(1, round(min(page.size) * 0.008))
+    ImageDraw.Draw(page).rectangle((left, top, right - 1, bottom - 1), outline=INK, width=outline)
 
 
 def _draw_header(page: Image.Image, panel: Box, shot: Shot) -> None:
@@ -133,15 +115,19 @@ def _draw_notes(page: Image.Image, notes: Box, shot: Shot) -> None:
     _write(pen, (left, top), lines, size, INK)
 
 
-def _small_print(shot: Shot) -> list[tuple[str, tuple[int, int, int]]]:
+def _small_print(shot: Shot) -> list[tuple[str, Color]]:
     """Lines and their colours, from the bottom one up."""
     skip = f", clip skip {-shot.clip_layer}" if shot.clip_layer != -1 else ""
     denoise = f", denoise {shot.denoise:g}" if shot.denoise != 1 else ""
     numbers = f"{shot.steps} steps, cfg {shot.cfg:g}, {shot.sampler} / {shot.scheduler}"
     said = [f"{_stem(shot.checkpoint)} / {_stem(shot.vae)}", numbers + denoise + skip]
     said += [f"NOT  {shot.negative}"] if shot.negative.strip() else []
-    loras = [f"LoRA  {_stem(name)}  x{strength:g}" for name, strength in reversed(shot.loras)]
-    return [(text, GREY) for text in said] + [(text, BLUE) for text in loras]
+    laid = [f"LoRA  {_stem(name)}  x{strength:g}" for name, strength in reversed(shot.loras)]
+    laid += [
+        f"HINT  {_stem(hint.model)}  x{hint.strength:g}  {hint.start:.0%}-{hint.end:.0%}"
+        for hint in shot.hints
+    ]
+    return [(text, GREY) for text in said] + [(text, BLUE) for text in laid]
 
 
 def _stem(name: str) -> str:
@@ -168,32 +154,25 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 
 def _write(
-    pen: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    lines: Sequence[str],
-    size: float,
-    color: tuple[int, int, int],
+    pen: ImageDraw.ImageDraw, corner: tuple[int, int], lines: Sequence[str], size: float, ink: Color
 ) -> None:
     for index, line in enumerate(lines):
-        pen.text((corner[0], corner[1] + index * round(size * 1.3)), line, color, _font(size))
+        pen.text((corner[0], corner[1] + index * round(size * 1.3)), line, ink, _font(size))
 
 
 def _fit(
     text: str, width: int, height: int, *, largest: float, smallest: float
 ) -> tuple[Sequence[str], float]:
     """Lines and the largest size at which they fit a box; at the smallest, the rest is cut."""
-    # A letter takes at least a quarter of a square of its size: what is beyond that can never be
-    # seen, and what is far too large need not be tried.
-    area = width * height * 4
-    text = text[: max(40, round(area / smallest**2))]
-    size = min(largest, max(smallest, math.sqrt(area / max(1, len(text)))))
+    # A letter takes at least a quarter of a square of its size: what is beyond can never be seen.
+    text, size = text[: max(40, round(width * height * 4 / smallest**2))], largest
     while True:
         lines, rows = _wrap(text, _font(size), width), max(1, height // round(size * 1.3))
         if len(lines) <= rows:
             return lines, size
         if size <= smallest:
             return [*lines[: rows - 1], lines[rows - 1][:-2] + "…"], size
-        size = max(smallest, size * 0.9)
+        size = max(smallest, size * 0.8)
 
 
 def _wrap(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:

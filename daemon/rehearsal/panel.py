@@ -1,4 +1,4 @@
-"""Rehearsal room: the picture inside a storyboard frame: a place, its weather, and a figure.
+"""Rehearsal room: the picture inside a storyboard frame: hills, rain, and a jointed dummy.
 
 Its law: it follows from the words of the prompt and from one seeded chance, and from nothing else.
 What no word stages is left to the writing beside the picture.
@@ -6,14 +6,26 @@ What no word stages is left to the writing beside the picture.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
-from daemon.rehearsal.figure import BLUE, DUSK, INK, PAPER, SHADE, TONE, WHITE, Color, Figure, Point
+Color = tuple[int, int, int]
+Point = tuple[float, float]
 
+# Ink, paper, tones between them, and the blue that no printer's camera sees.
+PAPER: Color = (244, 241, 233)
+WHITE: Color = (252, 251, 248)
+SHADE: Color = (196, 196, 198)
+TONE: Color = (150, 151, 156)
+GREY: Color = (110, 110, 114)
+DUSK: Color = (74, 78, 92)
+INK: Color = (26, 27, 32)
+BLUE: Color = (70, 150, 206)
+
+# Drawn so much larger and then made smaller, for smooth lines.
 _SCALE = 2
 # Framing to the share of a standing figure, from the top of the head down, that the panel shows.
 # Above 1 there is air around the figure. The first entry whose word occurs wins.
@@ -25,8 +37,29 @@ _FRAMINGS: Sequence[tuple[str, float, Sequence[str]]] = (
 )
 _MEDIUM = ("MEDIUM", 1.02)
 _MOVING = ("leaping", "leap", "jumping", "jump", "flying", "falling", "running", "fighting")
-_CITY = ("city", "street", "alley", "building", "rooftop", "urban", "town", "skyscraper")
 _NOBODY = ("no humans", "scenery", "landscape only", "empty room", "background only")
+# Head, far arm, far leg, trunk, near leg, near arm, in heights of a standing figure: x to the
+# right of its middle, y from the top of its head down to the soles.
+_POSES: Mapping[str, Sequence[Sequence[Point]]] = {
+    "stand": (
+        ((0.005, 0.085),),
+        ((-0.1, 0.215), (-0.14, 0.35), (-0.115, 0.49)),
+        ((-0.05, 0.5), (-0.07, 0.74), (-0.09, 0.97), (-0.05, 0.98)),
+        ((0.0, 0.23), (0.0, 0.36), (0.0, 0.48)),
+        ((0.05, 0.5), (0.085, 0.73), (0.1, 0.97), (0.15, 0.98)),
+        ((0.1, 0.215), (0.165, 0.33), (0.075, 0.415)),
+    ),
+    "leap": (
+        ((0.1, 0.1),),
+        ((0.14, 0.215), (0.28, 0.16), (0.37, 0.04)),
+        ((0.02, 0.49), (0.21, 0.55), (0.15, 0.76), (0.21, 0.77)),
+        ((0.055, 0.24), (0.03, 0.36), (-0.01, 0.48)),
+        ((-0.05, 0.5), (-0.15, 0.69), (-0.38, 0.77), (-0.37, 0.83)),
+        ((-0.03, 0.24), (-0.19, 0.22), (-0.3, 0.1)),
+    ),
+}
+# Colour and half the width of each but the head.
+_LIMBS = ((TONE, 0.026), (DUSK, 0.034), (WHITE, 0.085), (GREY, 0.036), (WHITE, 0.027))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +69,8 @@ class Staging:
     framing: str
     shown: float
     pose: str
-    place: str
     empty: bool
-    night: bool
     rain: bool
-    cloak: bool
 
 
 def stage(prompt: str) -> Staging:
@@ -56,11 +86,8 @@ def stage(prompt: str) -> Staging:
         framing=framing,
         shown=shown,
         pose="leap" if says(*_MOVING) else "stand",
-        place="city" if says(*_CITY) else "hills",
         empty=says(*_NOBODY),
-        night=says("night", "midnight", "dark", "moonlight", "evening"),
         rain=says("rain", "raining", "storm", "downpour"),
-        cloak=says("cloak", "cape", "coat", "robe", "mantle"),
     )
 
 
@@ -68,115 +95,72 @@ def paint(
     staging: Staging, size: tuple[int, int], chance: Random, hint: Image.Image | None
 ) -> Image.Image:
     """The picture of a panel, ``size`` pixels; with a hint its lines take the figure's place."""
-    canvas = Image.new("RGB", (size[0] * _SCALE, size[1] * _SCALE), PAPER)
-    scene = _Scene(canvas, staging, chance)
-    scene.place()
-    if staging.pose != "stand":
-        scene.speed_lines()
+    width, height = size[0] * _SCALE, size[1] * _SCALE
+    canvas = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    _draw_place(pen, width, height, chance)
     if hint is None and not staging.empty:
-        scene.figure()
+        _draw_figure(pen, width, height, staging, chance)
     if staging.rain:
-        scene.rain()
+        for _ in range(130):
+            x, y = chance.uniform(0, width * 1.2), chance.uniform(-40, height)
+            fall = height * chance.uniform(0.04, 0.11)
+            pen.line([(x, y), (x - fall * 0.18, y + fall)], DUSK, _SCALE)
     picture = canvas.resize(size, Image.Resampling.LANCZOS)
     return picture if hint is None else _trace(picture, hint)
 
 
-class _Scene:
-    """A place with a horizon, painted from back to front."""
+def _draw_place(pen: ImageDraw.ImageDraw, width: int, height: int, chance: Random) -> None:
+    """A sun, two ridges of hills, and a ground whose lines run to one point of the horizon."""
+    horizon, focus = height * chance.uniform(0.54, 0.68), width * chance.uniform(0.4, 0.6)
+    sun = (width * chance.choice((0.2, 0.8)), height * 0.17)
+    pen.circle(sun, min(width, height) * 0.09, WHITE, TONE, 2 * _SCALE)
+    for depth, color in ((0.3, TONE), (0.16, SHADE)):
+        phase, pace = chance.uniform(0, 6), chance.uniform(4.8, 9.6)
+        waves = [0.55 + 0.45 * math.sin(phase + pace * i / 50) for i in range(51)]
+        ridge = [(width * i / 50, horizon - height * depth * w) for i, w in enumerate(waves)]
+        pen.polygon([(0, horizon), *ridge, (width, horizon)], color)
+        pen.line(ridge, INK, 3)
+    pen.rectangle((0, horizon, width, height), SHADE)
+    pen.line([(0, horizon), (width, horizon)], INK, 4)
+    for i in range(-9, 10):
+        pen.line([(focus, horizon), (focus + i * width * 0.16, height)], BLUE, 2)
 
-    def __init__(self, canvas: Image.Image, staging: Staging, chance: Random) -> None:
-        self.pen = ImageDraw.Draw(canvas)
-        self.w, self.h = canvas.size
-        self.staging = staging
-        self.chance = chance
-        self.horizon = self.h * chance.uniform(0.54, 0.68)
-        self.focus = (self.w * chance.uniform(0.4, 0.6), self.h * chance.uniform(0.35, 0.5))
 
-    def place(self) -> None:
-        (self._night if self.staging.night else self._day)()
-        (self._city if self.staging.place == "city" else self._hills)()
-        ground = TONE if self.staging.night else SHADE
-        self.pen.rectangle((0, self.horizon, self.w, self.h), ground)
-        self.pen.line([(0, self.horizon), (self.w, self.horizon)], INK, 4)
-        for i in range(-9, 10):
-            foot = (self.focus[0] + i * self.w * 0.16, self.h)
-            self.pen.line([(self.focus[0], self.horizon), foot], BLUE, 2)
+def _draw_figure(
+    pen: ImageDraw.ImageDraw, width: int, height: int, staging: Staging, chance: Random
+) -> None:
+    """A jointed dummy, each part with its outline, from back to front."""
+    tall = height * 0.9 / staging.shown
+    # A standing figure has its soles on the ground; of a closer one the top is fixed.
+    sole = height * 0.97 if staging.shown > 1 else height * 0.03 + tall * 1.045
+    sole -= height * 0.07 if staging.shown > 2 or staging.pose == "leap" else 0
+    middle, facing = width * chance.uniform(0.44, 0.56), chance.choice((-1, 1))
+    line = tall * 0.0035 + 1.5
+    (head,), *limbs = (
+        [(middle + facing * x * tall, sole - (1 - y) * tall) for x, y in joints]
+        for joints in _POSES[staging.pose]
+    )
+    for joints, (fill, reach) in zip(limbs, _LIMBS, strict=True):
+        # Grown by a line and in ink, a limb is its own outline.
+        for r, color in ((reach * tall + line, INK), (reach * tall, fill)):
+            pen.line(joints, color, round(2 * r))
+            for joint in joints:
+                pen.circle(joint, r, color)
+    _draw_head(pen, head, tall * 0.07, facing, round(2 * line))
 
-    def _night(self) -> None:
-        self.pen.rectangle((0, 0, self.w, self.h), DUSK)
-        moon = (self.w * self.chance.choice((0.2, 0.8)), self.h * 0.17)
-        self._disc(moon, min(self.w, self.h) * 0.075, WHITE)
-        for _ in range(40):
-            star = (self.chance.uniform(0, self.w), self.chance.uniform(0, self.horizon))
-            self._disc(star, 1.5, WHITE)
 
-    def _day(self) -> None:
-        """A screentone that fades towards the horizon."""
-        pitch = max(8, self.h // 60)
-        for row in range(int(self.horizon / (pitch * 0.866)) + 1):
-            y = row * pitch * 0.866
-            r = pitch * 0.46 * math.sqrt(max(0.0, 1 - y / self.horizon) * 0.75 + 0.02)
-            for x in range(-pitch, self.w + pitch, pitch):
-                self._disc((x + row % 2 * pitch / 2, y), r, TONE)
-
-    def _disc(self, middle: Point, r: float, color: Color) -> None:
-        x, y = middle
-        self.pen.ellipse((x - r, y - r, x + r, y + r), color)
-
-    def _hills(self) -> None:
-        for depth, color in ((0.3, TONE), (0.16, SHADE)):
-            phase, pace = self.chance.uniform(0, 6), self.chance.uniform(4.8, 9.6)
-            waves = [0.55 + 0.45 * math.sin(phase + pace * i / 50) for i in range(51)]
-            ridge = [
-                (self.w * i / 50, self.horizon - self.h * depth * wave)
-                for i, wave in enumerate(waves)
-            ]
-            self.pen.polygon([(0, self.horizon), *ridge, (self.w, self.horizon)], color)
-            self.pen.line(ridge, INK, 3)
-
-    def _city(self) -> None:
-        left, step = -self.w * 0.02, max(18, self.w // 34)
-        light = PAPER if self.staging.night else INK
-        while left < self.w:
-            right = left + self.w * self.chance.uniform(0.09, 0.2)
-            top = self.horizon - self.h * self.chance.uniform(0.2, 0.5)
-            wall = self.chance.choice((TONE, SHADE, DUSK))
-            self.pen.rectangle((left, top, right, self.horizon), wall, INK, 3)
-            for y in range(int(top) + step, int(self.horizon) - step, step):
-                for x in range(int(left) + step, int(right) - step // 2, step):
-                    if self.chance.random() < 0.45:
-                        self.pen.rectangle((x, y, x + step * 0.35, y + step * 0.5), light)
-            left = right + self.w * self.chance.uniform(0.0, 0.03)
-
-    def speed_lines(self) -> None:
-        (x, y), reach = self.focus, math.hypot(self.w, self.h)
-        color = PAPER if self.staging.night else INK
-        for _ in range(90):
-            angle = self.chance.uniform(0, 2 * math.pi)
-            start = min(self.w, self.h) * self.chance.uniform(0.36, 0.68)
-            half = self.chance.uniform(0.002, 0.009)
-            spots = [(angle, start), (angle - half, reach), (angle + half, reach)]
-            self.pen.polygon([(x + math.cos(a) * r, y + math.sin(a) * r) for a, r in spots], color)
-
-    def rain(self) -> None:
-        color = PAPER if self.staging.night else DUSK
-        slant = self.chance.uniform(-0.25, -0.08)
-        for _ in range(130):
-            x, y = self.chance.uniform(0, self.w * 1.2), self.chance.uniform(-40, self.h)
-            length = self.h * self.chance.uniform(0.04, 0.11)
-            self.pen.line([(x, y), (x + slant * length, y + length)], color, 2)
-
-    def figure(self) -> None:
-        shown = self.staging.shown
-        height = self.h * 0.9 / shown
-        # A standing figure has its soles on the ground; of a closer one the top is fixed, with
-        # room for the hair.
-        sole = self.h * 0.97 if shown > 1 else self.h * 0.03 + height * 1.045
-        sole -= self.h * (0.07 if shown > 2 or self.staging.pose == "leap" else 0)
-        foot = (self.w * self.chance.uniform(0.44, 0.56), sole)
-        Figure(self.pen, self.staging.pose, foot, height, self.chance).draw(
-            cloak=self.staging.cloak
-        )
+def _draw_head(pen: ImageDraw.ImageDraw, head: Point, r: float, facing: int, line: int) -> None:
+    """A ball with a cap of hair, and the cross with which one begins a face."""
+    x, y = head
+    pen.circle(head, r, WHITE, INK, line)
+    turn = x + facing * r * 0.25
+    pen.line([(x - r * 0.85, y + r * 0.3), (x + r * 0.85, y + r * 0.3)], BLUE, max(1, line // 2))
+    pen.line([(turn, y - r * 0.2), (turn, y + r * 0.9)], BLUE, max(1, line // 2))
+    for side in (-0.4, 0.4):
+        pen.circle((turn + side * r, y + r * 0.3), r * 0.11, INK)
+    top = r * 1.08
+    pen.chord((x - top, y - top, x + top, y + top), 195 - facing * 15, 345 - facing * 15, INK)
 
 
 def _trace(picture: Image.Image, hint: Image.Image) -> Image.Image:
