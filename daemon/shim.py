@@ -42,6 +42,7 @@ def run(folder: Path, order: Mapping[str, Any]) -> int:
             return 1  # Somebody removed the folder, and with it whom this could be told to.
         except OSError:
             # A full disk. The lock is kept meanwhile: nobody may think that this end is unknown.
+            end["disk_full"] = True
             time.sleep(1.0)
         else:
             return 0

@@ -144,6 +144,8 @@ def _lease(seen: Table, *, alive: bool) -> Iterator[str]:
     if lease:
         doing = "TRAINING" if raw(lease, "kind") == "train" else "DRAWING"
         yield paint(doing if alive else f"WAS {doing}", "bold")
+        if not alive and doing == "TRAINING":
+            yield "It goes on by itself; the next daemon finds it."
         cancelling = "being cancelled, " if lease.get("cancelling") is True else ""
         yield from aligned([(text(lease, "job"), f"{cancelling}{how_far(lease)}")])
 

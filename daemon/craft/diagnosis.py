@@ -244,7 +244,7 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
     "DISK_FULL": Diagnosis(
         "the disk is full",
-        "Free some space on the studio's disk; what was going on is then tried again.",
+        "Free some space on the studio's disk.",
     ),
     "WRITE_FAILED": Diagnosis(
         "a file could not be written",

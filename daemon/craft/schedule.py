@@ -39,4 +39,8 @@ def schedule(
     wanted = min(save_every, steps)
     repeats = max(1, round(wanted * accumulation / images))
     epoch_steps = -(-images * repeats // accumulation)
-    return Schedule(repeats, epoch_steps, max(1, round(steps / epoch_steps)))
+    epochs = max(1, round(steps / epoch_steps))
+    limits = (policy.max_default_training_steps, policy.overfit_training_steps - 1)
+    if epochs > 1 and any(steps <= limit < epochs * epoch_steps for limit in limits):
+        epochs -= 1  # Rounding up must not pass a limit that the asked number has kept.
+    return Schedule(repeats, epoch_steps, epochs)

@@ -130,13 +130,12 @@ _UNKNOWN = Verdict(
     Outcome.LOST,
     "TRAINER_UNKNOWN",
     "How the training ended is unknown, because the shim that watched it was killed or the machine"
-    " went down; it goes on from its last whole state.",
+    " went down. The next attempt goes on from the last whole state.",
 )
 _SHUT_DOWN = Verdict(
     Outcome.STOPPED,
     "SHUT_DOWN",
-    "The training was told to stop, by a log-out or a shutdown; it goes on from its last whole"
-    " state.",
+    "The training was told to stop, by a log-out or a shutdown. It goes on from the last epoch.",
 )
 _LOG_FLOOD = Verdict(
     Outcome.FAILED,
@@ -185,13 +184,13 @@ _CAUSES: Sequence[tuple[str, str, str]] = (
     (
         "DISK_FULL",
         r"No space left on device|StorageFull|PytorchStreamWriter failed|unexpected pos \d",
-        "The disk was full; free some space and the training goes on",
+        "The disk was full; free some space, and the next attempt goes on",
     ),
     (
         # So ends an interpreter that is interrupted before it has begun; later it is a signal.
         "INTERRUPTED",
         r" KeyboardInterrupt$",
-        "The trainer was interrupted from outside; it goes on from its last whole state",
+        "The trainer was interrupted from outside; the next attempt goes on from the last state",
     ),
     (
         "MPS_OOM",
@@ -201,7 +200,7 @@ _CAUSES: Sequence[tuple[str, str, str]] = (
     (
         "IMAGE_BROKEN",
         r"cannot identify image|image file|PNG file|^early ZeroDivisionError: division by zero$",
-        "A picture of the dataset cannot be read; find it in stderr.log and replace it",
+        "A picture of the dataset cannot be read; mend it and drop the job again (it has a copy)",
     ),
     (
         "CAPTION_EMPTY",

@@ -19,15 +19,15 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     ),
     "TRAINER_SILENT": (
         "the trainer said nothing for half an hour",
-        "See whether the Mac swaps (Activity Monitor, Memory); it goes on from its last state.",
+        "See whether the Mac swaps (Activity Monitor, Memory).",
     ),
     "EPOCH_SIZE": (
         "the trainer counts other steps than were planned",
-        "Read the warnings at the top of the attempt's stderr.log: which pictures does it skip?",
+        "Compare the pictures it counts, at the top of stderr.log, with those in resume/dataset/.",
     ),
     "MACHINE_RESTARTED": (
         "the machine was restarted while it trained",
-        "Nothing to do: it goes on from its last state. See whether updates restart it.",
+        "See whether updates restart the machine at night.",
     ),
     "DATASET_CHANGED": (
         "the copy of the dataset is not what was accepted",
@@ -43,11 +43,11 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     ),
     "TRAINER_UNKNOWN": (
         "nobody saw how the training ended",
-        "Nothing to do: it goes on from its last state. Twice? See who kills shim.py.",
+        "See who or what kills processes of the name shim.py.",
     ),
     "SHUT_DOWN": (
         "the training was stopped by a log-out or a shutdown",
-        "Nothing to do: it goes on from its last state when the daemon is back.",
+        "It goes on when the daemon is back; nothing is wrong with it.",
     ),
     "KILLED": (
         "the trainer was killed from outside",
@@ -79,7 +79,7 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     ),
     "CHECKPOINT_BROKEN": (
         "the trained file is missing or cut short",
-        "Check the free space on the studio's disk; the training is then tried again.",
+        "Check the free space on the studio's disk.",
     ),
     "TRAINER_OPTIONS": (
         "the trainer does not know an option that it was given",
@@ -123,6 +123,6 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     ),
     "STATE_BROKEN": (
         "a saved state of the training cannot be read",
-        "Nothing to do: an earlier state is taken. If it happens twice, check the disk.",
+        "An earlier state is taken next. If it happens twice, check the disk.",
     ),
 }

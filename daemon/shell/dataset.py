@@ -20,6 +20,9 @@ DATASETS = ".nightpress/datasets"
 IMAGE_LIMIT_BYTES = 64 * 2**20
 _CAPTION_LIMIT_BYTES = 64 * 1024
 _ENDINGS = ("png", "jpg", "jpeg", "webp", "bmp")
+_UNSEEN = ("gif", "tif", "tiff", "heic", "avif", "jxl", "psd")
+"""Pictures all the same, which the trainer passes over without a word."""
+_WAIT_FOR = frozenset({"DISK_FULL", "WRITE_FAILED"})
 _NAME_CHARS = 100
 
 
@@ -29,14 +32,11 @@ def aside(request_sha256: str) -> str:
 
 
 def pictures_in(entries: Iterable[FileStat]) -> Sequence[FileStat]:
-    """The entries that sd-scripts will take for pictures: their ending is all small or all large.
-
-    Hidden files and AppleDouble twins are nobody's pictures.
-    """
+    """The entries that a maker takes for pictures. Hidden files and AppleDouble twins are none."""
     return [
         entry
         for entry in entries
-        if not entry.name.startswith(".") and _ending(entry.name).lower() in _ENDINGS
+        if not entry.name.startswith(".") and _ending(entry.name).lower() in (*_ENDINGS, *_UNSEEN)
     ]
 
 
@@ -99,6 +99,10 @@ async def examine_dataset(
         try:
             images.append(await _take(disk, spec.dataset, picture.name, keep_in))
         except WorldError as error:
+            if error.code in _WAIT_FOR:
+                # No fault of the job's: it waits in the inbox, and its copy is in nobody's way.
+                await disk.remove(keep_in)
+                raise
             found.append(_wrong(error.text))
     return found, tuple(images)
 
@@ -129,26 +133,39 @@ def _faults(
             f"{spec.dataset}/ has {len(pictures)} pictures; more than {policy.max_images} are no"
             " LoRA's dataset. Choose the best."
         )
-    stems: dict[str, str] = {}
     captions = {entry.name for entry in entries if entry.kind == "file" and entry.size}
+    stems: dict[str, str] = {}
     for picture in pictures:
-        name, ending, stem = picture.name, _ending(picture.name), picture.name.rpartition(".")[0]
-        if picture.kind != "file" or picture.busy:
-            yield f"{name} is a {picture.kind} or still being copied. Put the picture itself there."
-        elif ending not in (ending.lower(), ending.upper()):
-            yield f"{name}: the trainer does not see this ending. Write it small: .{ending.lower()}"
-        elif picture.size > IMAGE_LIMIT_BYTES or not picture.size:
-            yield f"{name} has {picture.size} bytes. Pictures have 1 to {IMAGE_LIMIT_BYTES}."
-        elif len(name) > _NAME_CHARS or not name.isprintable():
-            yield f"{name[:40]!r}…: give the picture a plain name of at most {_NAME_CHARS} letters."
+        name, stem = picture.name, picture.name.rpartition(".")[0]
+        fault = _fault(picture)
+        if fault:
+            yield fault
         elif stem in stems:
             yield f"{stems[stem]} and {name} would share one caption. Rename one of them."
         elif f"{stem}.txt" not in captions:
             yield (
-                f"{name} has no caption. Write {stem}.txt beside it: one line, the trigger first,"
-                " then what else is to be seen. Without it the trainer learns nothing of it."
+                f"{name} has no caption: {stem}.txt is missing, empty or no plain file. Write one "
+                "line into it, the trigger first, then what else is to be seen. Without it the "
+                "trainer learns nothing of it."
             )
         stems[stem] = name
+
+
+def _fault(picture: FileStat) -> str:
+    """What is wrong with one entry by itself, as a sentence; '' when nothing is."""
+    name, ending = picture.name, _ending(picture.name)
+    if picture.kind != "file" or picture.busy:
+        what = "still being copied" if picture.busy else "no plain file"
+        return f"{name} is {what}. Put the picture itself there."
+    if ending.lower() in _UNSEEN:
+        return f"{name}: the trainer reads no .{ending.lower()}. Save it as PNG, or move it away."
+    if ending not in (ending.lower(), ending.upper()):
+        return f"{name}: the trainer does not see this ending. Write it small: .{ending.lower()}"
+    if picture.size > IMAGE_LIMIT_BYTES or not picture.size:
+        return f"{name} has {picture.size} bytes. Pictures have 1 to {IMAGE_LIMIT_BYTES}."
+    if len(name) > _NAME_CHARS or not name.isprintable():
+        return f"{name[:40]!r}…: give the picture a plain name of at most {_NAME_CHARS} letters."
+    return ""
 
 
 async def _take(disk: Disk, folder: str, name: str, keep_in: str) -> TrainingImage:

@@ -207,7 +207,8 @@ class Outbox:
 async def unknown_results(disk: Disk, state: State) -> Mapping[tuple[str, str], int]:
     """The numbers of results in the outbox above all that the ledgers know, by name and letter.
 
-    A taken job that a crash left without its line has no lock file, and its number is free.
+    A taken job that a crash left without its line has neither a lock file nor an attempt's folder,
+    and its number is free.
     """
     found: dict[tuple[str, str], int] = {}
     for item in await disk.list("outbox"):
@@ -215,11 +216,21 @@ async def unknown_results(disk: Disk, state: State) -> Mapping[tuple[str, str], 
         if parts is None or item.kind != "folder":
             continue
         name, letter, number = parts
-        if number > max(state.numbers.get((name, letter), 0), found.get((name, letter), 0)):
-            files = await disk.list(f"outbox/{item.name}")
-            if any(file.name.endswith(".lock.toml") for file in files):
-                found[name, letter] = number
+        known = max(state.numbers.get((name, letter), 0), found.get((name, letter), 0))
+        if number > known and await _holds_result(disk, item.name):
+            found[name, letter] = number
     return found
+
+
+async def _holds_result(disk: Disk, job: str) -> bool:
+    """Whether something was made there: a picture's lock, a checkpoint, a training's attempt."""
+    files = await disk.list(f"outbox/{job}")
+    attempts = await disk.list(f"outbox/{job}/resume")
+    return (
+        any(file.name.endswith(".lock.toml") for file in files)
+        or any(item.name != DATASET_COPY.rpartition("/")[2] for item in attempts)
+        or bool(await disk.list(f"outbox/{job}/checkpoints"))
+    )
 
 
 def job_folder(job: JobId) -> str:

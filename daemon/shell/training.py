@@ -43,15 +43,25 @@ _GPU_S = 2.0
 _ORPHAN_S = 10.0
 _STOP_S = 120.0
 _EVIDENCE_CHARS = 1_000
-_UNSTARTED = {"DISK_FULL": Outcome.LOST, "ENGINE_MISSING": Outcome.STOPPED}
+_UNSTARTED = {
+    "DISK_FULL": Outcome.LOST,
+    "ENGINE_MISSING": Outcome.STOPPED,
+    "TRAINER_START": Outcome.LOST,
+}
 """What keeps an attempt from starting and may be over at the next one; the rest is a failure."""
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
 _ORDERED = {**_UNSTARTED, _CANCEL.code: Outcome.CANCELLED, "TRAINER_SILENT": Outcome.LOST}
 """What an attempt that we stopped for this reason counts as; any other is a failure."""
+_NO_ROOM = Verdict(
+    Outcome.LOST,
+    "DISK_FULL",
+    "The disk was full when the trainer ended, and so were its logs. Free some space.",
+)
+_DOUBTFUL = frozenset({Outcome.FAILED, Outcome.LOST})
 _RESTARTED = Verdict(
     Outcome.LOST,
     "MACHINE_RESTARTED",
-    "The machine was restarted while it trained; it goes on from the last epoch.",
+    "The machine was restarted while it trained. The next attempt goes on from the last epoch.",
 )
 
 
@@ -198,6 +208,8 @@ class Training:
         spec = attempt.spec
         complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
         end = verdict(watch.log.output.reading, ending, complete=complete)
+        if record is not None and record.disk_full and end.code == "TRAINER_FAILED":
+            return _NO_ROOM
         order = read_marker(await file_or_none(self._disk, attempt.path(MARKER)))
         if order is not None and end.outcome is Outcome.CANCELLED:
             return Verdict(_ORDERED.get(order.code, Outcome.FAILED), order.code, order.text)
@@ -215,7 +227,8 @@ class Training:
         return start is not None and start.boot != self._trainer.boot()
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
-        text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS]
+        where = f" Its logs are in {attempt.folder}/." if end.outcome in _DOUBTFUL else ""
+        text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS] + where
         report = ReportEnded(attempt.job.id, attempt.number, end.outcome, end.code, text)
         await self._ask(report)
 

@@ -122,18 +122,28 @@ async def _check_dataset(
     """Whether the copy still is what was accepted: the lock will say that it was learnt from."""
     job = attempt.job
     folder = f"{job_folder(job.id)}/{DATASET_COPY}"
-    if len(job.dataset) < attempt.spec.images:
+    images = job.dataset
+    if len(images) < attempt.spec.images:
         # A power cut between the lines of one acceptance has left the first of them alone.
-        await ask(RecordDataset(job.id, await images_in(disk, folder)))
-    for image in job.dataset:
+        images = await images_in(disk, folder)
+        await ask(RecordDataset(job.id, images))
+    wanted: dict[str, str] = {}
+    for image in images:
         caption = f"{image.name.rpartition('.')[0]}{sd_scripts.CAPTION_ENDING}"
-        wanted = {image.name: image.sha256, caption: image.caption_sha256}
-        for name, sha256 in wanted.items():
-            path = f"{folder}/{name}"
-            if await disk.stat(path) is None or await disk.digest(path) != sha256:
-                raise WorldError(
-                    "DATASET_CHANGED",
-                    f"{name} in {folder}/ is not what was copied when the job was accepted, so "
-                    "nobody could say what the LoRA has learnt from. Drop the job's file again "
-                    "(with rerun = true) to train from the dataset as it is now.",
-                )
+        wanted |= {image.name: image.sha256, caption: image.caption_sha256}
+    there = {item.name for item in await disk.list(folder)}
+    if not there:
+        raise _changed(f"{folder}/ is gone")
+    for name in sorted(there - wanted.keys()):
+        raise _changed(f"{name} was put into {folder}/ after the job was accepted")
+    for name, sha256 in wanted.items():
+        if name not in there or await disk.digest(f"{folder}/{name}") != sha256:
+            raise _changed(f"{name} in {folder}/ is not what was copied for the job")
+
+
+def _changed(what: str) -> WorldError:
+    return WorldError(
+        "DATASET_CHANGED",
+        f"{what}, so nobody could say what the LoRA has learnt from. Drop the job's file again "
+        "(with rerun = true) to train from the dataset as it is now.",
+    )

@@ -25,7 +25,8 @@ class StartRecord:
 class ExitRecord:
     """The trainer is gone. ``code`` None: ended by ``signal``, or not started for ``error``.
 
-    ``stopped`` '' = by itself; ``started`` and ``ended`` in ms since 1970.
+    ``stopped`` '' = by itself; ``started`` and ``ended`` in ms since 1970; ``disk_full``: the
+    record itself had to wait for room, so the end of the logs may be missing.
     """
 
     nonce: str
@@ -35,6 +36,7 @@ class ExitRecord:
     started: int
     ended: int
     error: str = ""
+    disk_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

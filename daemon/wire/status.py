@@ -93,6 +93,8 @@ def job_status_toml(job: Job) -> bytes:
 
 def sentence(job: Job) -> str:
     """Where a job stands in a sentence: what was recorded of it, or what its phase means."""
+    if job.text and job.phase is Phase.QUARANTINED:
+        return f"{job.text} It was lost twice, so `nightpress retry {job.id}` has to start it."
     if job.text:
         return job.text
     training = job.kind == "train"
@@ -108,6 +110,8 @@ def sentence(job: Job) -> str:
             return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
         case Phase.PUBLISHING:
             return f"It is {'trained' if training else 'drawn'} and being put into the outbox."
+        case Phase.PUBLISHED if training and job.approved:
+            return f"Done; the checkpoint of step {job.approved[-1]} is approved."
         case Phase.PUBLISHED if training:
             return (
                 f"Done; its checkpoints are in $STUDIO/outbox/{job.id}/checkpoints. Choose one: "

@@ -122,7 +122,7 @@ class TrainFile(BaseModel):
     unet_only: bool = False
     mixed_precision: Literal["no", "bf16"] = Field("no", description="fp16 needs a CUDA card")
     save_every: Annotated[int, between(10, 5000, "a crash costs one")] = _MISSION.save_every_steps
-    seed: names.Seed = 1
+    seed: Annotated[int, between(0, 2**32 - 1, "the trainer takes 32 bits")] = 1
     clip_skip: names.ClipSkip = 1
     features: list[names.SpokenText] = Field(default=[], examples=[["white cloak", "red bandana"]])
     when: Literal["night", "now"] = "night"

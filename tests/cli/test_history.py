@@ -92,7 +92,7 @@ def test_show_tells_how_a_training_was_cut_and_what_it_saved(
         "on sd-scripts",
         "step 198  loss 0.123\n",
         "step 396  loss 0.1, approved\n",
-        "nightpress approve spyke_v1 --checkpoint STEP",
+        "the checkpoint of step 396 is approved",
     ):
         assert part in shown
     assert "epoch_steps" not in shown

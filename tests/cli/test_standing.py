@@ -85,7 +85,9 @@ def test_with_no_daemon_a_training_stands_where_it_was_last_saved(
 ) -> None:
     studio.write(started(), *training())
     assert main(["status"]) == 0
-    assert "WAS TRAINING\n  spyke_v1  step 198 of 990\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "WAS TRAINING\nIt goes on by itself; the next daemon finds it.\n" in shown
+    assert "  spyke_v1  step 198 of 990\n" in shown
     assert main(["why", "spyke"]) == 0
     assert "Attempt 2 is being trained." in capsys.readouterr().out
 

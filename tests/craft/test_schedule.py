@@ -77,4 +77,16 @@ def test_the_steps_are_the_nearest_that_whole_epochs_can_make(
     """D2.1: where none were asked for, the policy's."""
     plan = cut(images, steps, save_every, accumulation)
     wanted = steps or default_training_steps(POLICY, images=images)
-    assert abs(plan.steps - wanted) <= plan.epoch_steps / 2 or plan.epochs == 1
+    limits = (POLICY.max_default_training_steps, POLICY.overfit_training_steps - 1)
+    kept = any(wanted <= limit < plan.steps + plan.epoch_steps for limit in limits)
+    assert abs(plan.steps - wanted) <= plan.epoch_steps / 2 or plan.epochs == 1 or kept
+
+
+@given(st.integers(10, 300), st.integers(100, 1999), st.integers(10, 400))
+def test_rounding_up_passes_no_limit_that_the_asked_number_keeps(
+    images: int, steps: int, save_every: int
+) -> None:
+    """W21: 23 pictures by default are not more than 1200 steps, and 1999 are not overfit ones."""
+    plan = cut(images, steps, save_every, 1)
+    for limit in (POLICY.max_default_training_steps, POLICY.overfit_training_steps - 1):
+        assert plan.steps <= limit or steps > limit or plan.epochs == 1

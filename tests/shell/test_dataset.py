@@ -10,6 +10,7 @@ import pytest
 
 from daemon.core.jobs import Asked, TrainingImage, TrainSpec
 from daemon.core.policy import Policy
+from daemon.errors import WorldError
 from daemon.shell.dataset import IMAGE_LIMIT_BYTES, examine_dataset, resolved
 from tests.core.asking import TRAIN
 from tests.fakes import MemoryDisk
@@ -184,3 +185,20 @@ def test_more_checkpoints_than_a_ledger_line_lists_are_refused() -> None:
     spec = replace(FRESH, steps=3000, save_every=10, allow_overfit=True)
     found, _ = resolved(ASKED, spec, 10, Policy())
     assert [each.key for each in found] == ["save_every"]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "b.TIFF", "c.heic"])
+def test_a_picture_of_a_kind_that_the_trainer_passes_over_is_told(name: str) -> None:
+    disk = folder()
+    disk.put(f"datasets/spyke/{name}", b"picture")
+    assert f"{name}: the trainer reads no" in examined(disk)[0][0]
+
+
+def test_a_full_disk_is_waited_for_and_the_copy_is_taken_back() -> None:
+    """It is no fault of the job's file, and a partial copy would be part of the trouble."""
+    disk = folder()
+    disk.free = 100
+    with pytest.raises(WorldError) as waited:
+        examined(disk)
+    assert waited.value.code == "DISK_FULL"
+    assert disk.files(ASIDE) == []

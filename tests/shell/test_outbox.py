@@ -283,3 +283,21 @@ def test_a_result_that_no_ledger_knows_is_found_and_its_number_is_not_given_agai
         assert await unknown_results(disk, state) == {("ch01", "v"): 2}
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("checkpoints/spyke_v3-000198.safetensors", True),
+        ("resume/a1-01234567/config.toml", True),
+        ("resume/dataset/001.png", False),  # A crash left it; no line ever accepted the job.
+    ],
+)
+def test_a_training_that_no_ledger_knows_keeps_its_number(path: str, known: bool) -> None:
+    async def story() -> None:
+        disk = MemoryDisk()
+        disk.put(f"outbox/spyke_v3/{path}", b"x")
+        found = await unknown_results(disk, State())
+        assert found == ({("spyke", "v"): 3} if known else {})
+
+    asyncio.run(story())

@@ -248,7 +248,7 @@ def test_a_start_that_fails_leaves_the_marker_for_a_shim_that_may_still_come() -
         await trying
 
     told(floor, story)
-    assert floor.ends == [("failed", "TRAINER_START")]
+    assert floor.ends == [("lost", "TRAINER_START")]
 
 
 def test_a_full_disk_at_the_start_is_a_loss_and_the_second_is_the_last() -> None:
@@ -523,3 +523,26 @@ def test_a_start_that_failed_in_an_earlier_life_ends_for_its_own_reason(
     told(floor, floor.attempt)
     assert floor.ends == [(end, code)]
     assert floor.saved == []
+
+
+def test_a_picture_that_was_put_into_the_copy_is_not_trained_from() -> None:
+    """The lock would not name it."""
+    floor = Floor(whole)
+    floor.disk.put(f"{DATASET}/zz.png", b"another")
+    told(floor, floor.attempt)
+    assert floor.ends == [("failed", "DATASET_CHANGED")]
+    assert floor.trainer.orders == []
+
+
+def test_a_trainer_that_ended_on_a_full_disk_is_tried_again_though_its_log_ends_early() -> None:
+    """The record itself had to wait for room; what the trainer said last is nowhere."""
+
+    async def dies(run: Run) -> None:
+        run.begin()
+        await run.epochs([1])
+        run.say("stderr.log", "\rTraceback (most recent call la")
+        raise Died(code=1, disk_full=True)
+
+    floor = Floor(dies)
+    told(floor, floor.attempt)
+    assert floor.ends == [("lost", "DISK_FULL")]

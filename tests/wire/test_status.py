@@ -53,7 +53,12 @@ def document(state: State, **given: Any) -> Any:
 @pytest.mark.parametrize("phase", Phase)
 def test_every_phase_has_a_sentence_of_its_own(phase: Phase) -> None:
     assert sentence(job(phase=phase)).endswith(".")
-    assert sentence(replace(job(phase=phase), text="Why.")) == "Why."
+    assert sentence(replace(job(phase=phase), text="Why.")).startswith("Why.")
+
+
+def test_who_reads_of_a_quarantine_reads_what_starts_it_again() -> None:
+    lost = replace(job(phase=Phase.QUARANTINED), text="The next attempt goes on.")
+    assert "`nightpress retry ch01_p003_v1`" in sentence(lost)
 
 
 def test_who_cancels_what_runs_reads_that_it_is_being_stopped() -> None:
