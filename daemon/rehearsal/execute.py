@@ -25,7 +25,6 @@ Prompt = dict[str, Any]
 _ALIEN_NAMES = {
     "SafetensorError": "safetensors._safetensors_rust.SafetensorError",
     "UnidentifiedImageError": "PIL.UnidentifiedImageError",
-    "UnpicklingError": "_pickle.UnpicklingError",
 }
 _log = logging.getLogger(__name__)
 
