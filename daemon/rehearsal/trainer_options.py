@@ -1,54 +1,48 @@
-"""Rehearsal room: what the trainer is asked: its play, its options, and the pictures it finds."""
+"""Rehearsal room: what the trainer is asked, on its command line, in its file and by its switches,
+and where a run begins that was asked so.
+
+Law: the same switches and values as sd-scripts' parser (commit 48d368f), and as little checking: a
+value from ``--config_file`` keeps its type, right or wrong, and an unknown key is not mentioned.
+"""
 
 import argparse
-import sys
+import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.rehearsal.trainer_output import Console
+
+# Names by the kind of value that they take, choices, defaults, and the keys of a dataset config.
+TABLE: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_bytes())
+_KINDS: Mapping[str, type] = {"int": int, "float": float, "str": str}
+
 # Each fault of REHEARSAL_TRAINER, and whether it takes a number after a colon.
 FAULTS: Mapping[str, bool] = {
     "disk_full_at_save": False,
     "exception": True,
+    "hang": True,
     "killed_in_save": False,
     "nan": True,
     "no_data": False,
+    "oom": True,
+    "slow_start": True,
     "truncated_final": False,
     "workers": False,
 }
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# The options that are acted upon, with sd-scripts' defaults; a type stands for none.
-_OPTIONS: Mapping[str, Any] = {
-    "cache_latents": False,
-    "config_file": str,
-    "dataset_config": str,
-    "gradient_accumulation_steps": 1,
-    "initial_epoch": int,
-    "max_train_epochs": int,
-    "max_train_steps": 1600,
-    "mixed_precision": "no",
-    "network_alpha": 1.0,
-    "network_dim": 4,
-    "network_module": str,
-    "optimizer_type": "AdamW",
-    "output_dir": str,
-    "output_name": "last",
-    "pretrained_model_name_or_path": str,
-    "resume": str,
-    "save_every_n_epochs": int,
-    "save_every_n_steps": int,
-    "save_last_n_epochs_state": int,
-    "save_state": False,
-    "seed": 0,
-    "training_comment": str,
-    "vae": str,
-}
+
+
+class TomlDecodeError(ValueError):
+    """A file that is not TOML, under the name that the real trainer's parser gives it."""
+
+    __module__ = "toml.decoder"
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
+class Rehearsal:
     """How fast and with which faults it is played.
 
     ``step_s`` and ``start_s``: seconds an optimizer step and of silence before the first line.
@@ -60,7 +54,7 @@ class Play:
     faults: Mapping[str, float]
 
 
-def read_play(text: str) -> Play:
+def read_rehearsal(text: str) -> Rehearsal:
     """``step_s=0.01,start_s=0.2,fault=NAME[:NUMBER],…`` as values.
 
     Raises ValueError, in a sentence, for what it does not know.
@@ -82,52 +76,91 @@ def read_play(text: str) -> Play:
                 f"REHEARSAL_TRAINER: {part!r} is not known; write step_s=SECONDS, start_s=SECONDS"
                 f" or fault=NAME with one of: {known}"
             ) from None
-    return Play(times_s["step_s"], times_s["start_s"], faults)
+    return Rehearsal(times_s["step_s"], times_s["start_s"], faults)
 
 
-def read_options(argv: Sequence[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The parser; it exits with 2 and the usage for what is no option or no value of one."""
+    made = argparse.ArgumentParser(prog="train_network.py", allow_abbrev=False)
+    for name in TABLE["switch"]:
+        made.add_argument(f"--{name}", action="store_true")
+    for kind, each in _KINDS.items():
+        for name in TABLE[kind]:
+            made.add_argument(f"--{name}", type=each)
+    for kind in ("str", "float"):
+        for name in TABLE[f"{kind} list"]:
+            made.add_argument(f"--{name}", type=_KINDS[kind], nargs="*")
+    for name, choices in TABLE["choices"].items():
+        made.add_argument(f"--{name}", choices=choices)
+    made.set_defaults(**TABLE["defaults"])
+    return made
+
+
+def read_options(argv: Sequence[str], console: Console) -> argparse.Namespace:
     """Every option: the command line over the keys of all tables of ``--config_file``.
 
-    As in sd-scripts a value from that file keeps its type, right or wrong, and an unknown key is
-    not mentioned. Exits with 2 for what is no option, with 1 where the file is missing.
+    Exits with 1 where that file is missing; raises TomlDecodeError where it is not TOML.
     """
-    parser = argparse.ArgumentParser(prog="train_network.py", allow_abbrev=False)
-    for name, kind in _OPTIONS.items():
-        if kind is False:
-            parser.add_argument(f"--{name}", action="store_true")
-        elif isinstance(kind, type):
-            parser.add_argument(f"--{name}", type=kind)
-        else:
-            parser.add_argument(f"--{name}", type=type(kind), default=kind)
-    options = parser.parse_args(argv)
+    made = parser()
+    options = made.parse_args(argv)
     if options.config_file is None:
         return options
-    path = Path(options.config_file)
+    path = Path(options.config_file.removesuffix(".toml") + ".toml")
     if not path.exists():
-        print(f"{path} not found.", file=sys.stderr)
+        console.info(f"{path} not found.", "train_util.py:4741")
         raise SystemExit(1)
+    console.info(f"Loading settings from {path}...", "train_util.py:4744")
     merged: dict[str, Any] = {}
-    for key, value in tomllib.loads(path.read_text("utf-8")).items():
+    for key, value in read_toml(path).items():
         merged |= value if isinstance(value, dict) else {key: value}
-    return parser.parse_args(argv, argparse.Namespace(**merged))
+    return made.parse_args(argv, argparse.Namespace(**merged))
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """The pictures, each as often as it is repeated, and how many of them a batch takes."""
+class Start:
+    """Where a run begins: its first epoch (from 0), how many batches of it are skipped, what the
+    step counter says then, and the total of the bar, which need not be the steps to come."""
 
-    pictures: Sequence[Path]
-    batch_size: int
+    epoch: int
+    skipped: int
+    step: int
+    total: int
 
 
-def read_dataset(path: Path) -> Dataset:
-    """The dataset of a ``--dataset_config``; a missing or empty folder leaves it empty."""
-    [table] = tomllib.loads(path.read_text("utf-8"))["datasets"]
-    pictures = [
-        picture
-        for subset in table["subsets"]
-        for picture in sorted(Path(subset["image_dir"]).glob("*"))
-        if picture.suffix.lower() in _SUFFIXES
-        for _ in range(subset.get("num_repeats", 1))
-    ]
-    return Dataset(pictures, table.get("batch_size", 1))
+def start_of(options: argparse.Namespace, batches: int, state_step: int, console: Console) -> Start:
+    """The numbering of sd-scripts, traps and all.
+
+    A resumed run counts from 0 again; only its first epoch follows from the state's step. With
+    ``--skip_until_initial_step`` and accumulation it takes batches for steps and skips too much.
+    Raises AssertionError where the first step is not before the last.
+    """
+    an_epoch = math.ceil(batches / options.gradient_accumulation_steps)
+    first, last = state_step, options.max_train_steps
+    if options.initial_step is not None or options.initial_epoch is not None:
+        if state_step:
+            message = "steps from the state is ignored because initial_step is specified"
+            console.warning(message, "train_network.py:1236")
+        first = options.initial_step
+        if first is None:
+            first = (options.initial_epoch - 1) * an_epoch
+    assert last > max(first, 0), (
+        f"max_train_steps should be greater than initial step: {last} vs {first}"
+    )
+    if not (first and options.skip_until_initial_step):
+        return Start(first // an_epoch, 0, 0, last)
+    console.info(f"skipping {first} steps", "train_network.py:1265")
+    left = first * options.gradient_accumulation_steps
+    epoch = left // an_epoch
+    for skipped in range(1, epoch + 1):
+        message = f"skipping epoch {skipped} because initial_step (multiplied) is {left}"
+        console.info(message, "train_network.py:1342")
+        left -= batches
+    return Start(epoch, max(left, 0), left, last - left)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The document of a file; raises TomlDecodeError, or OSError where there is no such file."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise TomlDecodeError(str(error)) from None

@@ -14,12 +14,10 @@ HEADER_LIMIT_BYTES = 100_000_000
 
 
 class SafetensorError(Exception):
-    """A file that the real safetensors library refuses, under its name and with its wording."""
+    """A file that the real safetensors library refuses, with its wording."""
 
-    __module__ = "safetensors_rust"
-
-    def __init__(self, reason: str, *, doing: str = "deserializing header") -> None:
-        super().__init__(f"Error while {doing}: {reason}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Error while deserializing header: {reason}")
 
 
 def read_header(path: Path) -> dict[str, Any]:

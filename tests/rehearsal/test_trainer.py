@@ -16,8 +16,19 @@ from tests.rehearsal.trainer_stage import BAR, Run, Stage, recorded, recordings
 
 pytestmark = pytest.mark.realprocess
 
-_DATASETS = {"ds_small": {"repeats": 1}, "ds_b2": {"repeats": 2, "batch": 2}}
-_FIRST = {"f0e": "f0e-first-epochs", "f0g": "f0g-first-accum"}
+_DATASETS = {
+    "ds_basic": {"repeats": 3, "reg": 1},
+    "ds_small": {"repeats": 1},
+    "ds_b2": {"repeats": 2, "batch": 2},
+}
+
+
+_FIRST = {
+    "f0": "f0-first",
+    "f0e": "f0e-first-epochs",
+    "f0g": "f0g-first-accum",
+    "f0m": "f0m-first",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +42,21 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert set(real.run.files) <= set(run.files)
         assert run.bars[: len(real.run.bars)] == real.run.bars
     half = stage.root / "half-state"
-    (stage.root / "f0e-first-epochs" / "mylora-step00000004-state").rename(half)
+    (stage.root / "f0-first" / "mylora-step00000004-state").rename(half)
+    stage.run(*recorded("f0").arguments, out="f0-first")
     optimizer = half / "optimizer.bin"
-    optimizer.write_bytes(optimizer.read_bytes()[:6])
+    optimizer.write_bytes(optimizer.read_bytes()[:60])
     return stage.root
 
 
-@pytest.mark.parametrize("name", ["a6", "f3", "f7", "f10", "f12"])
+@pytest.mark.parametrize("name", ["a1", "a6", "a10", *(f"f{number}" for number in range(1, 13))])
 def test_it_counts_says_and_leaves_what_the_real_one_did(
     tmp_path: Path, first_runs: Path, name: str
 ) -> None:
-    """Bar, stdout and files, in the ways in which a resumed run counts."""
+    """Bar, stdout and files, in all the ways in which a resumed run counts."""
     real = recorded(name)
     stage = Stage(tmp_path / "stage")
-    if real.dataset in _DATASETS:
-        stage.dataset(**_DATASETS[real.dataset])
+    stage.dataset(**_DATASETS[real.dataset])
     arguments = [word.replace("/BENCHROOT/sdrun/out", str(first_runs)) for word in real.arguments]
     run = stage.run(*arguments)
     assert (run.returncode, run.bars) == (real.run.returncode, real.run.bars)
@@ -77,19 +88,37 @@ def _steps(run: Run) -> list[str]:
 
 
 _BASE = "checkpoints/base.safetensors"
-_ARGUMENTS: Mapping[str, str] = {"e10": "--no_xformers", "e23": "--resume=nope-state"}
+_ARGUMENTS: Mapping[str, str] = {
+    "e9": "--use_8bit_adam=False",
+    "e10": "--no_xformers",
+    "e11": "--optimizer_type=AdamW8bit",
+    "e12": "--xformers",
+    "e14": "--config_file=nope.toml",
+    "e23": "--resume=nope-state",
+    "e29": "--mixed_precision=fp8",
+    "e31": "--persistent_data_loader_workers",
+}
 _EDITS: Mapping[str, tuple[str, str, str]] = {
     "e1": ("dataset.toml", "/img", "/nope"),
     "e5": ("config.toml", "base.safetensors", "nope.safetensors"),
     "e8": (_BASE, "model.diffusion_model", "other.diffusion_model"),
+    "e15": ("dataset.toml", "num_repeats", 'flavour = "sweet"\nnum_repeats'),
     "e19": ("config.toml", "[network]", "no_such_key = 1\n[network]"),
     "e20": ("dataset.toml", "/img", "/empty"),
+    "e21": ("config.toml", 'network_module = "networks.lora"', ""),
+    "e22": ("config.toml", "[network]", "[network"),
+    "e24": ("config.toml", "= 1e-4", '= "1e-4"'),
+    "e25": ("config.toml", "[network]", "resolution = 64\n[network]"),
+    "e32": ("dataset.toml", "min_bucket_reso = 64", "min_bucket_reso = 128"),
 }
 # Cut to so many bytes, filled with others, or taken away.
 _FILES: Mapping[str, tuple[str, int | bytes | None]] = {
+    "e3": ("img/n1.png", 3_000),
+    "e4": ("img/n1.png", b"not a picture"),
     "e6": (_BASE, 20_000),
     "e7": (_BASE, b"\xff" * 5_000),
     "e26": ("img/n1.txt", None),
+    "e36": ("img/n1.txt", 0),
 }
 
 
@@ -125,12 +154,17 @@ def _spoil(stage: Stage, name: str, what: int | bytes | None) -> None:
             path.write_bytes(what)
 
 
-def test_a_truncated_picture_is_found_where_latents_are_cached(tmp_path: Path) -> None:
+def test_a_truncated_picture_is_found_at_once_where_latents_are_cached(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "stage")
-    _spoil(stage, "img/n1.png", 3_000)
-    run = stage.run("--max_train_steps", "8", "--cache_latents")
-    assert run.error.startswith("OSError: ")
-    assert (run.bars, "running training" in run.out) == ([], False)
+    _spoil(stage, *_FILES["e3"])
+    late = stage.run("--max_train_steps", "8")
+    early = stage.run("--max_train_steps", "8", "--cache_latents")
+    assert early.error == late.error
+    assert early.error.startswith("OSError: ")
+    assert (early.bars, "running training" in early.out) == ([], False)
+    # The bar is drawn once more after the traceback, with its newline.
+    assert BAR.match(late.pieces[-2])
+    assert late.err.index("Traceback") < late.err.rindex("steps:")
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
@@ -171,11 +205,34 @@ def test_sigterm_ends_it_without_a_word_and_sigint_with_a_traceback(tmp_path: Pa
         assert (BAR.match(run.pieces[-2]) is not None and run.pieces[-1] == "") == said
 
 
+def test_stdout_waits_for_a_bar_or_the_end_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    """Without PYTHONUNBUFFERED what a killed run had printed is lost."""
+    stage = Stage(tmp_path / "stage")
+    for env, told in (({}, False), ({"PYTHONUNBUFFERED": "1"}, True)):
+        child = _started(stage, "step_s=0.05,start_s=0", env=env)
+        child.kill()
+        child.wait(5)
+        out = stage.seen(0).out
+        assert "total optimization steps" in out
+        assert ("epoch 1/" in out) == told
+
+
 def _started(stage: Stage, rehearsal: str, **more: object) -> subprocess.Popen[bytes]:
     """A run that has shown its second step."""
     child = stage.start(*stage.usual("--max_train_steps", "400"), rehearsal=rehearsal, **more)
     until(lambda: (2, 400, True) in stage.seen(0).bars)
     return child
+
+
+def test_a_reader_that_goes_away_kills_it(tmp_path: Path) -> None:
+    """Which is why a trainer's output goes to files."""
+    stage = Stage(tmp_path / "stage")
+    child = stage.start(*stage.usual(), rehearsal="step_s=0.02,start_s=0", stderr=subprocess.PIPE)
+    assert child.stderr is not None
+    child.stderr.read(2000)
+    child.stderr.close()
+    assert child.wait(5) == 1
+    assert stage.seen(1).files == []
 
 
 _EPOCHS = ["--max_train_epochs", "2", "--save_every_n_epochs", "1"]
@@ -187,6 +244,7 @@ _SAVED = ["mylora-000001.safetensors", "mylora.safetensors"]
     [
         ("no_data", 0, [], "No data found."),
         ("exception:6", 1, _SAVED[:1], "RuntimeError: the rehearsal was asked to fail in step 6"),
+        ("oom:6", 1, _SAVED[:1], "RuntimeError: MPS backend out of memory"),
         ("nan:6", 0, _SAVED, "6/8 [00:00<00:00"),
         ("disk_full_at_save", 1, _SAVED[:1], "StorageFull"),
         ("killed_in_save", -9, _SAVED[:1], "4/8 ["),
@@ -209,6 +267,25 @@ def test_each_fault_has_its_effect(
                 stage.header(f"out/{name}")
         else:
             stage.header(f"out/{name}")
+
+
+def test_a_hanging_trainer_says_nothing_more_and_lives(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage")
+    usual = stage.usual("--max_train_steps", "4")
+    with stage.start(*usual, rehearsal="step_s=0,start_s=0,fault=hang:3") as child:
+        until(lambda: (2, 4, True) in stage.seen(0).bars)
+        time.sleep(0.3)
+        assert stage.seen(0).bars[-1] == (2, 4, True)
+        assert child.poll() is None
+        child.kill()
+
+
+def test_a_slow_start_is_a_silent_one(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage")
+    with stage.start(*stage.usual(), rehearsal="fault=slow_start:30") as child:
+        time.sleep(0.5)
+        assert (stage.seen(0).out, stage.seen(0).err) == ("", "")
+        child.kill()
 
 
 def test_a_worker_holds_the_output_after_the_trainer_is_gone(tmp_path: Path) -> None:

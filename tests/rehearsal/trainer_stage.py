@@ -53,6 +53,13 @@ batch_size = {batch}
 image_dir = "{root}/img"
 num_repeats = {repeats}
 """
+_REG = """\
+[[datasets.subsets]]
+image_dir = "{root}/reg"
+is_reg = true
+class_tokens = "person"
+num_repeats = {repeats}
+"""
 
 
 @dataclass(frozen=True)
@@ -92,20 +99,22 @@ class Stage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "img").mkdir(parents=True)
-        for number in range(4):
-            image = Image.effect_noise((64, 64), 60).convert("RGB")
-            image.save(root / "img" / f"n{number}.png")
-            (root / "img" / f"n{number}.txt").write_text("sks person, portrait\n")
+        for folder, count in (("img", 4), ("reg", 2)):
+            (root / folder).mkdir(parents=True)
+            for number in range(count):
+                image = Image.effect_noise((64, 64), 60).convert("RGB")
+                image.save(root / folder / f"n{number}.png")
+                (root / folder / f"n{number}.txt").write_text("sks person, portrait\n")
         (root / "empty").mkdir()
         props.write(root, "checkpoints/base.safetensors")
         self.config = root / "config.toml"
         self.config.write_text(_CONFIG.format(root=root))
         self.dataset()
 
-    def dataset(self, *, batch: int = 1, repeats: int = 1) -> None:
-        """Writes the dataset config."""
+    def dataset(self, *, batch: int = 1, repeats: int = 1, reg: int = 0) -> None:
+        """Writes the dataset config; ``reg``: repeats of the regularisation pictures, if any."""
         text = _DATASET.format(root=self.root, batch=batch, repeats=repeats)
+        text += _REG.format(root=self.root, repeats=reg) if reg else ""
         (self.root / "dataset.toml").write_text(text)
 
     def edit(self, name: str, old: str, new: str) -> None:
