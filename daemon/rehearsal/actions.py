@@ -231,21 +231,13 @@ def _load_image(call: Call) -> Done:
 
 
 def _save(call: Call) -> Done:
-    return _write(call, "output", call["filename_prefix"])
-
-
-def _preview(call: Call) -> Done:
-    return _write(call, "temp", "ComfyUI_temp")
-
-
-def _write(call: Call, kind: str, prefix: str) -> Done:
-    folder = call.stage.layout.base / kind
+    output = call.stage.layout.output
     texts = {"prompt": call.prompt, **(call.extra_pnginfo or {})}
-    names = save_png(call["images"], folder, prefix, texts)
+    names = save_png(call["images"], output, call["filename_prefix"], texts)
     if call.stage.faults.take("missing_output"):
         for name in names:
-            (folder / name["subfolder"] / name["filename"]).unlink()
-    return Done((), {"images": [{**name, "type": kind} for name in names]})
+            (output / name["subfolder"] / name["filename"]).unlink()
+    return Done((), {"images": [{**name, "type": "output"} for name in names]})
 
 
 _ACTIONS: Mapping[str, Callable[[Call], Done]] = {
@@ -263,5 +255,4 @@ _ACTIONS: Mapping[str, Callable[[Call], Done]] = {
     "EmptyImage": _empty_image,
     "LoadImage": _load_image,
     "SaveImage": _save,
-    "PreviewImage": _preview,
 }

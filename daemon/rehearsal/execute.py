@@ -25,6 +25,7 @@ Prompt = dict[str, Any]
 _ALIEN_NAMES = {
     "SafetensorError": "safetensors._safetensors_rust.SafetensorError",
     "UnidentifiedImageError": "PIL.UnidentifiedImageError",
+    "UnpicklingError": "_pickle.UnpicklingError",
 }
 _log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+_MODEL_SUFFIXES = (".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _COMPRESS_LEVEL = 4
 
@@ -46,7 +47,7 @@ class Layout:
         names = [
             os.path.relpath(Path(top) / name, place) for top, _, names in walked for name in names
         ]
-        return sorted(name for name in names if name.lower().endswith(".safetensors"))
+        return sorted(name for name in names if name.lower().endswith(_MODEL_SUFFIXES))
 
     def model_path(self, folder: str, name: str) -> Path:
         """The file of a model. Raises FileNotFoundError, in ComfyUI's words, where none is."""

@@ -45,7 +45,7 @@ class Rehearsal:
     ) -> None:
         self.layout = Layout(base.resolve())
         self.faults = faults or Faults()
-        self.switchboard = Switchboard(self.faults)
+        self.switchboard = Switchboard(self.faults, upload_limit_bytes=upload_limit_bytes)
         self.queue = PromptQueue(self._tell_status)
         stage = Stage(self.layout, self.faults, self.switchboard, step_s)
         self._worker = Worker(stage, self.queue)

@@ -10,7 +10,7 @@ import json
 import secrets
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from daemon.rehearsal.faults import Faults
 
@@ -20,9 +20,13 @@ RECEIVE_LIMIT_BYTES = 4 * 1024 * 1024
 class Switchboard:
     """Sockets by client id. ``client_id`` and ``node_id`` say whose prompt runs, and where."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, *, upload_limit_bytes: int) -> None:
         self.client_id: Any = None
         self.node_id: str | None = None
+        self.features = {
+            "supports_preview_metadata": True,
+            "max_upload_size": upload_limit_bytes,
+        }
         self._faults = faults
         self._sockets: dict[Any, web.WebSocketResponse] = {}
         self._transports: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
@@ -89,9 +93,20 @@ class Switchboard:
             if self.client_id == client_id and self.node_id is not None:
                 where = {"type": "executing", "data": {"node": self.node_id}}
                 await self._send_text(socket, json.dumps(where))
-            async for _ in socket:
-                pass  # What a client says on its socket means nothing to it.
+            await self._listen(socket)
         finally:
             self._sockets.pop(client_id, None)
             del self._transports[socket]
         return socket
+
+    async def _listen(self, socket: web.WebSocketResponse) -> None:
+        first = True
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            with contextlib.suppress(ValueError):
+                said = json.loads(message.data)
+                if first and isinstance(said, dict) and said.get("type") == "feature_flags":
+                    answer = {"type": "feature_flags", "data": self.features}
+                    await self._send_text(socket, json.dumps(answer))
+                first = False

@@ -20,12 +20,18 @@ class SafetensorError(Exception):
         super().__init__(f"Error while deserializing header: {reason}")
 
 
+class UnpicklingError(Exception):
+    """A pickled file (.ckpt, .pt): the rehearsal never unpickles anything."""
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a safetensors file: tensor name to dtype, shape and offsets.
 
-    Raises SafetensorError with the library's wording for a broken file, FileNotFoundError where
-    there is none.
+    Raises SafetensorError with the library's wording for a broken file, UnpicklingError for a
+    pickled one, FileNotFoundError where there is none.
     """
+    if path.suffix not in (".safetensors", ".sft"):
+        raise UnpicklingError(f"the rehearsal reads only safetensors files: {path.name}")
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)

@@ -147,6 +147,11 @@ def test_the_other_endpoints_answer_as_recorded(tmp_path: Path) -> None:
     _replay(tmp_path, kept)
 
 
+def test_the_handshake_of_a_socket_is_answered_as_recorded(tmp_path: Path) -> None:
+    """N1.1: feature flags only as the first words, and on /api/ws too."""
+    _replay(tmp_path, recording("l2"))
+
+
 def test_files_are_named_as_recorded(tmp_path: Path) -> None:
     """N3.3: the prefix decides folder and name; odd prefixes included."""
     # Two outputs of one prompt run in an order that the real server leaves to chance; tokens and
