@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from daemon.rehearsal.faults import Faults
 from daemon.rehearsal.server import Rehearsal
 
 _HOST = "127.0.0.1"
@@ -25,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-directory", type=Path, required=True, metavar="DIR")
     parser.add_argument("--idle-exit-s", type=float, metavar="S", help="exit when unused so long")
     parser.add_argument("--step-s", type=float, default=0.05, help="seconds per sampler step")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
     return parser
 
 
@@ -33,8 +35,15 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     # A reader of the log that is gone, like a daemon that was killed, is no reason to fail.
     logging.raiseExceptions = False
-    args = _parser().parse_args(argv)
-    rehearsal = Rehearsal(args.base_directory, step_s=args.step_s, argv=argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    faults = Faults()
+    try:
+        for text in args.fault:
+            faults.set_from_text(text)
+    except ValueError as error:
+        parser.error(str(error))
+    rehearsal = Rehearsal(args.base_directory, faults, step_s=args.step_s, argv=argv)
     try:
         asyncio.run(_serve(rehearsal, args.port, args.idle_exit_s))
     except KeyboardInterrupt:

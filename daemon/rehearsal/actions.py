@@ -6,6 +6,7 @@ read the headers of the real files and fail as the real loaders fail.
 
 import hashlib
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -181,9 +182,12 @@ def _sample(call: Call) -> Done:
     stage, steps = call.stage, call["steps"]
     if stage.faults.take("oom"):
         raise RuntimeError(_MPS_OUT_OF_MEMORY)
+    pause_s = stage.step_s * (stage.faults.number("slow") or 1.0)
     cut_at = (steps + 1) // 2 if stage.faults.take("drop_socket") else 0
     for step in range(1, steps + 1):
-        time.sleep(stage.step_s)
+        time.sleep(pause_s)
+        if step == (steps + 1) // 2:
+            stage.faults.die_if("sampling")
         call.tick(step, steps)
         if step == cut_at:
             stage.switchboard.call(stage.switchboard.cut)
@@ -211,8 +215,13 @@ def _shot(call: Call) -> Shot:
 def _decode(call: Call) -> Done:
     if call["vae"] is None:
         raise RuntimeError(_NO_VAE)
-    latent = call["samples"]
+    latent, faults = call["samples"], call.stage.faults
     size = (latent.width, latent.height)
+    nan = faults.take("nan")
+    if nan:
+        _log.warning("RuntimeWarning: invalid value encountered in cast")
+    if nan or faults.take("black"):
+        return Done(([Image.new("RGB", size)] * latent.batch,))
     if latent.shot is None:
         return Done(([Image.new("RGB", size, (127, 127, 127))] * latent.batch,))
     shots = [replace(latent.shot, index=i, vae=call["vae"]) for i in range(latent.batch)]
@@ -231,13 +240,19 @@ def _load_image(call: Call) -> Done:
 
 
 def _save(call: Call) -> Done:
-    output = call.stage.layout.output
+    return _write(call, "output", call["filename_prefix"])
+
+
+def _preview(call: Call) -> Done:
+    letters = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))
+    return _write(call, "temp", f"ComfyUI_temp_{letters}")
+
+
+def _write(call: Call, kind: str, prefix: str) -> Done:
+    stage = call.stage
     texts = {"prompt": call.prompt, **(call.extra_pnginfo or {})}
-    names = save_png(call["images"], output, call["filename_prefix"], texts)
-    if call.stage.faults.take("missing_output"):
-        for name in names:
-            (output / name["subfolder"] / name["filename"]).unlink()
-    return Done((), {"images": [{**name, "type": "output"} for name in names]})
+    names = save_png(call["images"], stage.layout.base / kind, prefix, texts, stage.faults)
+    return Done((), {"images": [{**name, "type": kind} for name in names]})
 
 
 _ACTIONS: Mapping[str, Callable[[Call], Done]] = {
@@ -255,4 +270,5 @@ _ACTIONS: Mapping[str, Callable[[Call], Done]] = {
     "EmptyImage": _empty_image,
     "LoadImage": _load_image,
     "SaveImage": _save,
+    "PreviewImage": _preview,
 }

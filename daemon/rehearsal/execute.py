@@ -42,6 +42,7 @@ class Worker:
         self._queue = queue
         self._cache: dict[str, Done] = {}
         self._interrupt = threading.Event()
+        self._forget = threading.Event()
         self._thread = threading.Thread(target=self._work, name="prompt worker", daemon=True)
 
     def start(self) -> None:
@@ -52,6 +53,10 @@ class Worker:
         """Asks the running prompt to end; without one it has no effect."""
         self._interrupt.set()
 
+    def forget(self) -> None:
+        """Empties the cache before the next prompt, after the running one if there is one."""
+        self._forget.set()
+
     def stop(self, timeout_s: float) -> None:
         """Asks the thread to end and waits that long for it."""
         self._queue.close()
@@ -61,6 +66,8 @@ class Worker:
     def _work(self) -> None:
         try:
             while (item := self._queue.take()) is not None:
+                if self._stage.faults.take("dead_worker"):
+                    return
                 self._execute(item)
         except Exception:  # noqa: BLE001 - see the law above.
             # The real worker thread dies of this too; only its log tells.
@@ -70,6 +77,9 @@ class Worker:
         faults, board = self._stage.faults, self._stage.switchboard
         began = time.perf_counter()
         self._interrupt.clear()
+        if self._forget.is_set():
+            self._forget.clear()
+            self._cache.clear()
         run = _Run(self._stage, self._cache, self._interrupt, item)
         # Extra data that is no object fails here, outside every node: the end of the worker.
         board.client_id = item[3].get("client_id")
@@ -77,7 +87,12 @@ class Worker:
             entry = run.play()
         finally:
             board.node_id = None
+        if entry["status"]["completed"]:
+            faults.die_if("after_success")
         time.sleep(faults.number("late_history"))
+        if faults.number("gc_stall"):
+            # A full garbage collection stops the loop, so that this prompt's end is told late.
+            board.call(time.sleep, faults.number("gc_stall"))
         self._queue.finish(item[1], None if faults.take("lose_history") else entry)
         if board.client_id is not None:
             board.post("executing", {"node": None, "prompt_id": item[1]}, board.client_id)

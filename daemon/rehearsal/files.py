@@ -1,14 +1,18 @@
-"""Rehearsal room: the HTTP side of uploads, pictures and the machine itself."""
+"""Rehearsal room: the HTTP side of models, nodes, uploads, pictures and the machine itself."""
 
+import io
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 from aiohttp import web
+from PIL import Image
 
-from daemon.rehearsal.folders import Layout, inside, normal_subfolder
+from daemon.rehearsal.folders import MODEL_FOLDERS, Layout, inside, normal_subfolder
+from daemon.rehearsal.nodes import CLASSES, told
 
 VERSION = "0.3.64"
 
@@ -18,14 +22,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class FileRoutes:
     """The routes that do not touch the queue."""
 
-    def __init__(self, layout: Layout, argv: Sequence[str]) -> None:
+    def __init__(self, layout: Layout, features: Mapping[str, Any], argv: Sequence[str]) -> None:
         self._layout = layout
+        self._features = features
         self._argv = argv
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each."""
         return [
             ("GET", "/system_stats", self._system_stats),
+            ("GET", "/features", self._get_features),
+            ("GET", "/object_info/{node}", self._object_info),
+            ("GET", "/models", self._folders),
+            ("GET", "/models/{folder}", self._models),
+            ("GET", "/embeddings", self._embeddings),
             ("POST", "/upload/image", self._upload),
             ("GET", "/view", self._view),
         ]
@@ -56,6 +66,27 @@ class FileRoutes:
             "torch_vram_free": memory.available,
         }
         return web.json_response({"system": system, "devices": [device]})
+
+    async def _get_features(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(dict(self._features))
+
+    async def _object_info(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["node"]
+        known = {name: told(name, self._layout)} if name in CLASSES else {}
+        return web.json_response(known)
+
+    async def _folders(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(list(MODEL_FOLDERS))
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        folder = request.match_info["folder"]
+        if folder not in MODEL_FOLDERS:
+            return web.Response(status=404)
+        return web.json_response(self._layout.model_names(folder))
+
+    async def _embeddings(self, _: web.Request) -> web.StreamResponse:
+        names = self._layout.model_names("embeddings")
+        return web.json_response([str(Path(name).with_suffix("")) for name in names])
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
@@ -89,6 +120,11 @@ class FileRoutes:
         if not path.is_file():
             return web.Response(status=404)
         headers = {"Content-Disposition": f'filename="{path.name}"'}
+        if "preview" in query:
+            kind = query["preview"].partition(";")[0]
+            return _recoded(path, kind if kind == "jpeg" else "webp", headers)
+        if query.get("channel") == "rgb":
+            return _recoded(path, "png", headers)
         return web.FileResponse(path, headers=headers)
 
 
@@ -100,3 +136,13 @@ def _store(path: Path, content: bytes, *, overwrite: bool) -> Path:
         number += 1
     path.write_bytes(content)
     return path
+
+
+def _recoded(path: Path, kind: str, headers: Mapping[str, str]) -> web.Response:
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+        # Saving a copy leaves the text chunks behind, as the real server does.
+        picture.info = {}
+        picture.save(buffer, kind)
+    return web.Response(body=buffer.getvalue(), content_type=f"image/{kind}", headers=headers)

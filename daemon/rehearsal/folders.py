@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,17 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from daemon.rehearsal.faults import Faults
+
+# In the order of the real listing.
+# fmt: off
+MODEL_FOLDERS: Sequence[str] = (
+    "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
+    "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
+    "upscale_models", "custom_nodes", "hypernetworks", "photomaker", "classifiers",
+    "model_patches", "audio_encoders",
+)
+# fmt: on
 _MODEL_SUFFIXES = (".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _COMPRESS_LEVEL = 4
@@ -35,6 +47,11 @@ class Layout:
     def input(self) -> Path:
         """Where uploads go."""
         return self.base / "input"
+
+    @property
+    def temp(self) -> Path:
+        """Where previews go; emptied at the start and at the end."""
+        return self.base / "temp"
 
     def of_type(self, kind: str) -> Path | None:
         """The folder that the protocol calls ``input``, ``output`` or ``temp``."""
@@ -84,6 +101,7 @@ def save_png(
     output: Path,
     prefix: str,
     texts: Mapping[str, Any],
+    faults: Faults,
 ) -> list[dict[str, str]]:
     """Saves a batch under one prefix; gives ``filename`` and ``subfolder`` of each.
 
@@ -91,7 +109,7 @@ def save_png(
     as the real server writes them: a crash leaves a file that is cut short. Raises Exception, in
     ComfyUI's words, for a prefix that leads out of the output folder.
     """
-    subfolder, stem = os.path.split(os.path.normpath(prefix))
+    subfolder, stem = os.path.split(os.path.normpath(_expand(prefix, images[0])))
     folder = Path(os.path.normpath(output / subfolder))
     if not inside(folder, output):
         common = os.path.commonpath([folder, output])
@@ -106,17 +124,39 @@ def save_png(
         info.add_text(key, json.dumps(value))
     names, counter = [], _next_counter(folder, stem)
     for index, image in enumerate(images):
-        name = f"{stem}_{counter + index:05}_.png"
+        name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
         buffer = io.BytesIO()
         image.save(buffer, "PNG", pnginfo=info, compress_level=_COMPRESS_LEVEL)
-        (folder / name).write_bytes(buffer.getvalue())
+        _write(folder / name, buffer.getvalue(), faults)
         names.append({"filename": name, "subfolder": subfolder})
     return names
 
 
+def _expand(prefix: str, image: Image.Image) -> str:
+    now = time.localtime()
+    tokens = {"width": image.width, "height": image.height, "year": now.tm_year}
+    padded = {"month": now.tm_mon, "day": now.tm_mday, "hour": now.tm_hour}
+    padded |= {"minute": now.tm_min, "second": now.tm_sec}
+    texts = {name: str(value) for name, value in tokens.items()}
+    texts |= {name: f"{value:02}" for name, value in padded.items()}
+    for token, text in texts.items():
+        prefix = prefix.replace(f"%{token}%", text)
+    return prefix
+
+
 def _next_counter(folder: Path, stem: str) -> int:
     # Any file that goes on with digits and an underscore counts, whatever comes after; the
-    # highest number decides and holes stay.
+    # highest number decides and holes stay. The batch token is not expanded here, as observed.
     pattern = re.compile(re.escape(stem) + r"_(\d+)_")
     found = (pattern.match(entry.name) for entry in folder.iterdir())
     return 1 + max((int(match[1]) for match in found if match), default=0)
+
+
+def _write(path: Path, whole: bytes, faults: Faults) -> None:
+    half = len(whole) // 2
+    if faults.dies_at("saving"):
+        path.write_bytes(whole[:half])
+        faults.die_if("saving")
+    path.write_bytes(whole[:half] if faults.take("truncate_output") else whole)
+    if faults.take("missing_output"):
+        path.unlink()

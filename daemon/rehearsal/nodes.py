@@ -1,7 +1,8 @@
-"""Rehearsal room: the node classes, as validation weighs them and as its errors tell them.
+"""Rehearsal room: the node classes, as /object_info tells them and as validation weighs them.
 
-They stand in nodes.json as ComfyUI 0.3.64 has them: limits, defaults and key order. Tooltips are
-left empty, and ``{"files": FOLDER}`` takes the place of a list of what lies in a folder.
+They stand in nodes.json as ComfyUI 0.3.64 tells them: names, limits, defaults and key order.
+Tooltips and descriptions are left empty, and ``{"files": FOLDER}`` takes the place of a list of
+what lies in a folder.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from daemon.rehearsal.folders import Layout
 
 CLASSES: Mapping[str, Any] = json.loads(Path(__file__).with_name("nodes.json").read_bytes())
+_GROUPS = ("required", "optional")
 
 
 def filled(spec: list[Any], layout: Layout) -> list[Any]:
@@ -26,3 +28,23 @@ def filled(spec: list[Any], layout: Layout) -> list[Any]:
             return [layout.model_names(folder), *spec[1:]]
         case _:
             return spec
+
+
+def told(name: str, layout: Layout) -> dict[str, Any]:
+    """The entry of /object_info."""
+    entry = CLASSES[name]
+    groups = {
+        group: {key: filled(spec, layout) for key, spec in specs.items()}
+        if group in _GROUPS
+        else specs
+        for group, specs in entry["input"].items()
+    }
+    return {
+        **entry,
+        "input": groups,
+        "input_order": {group: list(specs) for group, specs in groups.items()},
+        "output_is_list": [False] * len(entry["output"]),
+        "name": name,
+        "description": "",
+        "python_module": "nodes",
+    }

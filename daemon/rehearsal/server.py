@@ -7,7 +7,9 @@ the real server, so a handler that fails where ComfyUI fails needs no code of it
 import asyncio
 import contextlib
 import logging
+import shutil
 import time
+import urllib.parse
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +54,7 @@ class Rehearsal:
         self._limit = upload_limit_bytes
         self._number = 0
         self._heard = time.monotonic()
-        self._files = FileRoutes(self.layout, ["main.py", *argv])
+        self._files = FileRoutes(self.layout, self.switchboard.features, ["main.py", *argv])
 
     def app(self) -> web.Application:
         """The application; starting it starts the worker, cleaning it up ends both."""
@@ -78,9 +80,11 @@ class Rehearsal:
         return await handler(request)
 
     async def _live(self, _: web.Application) -> Any:
+        shutil.rmtree(self.layout.temp, ignore_errors=True)
         self.layout.input.mkdir(parents=True, exist_ok=True)
         self.switchboard.open()
         sender = asyncio.create_task(self.switchboard.send_forever())
+        sender.add_done_callback(_end_with_sender)
         self._worker.start()
         yield
         await self.switchboard.close()
@@ -88,6 +92,7 @@ class Rehearsal:
         with contextlib.suppress(asyncio.CancelledError):
             await sender
         await asyncio.to_thread(self._worker.stop, 1.0)
+        shutil.rmtree(self.layout.temp, ignore_errors=True)
 
     def _routes(self) -> list[tuple[str, str, Handler]]:
         return [
@@ -97,8 +102,11 @@ class Rehearsal:
             ("GET", "/queue", self._get_queue),
             ("POST", "/queue", self._post_queue),
             ("POST", "/interrupt", self._post_interrupt),
+            ("POST", "/free", self._post_free),
             ("GET", "/history", self._get_history),
             ("GET", "/history/{prompt_id}", self._get_history_entry),
+            ("GET", "/rehearsal/faults", self._get_faults),
+            ("POST", "/rehearsal/faults", self._post_faults),
         ]
 
     def _status(self) -> dict[str, Any]:
@@ -114,6 +122,7 @@ class Rehearsal:
         return web.json_response(self._status())
 
     async def _post_prompt(self, request: web.Request) -> web.StreamResponse:
+        self.faults.die_if("post")
         if status := int(self.faults.number("refuse_post")):
             return web.Response(status=status, text=f"{status}: refused by the rehearsal")
         _log.info("got prompt")
@@ -124,7 +133,7 @@ class Rehearsal:
             return _refusal(whole_prompt_error("no_prompt", text, text), {})
         prompt = body["prompt"]
         prompt_id = str(body.get("prompt_id", uuid.uuid4()))
-        verdict = validate_prompt(prompt, self.layout)
+        verdict = validate_prompt(prompt, body.get("partial_execution_targets"), self.layout)
         if verdict.error is not None:
             _log.info("invalid prompt: %s", verdict.error)
             return _refusal(verdict.error, verdict.node_errors)
@@ -133,7 +142,7 @@ class Rehearsal:
             extra["client_id"] = body["client_id"]
         self.queue.put((number, prompt_id, prompt, extra, verdict.outputs))
         if self.faults.take("post_500_but_queued"):
-            raise web.HTTPInternalServerError
+            raise web.HTTPInternalServerError(text=_ERROR_TEXT)
         if self.faults.take("node_errors_200"):
             verdict.node_errors = _INVENTED_NODE_ERRORS
         answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
@@ -173,7 +182,26 @@ class Rehearsal:
         found = {key: entry for key, entry in self.queue.history().items() if key == wanted}
         return web.json_response(found)
 
+    async def _post_free(self, request: web.Request) -> web.StreamResponse:
+        # unload_models alone leaves the results where they are, and there are no models here.
+        if (await request.json()).get("free_memory"):
+            self._worker.forget()
+        return web.Response()
 
+    async def _get_faults(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(self.faults.as_json())
+
+    async def _post_faults(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        try:
+            for name, value in body.items():
+                self.faults.set(name, value)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(self.faults.as_json())
+
+
+_ERROR_TEXT = "500 Internal Server Error\n\nServer got itself in trouble"
 _INVENTED_NODE_ERRORS = {
     "rehearsal-fault": {
         "errors": [missing("filename_prefix")],
@@ -187,13 +215,30 @@ def _refusal(error: dict[str, Any], node_errors: dict[str, Any]) -> web.Response
     return web.json_response({"error": error, "node_errors": node_errors}, status=400)
 
 
+def _end_with_sender(sender: asyncio.Task[None]) -> None:
+    # The real process does not survive the death of its message loop either.
+    if not sender.cancelled() and sender.exception() is not None:
+        asyncio.get_running_loop().stop()
+
+
 async def _nothing_here(_: web.Request) -> web.StreamResponse:
     return web.Response(status=404, headers={"Content-Type": "application/octet-stream"})
 
 
 @web.middleware
 async def _check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    # No page in a browser may drive the engine.
-    if request.headers.get("Origin", "") not in ("", f"http://{request.host}"):
+    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+    if origin is not None and not _same_place(origin, host):
         return web.Response(status=403)
     return await handler(request)
+
+
+def _same_place(origin: str, host: str) -> bool:
+    """Whether an Origin may talk to a loopback Host; a Host elsewhere is not judged."""
+    here = urllib.parse.urlsplit(f"//{host.lower()}")
+    there = urllib.parse.urlsplit(origin.lower())
+    if here.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return True
+    if there.port is None:
+        return here.hostname == there.hostname
+    return here.netloc == there.netloc

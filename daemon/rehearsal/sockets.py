@@ -63,7 +63,7 @@ class Switchboard:
             await self._send_text(socket, text)
 
     async def _send_text(self, socket: web.WebSocketResponse, text: str) -> None:
-        if self._faults.number("mute_socket"):
+        if self._faults.on("mute_socket"):
             return
         with contextlib.suppress(ConnectionError):
             await socket.send_str(text)

@@ -6,7 +6,7 @@ and the coerced prompt is what runs and what the history shows.
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ class Verdict:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def validate_prompt(prompt: Any, layout: Layout) -> Verdict:
-    """Checks a prompt. Raises TypeError for ``null``, as seen."""
+def validate_prompt(prompt: Any, targets: Iterable[str] | None, layout: Layout) -> Verdict:
+    """Checks a prompt; ``targets`` limits its outputs. Raises TypeError for ``null``, as seen."""
     outputs = []
     for node_id in prompt:
         node = prompt[node_id]
@@ -39,7 +39,7 @@ def validate_prompt(prompt: Any, layout: Layout) -> Verdict:
         if name not in CLASSES:
             text = f"Cannot execute because node {name} does not exist."
             return Verdict(whole_prompt_error("invalid_prompt", text, f"Node ID '#{node_id}'"))
-        if CLASSES[name]["output_node"]:
+        if CLASSES[name]["output_node"] and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
         return Verdict(whole_prompt_error("prompt_no_outputs", "Prompt has no outputs", ""))
@@ -145,7 +145,7 @@ class _Inspection:
 
 def _check_image(value: Any, layout: Layout) -> Reasons:
     path = layout.input_path(str(value))
-    if path.is_file() and any(inside(path, folder) for folder in (layout.input, layout.output)):
+    if path.is_file() and any(inside(path, f) for f in (layout.input, layout.output, layout.temp)):
         return []
     text, details = "Custom validation failed for node", f"image - Invalid image file: {value}"
     return [_reason("custom_validation_failed", text, details, {"input_name": "image"})]
@@ -155,6 +155,8 @@ def _check_value(given: dict[str, Any], extra: dict[str, Any]) -> Reasons:
     """Weighs a constant and coerces it in place."""
     name, (kind, options) = extra["input_name"], extra["input_config"]
     value = given[name]
+    if isinstance(value, dict) and "__value__" in value:
+        value = given[name] = value["__value__"]
     try:
         if isinstance(kind, str) and kind in _COERCE:
             value = given[name] = _COERCE[kind](value)

@@ -6,14 +6,16 @@ They are what the rows about recovery (N1, N5, N6, A3) are proven with.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType
-from PIL import Image
+from PIL import Image, ImageStat
 
+from daemon.rehearsal.faults import Faults
 from tests.rehearsal.stand import PATIENCE_S, Stand, flat, read_to_end, standing, txt2img
 
 Play = Callable[[Stand], Awaitable[None]]
@@ -51,15 +53,29 @@ def test_mute_socket_silences_sockets_and_nothing_else(tmp_path: Path) -> None:
 
     async def story(stand: Stand) -> None:
         socket = await stand.listen("me")
-        stand.rehearsal.faults.set("mute_socket", True)
+        await stand.post("/rehearsal/faults", {"mute_socket": True})
         assert _last(await stand.run(flat(), client_id="me")) == "execution_success"
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=0.05)
-        stand.rehearsal.faults.set("mute_socket", False)
+        await stand.post("/rehearsal/faults", {"mute_socket": False})
         await stand.post("/prompt", {"prompt": flat(1), "client_id": "me"})
         assert await read_to_end(socket)
 
     _play(tmp_path, story)
+
+
+@pytest.mark.parametrize("fault", ["black", "nan"])
+def test_black_and_nan_give_a_black_picture_and_success(tmp_path: Path, fault: str) -> None:
+    """A3.1: and only as often as was asked."""
+
+    async def story(stand: Stand) -> None:
+        entry = await stand.run(txt2img())
+        assert _last(entry) == "execution_success"
+        assert (await stand.picture(entry)).getextrema() == ((0, 0),) * 3
+        good = await stand.run(txt2img(seed=2))
+        assert ImageStat.Stat(await stand.picture(good)).stddev[0] > 20
+
+    _play(tmp_path, story, **{fault: 1})
 
 
 def test_lose_history_runs_the_prompt_and_forgets_it(tmp_path: Path) -> None:
@@ -92,6 +108,25 @@ def test_late_history_comes_after_the_success_is_told(tmp_path: Path) -> None:
     _play(tmp_path, story, late_history=1.5)  # Long, for the questions must fit into it.
 
 
+def test_a_dead_worker_leaves_the_prompt_running_for_ever(tmp_path: Path) -> None:
+    """N5.1: HTTP is healthy, POST says 200, nothing runs."""
+
+    async def story(stand: Stand) -> None:
+        assert (await stand.post("/prompt", {"prompt": flat(), "prompt_id": "a"}))[0] == 200
+        assert (await stand.post("/prompt", {"prompt": flat(1), "prompt_id": "b"}))[0] == 200
+        queue = await stand.get("/queue")
+        for _ in range(500):
+            if queue["queue_running"]:
+                break
+            await asyncio.sleep(0.01)
+            queue = await stand.get("/queue")
+        assert [item[1] for item in queue["queue_running"]] == ["a"]
+        assert [item[1] for item in queue["queue_pending"]] == ["b"]
+        assert await stand.get("/history") == {}
+
+    _play(tmp_path, story, dead_worker=True)
+
+
 def test_node_errors_200_accepts_and_complains(tmp_path: Path) -> None:
     """N1.5: 200 alone is no success."""
 
@@ -108,10 +143,22 @@ def test_post_500_but_queued_runs_what_it_seemed_to_refuse(tmp_path: Path) -> No
 
     async def story(stand: Stand) -> None:
         status, text = await stand.post("/prompt", {"prompt": flat(), "prompt_id": "mine"})
-        assert (status, "Internal Server Error" in text) == (500, True)
+        assert (status, text.splitlines()[0]) == (500, "500 Internal Server Error")
         assert _last(await stand.entry("mine")) == "execution_success"
 
     _play(tmp_path, story, post_500_but_queued=1)
+
+
+def test_truncate_output_leaves_half_a_png(tmp_path: Path) -> None:
+    """A3.1: a file that does not decode, reported as success."""
+
+    async def story(stand: Stand) -> None:
+        entry = await stand.run(txt2img())
+        assert _last(entry) == "execution_success"
+        with pytest.raises(OSError, match=r"(?i)truncated"):
+            await stand.picture(entry)
+
+    _play(tmp_path, story, truncate_output=True)
 
 
 def test_missing_output_is_named_and_not_there(tmp_path: Path) -> None:
@@ -124,6 +171,19 @@ def test_missing_output_is_named_and_not_there(tmp_path: Path) -> None:
             assert answer.status == 404
 
     _play(tmp_path, story, missing_output=True)
+
+
+def test_gc_stall_holds_up_http_and_the_end_of_the_prompt(tmp_path: Path) -> None:
+    """N5.1: a late answer is not a dead server."""
+
+    async def story(stand: Stand) -> None:
+        socket = await stand.listen("me")
+        began = time.monotonic()
+        await stand.post("/prompt", {"prompt": flat(), "client_id": "me"})
+        await read_to_end(socket)
+        assert time.monotonic() - began >= 0.15
+
+    _play(tmp_path, story, gc_stall=0.15)
 
 
 def test_refuse_post_answers_with_the_chosen_status(tmp_path: Path) -> None:
@@ -147,6 +207,44 @@ def test_oom_is_the_error_that_mps_gives(tmp_path: Path) -> None:
         assert _last(await stand.run(txt2img())) == "execution_success"
 
     _play(tmp_path, story, oom=1)
+
+
+def test_slow_stretches_the_steps(tmp_path: Path) -> None:
+    """N6.3."""
+
+    async def story(stand: Stand) -> None:
+        began = time.monotonic()
+        await stand.run(txt2img(steps=4))
+        assert time.monotonic() - began >= 0.12
+
+    _play(tmp_path, story, step_s=0.001, slow=30)
+
+
+def test_faults_are_set_and_read_while_the_server_runs(tmp_path: Path) -> None:
+    """F: and a wrong name or value is answered with what there is."""
+
+    async def story(stand: Stand) -> None:
+        assert await stand.get("/rehearsal/faults") == {}
+        wanted = {"black": True, "oom": 2, "slow": 1.5, "die_at": "saving"}
+        assert (await stand.post("/rehearsal/faults", wanted))[1] == wanted
+        off = dict.fromkeys(wanted, None)
+        assert (await stand.post("/rehearsal/faults", off)) == (200, {})
+        status, answer = await stand.post("/rehearsal/faults", {"blakc": True})
+        assert status == 400
+        assert "black" in answer["error"]
+        assert (await stand.post("/rehearsal/faults", {"slow": "fast"}))[0] == 400
+        assert (await stand.post("/rehearsal/faults", {"die_at": "noon"}))[0] == 400
+
+    _play(tmp_path, story)
+
+
+def test_a_switch_is_spelt_on_the_command_line_as_name_or_name_and_value() -> None:
+    faults = Faults()
+    for text in ("black", "oom=2", "late_history=0.5", "die_at=post"):
+        faults.set_from_text(text)
+    assert faults.as_json() == {"black": True, "oom": 2, "late_history": 0.5, "die_at": "post"}
+    assert [faults.take("oom") for _ in range(3)] == [True, True, False]
+    assert all(faults.take("black") for _ in range(9))
 
 
 def test_nothing_is_on_by_itself(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.rehearsal.stand import flat, lay_out_props, txt2img
 
@@ -43,7 +44,7 @@ def _send(url: str, prompt: dict[str, object]) -> None:
 
 
 def test_it_is_ready_at_once_and_says_where(tmp_path: Path) -> None:
-    """N5.1: the first answer is complete; an unknown flag is refused."""
+    """N5.1: the first answer is complete, models included; an unknown flag is refused."""
     began = time.monotonic()
     lay_out_props(tmp_path)
     flags = ["--step-s", "0.01"]
@@ -51,6 +52,8 @@ def test_it_is_ready_at_once_and_says_where(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
         stats = httpx.get(f"{url}/system_stats").json()
         assert stats["system"]["argv"] == ["main.py", "--base-directory", str(tmp_path), *flags]
+        models = httpx.get(f"{url}/models/loras").json()
+        assert models == ["corrupt.safetensors", "tiny-lora-b.safetensors", "tiny-lora.safetensors"]
     command = [sys.executable, "-m", "daemon.rehearsal", "--base-directory", str(tmp_path)]
     wrong = subprocess.run([*command, "--medvram"], cwd=ROOT, capture_output=True, check=False)
     assert wrong.returncode == 2
@@ -76,6 +79,24 @@ def test_a_taken_port_ends_it_with_status_one(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         with _process(tmp_path, "--port", port) as (process, _):
             assert process.wait(5) == 1
+
+
+@pytest.mark.parametrize("moment", ["post", "sampling", "saving", "after_success"])
+def test_it_dies_at_the_chosen_moment(tmp_path: Path, moment: str) -> None:
+    """N6.2: by SIGKILL; nothing of the run is left but what is on disk."""
+    lay_out_props(tmp_path)
+    with _process(tmp_path, "--fault", f"die_at={moment}", "--step-s", "0.01") as (process, url):
+        body = {"prompt": txt2img(width=128, height=128)}
+        if moment == "post":
+            _send(url, body["prompt"])
+        else:
+            httpx.post(f"{url}/prompt", json=body)
+        assert process.wait(5) == -signal.SIGKILL
+    saved = tmp_path / "output" / "bench" / "txt2img_00001_.png"
+    assert saved.exists() == (moment in ("saving", "after_success"))
+    if moment == "saving":
+        with pytest.raises(OSError, match=r"(?i)truncated"), Image.open(saved) as image:
+            image.load()
 
 
 def test_a_restart_forgets_everything_but_the_files(tmp_path: Path) -> None:

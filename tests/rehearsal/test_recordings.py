@@ -7,7 +7,6 @@ against this server holds as far as this server and the real one are alike.
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
@@ -130,18 +129,29 @@ def test_the_queue_is_deleted_cleared_and_ordered_as_recorded(
     _replay(tmp_path, recording("j"))
 
 
+def test_nodes_are_described_as_recorded(tmp_path: Path) -> None:
+    """N3.2: the classes this engine has, with the limits and choices of the real ones."""
+    unknown = ("KSamplerAdvanced", "Latent", "ImageScale", "ImageInvert", "VAEEncode", "Upscale")
+    lines = up_to(recording("k"), "GET /object_info (all)")
+    known = []
+    for sent, received in zip(lines[1::2], lines[2::2], strict=True):
+        name = sent["path"].rpartition("/")[2]
+        if not name.startswith((*unknown, "SetUnion", "LoadImage")):
+            known += [sent, received]
+    _replay(tmp_path, known)
+
+
 def test_the_other_endpoints_answer_as_recorded(tmp_path: Path) -> None:
     """N5.1: health, models, uploads, pictures, and what does not exist."""
     lines = up_to(recording("l"), "headers of /view")
-    skipped = ("/view_metadata/", "/experiment/", "/features", "/models", "/embeddings", "/object_")
+    skipped = ("/view_metadata/", "/experiment/")
     kept, drop = [], False
     for line in lines:
         if line.get("dir") == "send":
             form = line.get("form", {})
-            # What this engine lacks, and two requests whose bytes were not recorded.
+            # Two endpoints that this engine lacks, two requests whose bytes were not recorded.
             untold = form and ("foo" in form or "bytes" not in form.get("image", ""))
-            recoded = re.search("preview=|channel=", line["path"])
-            drop = bool(line["path"].startswith(skipped) or recoded or untold)
+            drop = bool(line["path"].startswith(skipped) or untold)
         if not (drop and line["ch"] == "http"):
             kept.append(line)
     _replay(tmp_path, kept)
@@ -154,20 +164,14 @@ def test_the_handshake_of_a_socket_is_answered_as_recorded(tmp_path: Path) -> No
 
 def test_files_are_named_as_recorded(tmp_path: Path) -> None:
     """N3.3: the prefix decides folder and name; odd prefixes included."""
-    # Two outputs of one prompt run in an order that the real server leaves to chance; tokens and
-    # previews are not rehearsed.
-    left_out = ("two SaveImage nodes", "%-tokens", "PreviewImage")
-    kept, out, dropped = [], False, 0
-    for line in up_to(recording("n"), "V3 COMBO inputs"):
-        if line["ch"] == "note" and not line["text"].startswith("outputs: "):
-            out = line["text"].startswith(left_out)
-        elif out:
-            dropped += line.get("dir") == "send" and line.get("path") == "/prompt"
-        elif line.get("dir") == "recv" and "number" in (line.get("body") or {}):
-            line["body"]["number"] -= dropped  # Those that are left out were counted.
-        if not out:
-            kept.append(line)
-    _replay(tmp_path, kept)
+    lines = up_to(recording("n"), "V3 COMBO inputs")
+    # Two outputs of one prompt run in an order that the real server leaves to chance.
+    before = up_to(lines, "two SaveImage nodes with identical inputs")
+    after = lines[len(up_to(lines, "PreviewImage: goes to the temp folder")) :]
+    for line in after:
+        if line.get("dir") == "recv" and "number" in (line.get("body") or {}):
+            line["body"]["number"] -= 2  # The two that are left out were counted.
+    _replay(tmp_path, before + after)
 
 
 def test_without_a_client_id_only_progress_is_told_and_to_everybody(tmp_path: Path) -> None:

@@ -60,6 +60,25 @@ def test_the_history_has_the_prompt_when_its_end_is_told(tmp_path: Path) -> None
     _play(tmp_path, story)
 
 
+def test_freeing_memory_empties_the_cache_and_unloading_models_does_not(tmp_path: Path) -> None:
+    """N1.5: what is served from the cache after each."""
+
+    async def story(stand: Stand) -> None:
+        def cached(entry: dict[str, Any]) -> list[str]:
+            return list(entry["status"]["messages"][1][1]["nodes"])
+
+        assert cached(await stand.run(txt2img())) == []
+        assert len(cached(await stand.run(txt2img()))) == 9
+        await stand.post("/free", {"unload_models": True})
+        assert len(cached(await stand.run(txt2img()))) == 9
+        await stand.post("/free", {"free_memory": True})
+        assert cached(await stand.run(txt2img())) == []
+        async with stand.client.post("/free") as answer:
+            assert answer.status == 500
+
+    _play(tmp_path, story)
+
+
 def test_only_what_the_latest_prompt_could_use_stays_in_the_cache(tmp_path: Path) -> None:
     """N3.3: alternating prompts run again and write new files."""
 
@@ -144,6 +163,18 @@ def test_a_png_carries_the_prompt_and_what_the_client_gave_along(tmp_path: Path)
     _play(tmp_path, story)
 
 
+def test_only_the_chosen_outputs_run(tmp_path: Path) -> None:
+    """F: partial_execution_targets."""
+
+    async def story(stand: Stand) -> None:
+        graph = flat(1, prefix="p1")
+        graph["9"] = flat(1, prefix="p2")["2"]
+        entry = await stand.run(graph, partial_execution_targets=["9"])
+        assert list(entry["outputs"]) == ["9"]
+
+    _play(tmp_path, story)
+
+
 def test_a_page_of_another_origin_is_refused(tmp_path: Path) -> None:
     """N2.1: no page in a browser may drive the engine; the socket is refused too."""
 
@@ -174,6 +205,7 @@ def test_a_body_beyond_the_limit_is_refused_with_the_recorded_text(tmp_path: Pat
         assert (status, text) == (413, "Maximum request body size 1048576 exceeded.")
         status, _ = await stand.upload("big.png", bytes(1_500_000))
         assert status == 413
+        assert (await stand.get("/features"))["max_upload_size"] == 1048576
 
     _play(tmp_path, story, upload_limit_mb=1)
 
@@ -186,6 +218,23 @@ def test_an_upload_never_leaves_its_folder(tmp_path: Path) -> None:
             status, _ = await stand.upload(name, b"x", subfolder=subfolder)
             assert status == 400, (name, subfolder)
         assert not list(stand.base.parent.glob("x.png"))
+
+    _play(tmp_path, story)
+
+
+def test_a_picture_can_be_had_in_parts_and_in_other_forms(tmp_path: Path) -> None:
+    """N3.3: /view as a browser or a client uses it."""
+
+    async def story(stand: Stand) -> None:
+        await stand.run(flat(3368601, prefix="v"))
+        path = "/view?filename=v_00001_.png"
+        async with stand.client.get(path, headers={"Range": "bytes=0-9"}) as answer:
+            assert (answer.status, len(await answer.read())) == (206, 10)
+        async with stand.client.get(path) as answer:
+            assert answer.headers["Content-Disposition"] == 'filename="v_00001_.png"'
+            assert "Etag" in answer.headers
+        async with stand.client.get(f"{path}&preview=webp;90") as answer:
+            assert answer.content_type == "image/webp"
 
     _play(tmp_path, story)
 
@@ -268,7 +317,7 @@ def test_new_model_files_are_offered_at_once(tmp_path: Path) -> None:
         elsewhere.mkdir()
         (elsewhere / "late.safetensors").touch()
         (tmp_path / "models/loras/sub").symlink_to(elsewhere)
-        assert "sub/late.safetensors" in stand.rehearsal.layout.model_names("loras")
+        assert "sub/late.safetensors" in await stand.get("/models/loras")
 
     _play(tmp_path, story)
 
