@@ -155,7 +155,8 @@ def _fault(picture: FileStat) -> str:
     """What is wrong with one entry by itself, as a sentence; '' when nothing is."""
     name, ending = picture.name, _ending(picture.name)
     if picture.kind != "file" or picture.busy:
-        what = "still being copied" if picture.busy else "no plain file"
+        kind = "a link" if picture.kind == "link" else "no plain file"
+        what = "still being copied" if picture.busy else kind
         return f"{name} is {what}. Put the picture itself there."
     if ending.lower() in _UNSEEN:
         return f"{name}: the trainer reads no .{ending.lower()}. Save it as PNG, or move it away."
