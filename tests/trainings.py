@@ -75,8 +75,15 @@ class Trainings:
         return [line for line in self.studio.events(kind) if line["job"] == job]
 
     def wait(self, job: str, kind: str, count: int = 1) -> Record:
-        """The job's line of a type, once there are so many."""
-        until(lambda: len(self.of(job, kind)) >= count, patience_s=self.patience_s)
+        """The job's line of a type, once there are so many; at once no more when it has failed."""
+
+        def there() -> bool:
+            found = len(self.of(job, kind)) >= count
+            bad = [end for end in self.of(job, "job.ended") if end["phase"] == "failed"]
+            assert found or not bad, bad
+            return found
+
+        until(there, patience_s=self.patience_s)
         return self.of(job, kind)[count - 1]
 
     def folders(self, job: str) -> list[Path]:

@@ -37,6 +37,10 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "the copy of the dataset is gone",
         "Nothing to do: the job's file is examined again. See who empties .nightpress/.",
     ),
+    "CHECKPOINT_GONE": (
+        "a checkpoint was changed or taken away before the training ended",
+        "See who writes into the job's checkpoints/ folder; the others are as they were recorded.",
+    ),
     "LORA_EXISTS": (
         "another file has the name of the approved LoRA",
         "Compare the file in the engine's models/loras with the checkpoint, and move it away.",

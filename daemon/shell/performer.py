@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -22,6 +22,7 @@ from daemon.core.commands import (
     RecordPrompt,
     ReportEnded,
     ReportImage,
+    ReportIncident,
     ReportUnpublishable,
 )
 from daemon.core.ids import file_prefix, is_rehearsal, prompt_id
@@ -50,6 +51,7 @@ from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
 from daemon.shell.patience import GivenUp, Patience
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
+from daemon.shell.training_folder import result_name
 from daemon.shell.training_result import approved_lora, publish_training
 from daemon.wire.making import Making, engine_of, hint_name, models_of
 from daemon.wire.places import Places, portable_text
@@ -309,6 +311,7 @@ class Performer:
                 files = await publish_training(
                     self._tools.disk, job, host=self._outbox.host, places=self._places
                 )
+                await self._tell_left_out(job, files)
             else:
                 files = await self._outbox.publish(job)
         except WorldError as error:
@@ -318,6 +321,15 @@ class Performer:
             return
         await self._ask(ConfirmPublished(job.id, files))
         await self._outbox.clear_staging(job.id)
+
+    async def _tell_left_out(self, job: Job, files: Mapping[str, str]) -> None:
+        steps = [str(step) for step in job.checkpoints if result_name(job.id, step) not in files]
+        if steps:
+            text = (
+                f"{job.id} is published without its checkpoints of step {', '.join(steps)}: their "
+                "files are gone or are not those that were recorded."
+            )
+            await self._ask(ReportIncident("CHECKPOINT_GONE", text))
 
     async def _install(self, job: Job, step: int) -> None:
         name, data = await approved_lora(self._tools.disk, job, step)
