@@ -40,5 +40,7 @@ class SchedulerAlarm:
     async def stop(self) -> None:
         """No ring comes after this; nothing when it was not started."""
         if self._scheduler.running:
+            # A ring that is cut off here is no error that anybody should read of.
+            logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
             self._scheduler.shutdown(wait=False)
             await asyncio.sleep(0)  # It ends itself in the next turn of the loop.
