@@ -291,7 +291,7 @@ class Trainer(Protocol):
         """
         ...
 
-    def boot(self) -> str:
+    async def boot(self) -> str:
         """The machine's boot; another than the start record's: nothing of then runs."""
         ...
 

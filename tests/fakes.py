@@ -230,7 +230,7 @@ class NoTrainer:
     async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
         return False
 
-    def boot(self) -> str:
+    async def boot(self) -> str:
         return "boot"
 
     def try_take(self) -> bool:

@@ -508,7 +508,7 @@ def test_the_start_record_names_the_machines_boot(bench: Bench) -> None:
     bench.start("raise SystemExit(0)")
     record = read_start((bench.folder / "shim.json").read_bytes(), nonce=NONCE)
     assert record is not None
-    assert record.boot == bench.trainer.boot() != ""
+    assert record.boot == asyncio.run(bench.trainer.boot()) != ""
     bench.wait()
 
 

@@ -98,12 +98,10 @@ class ShimTrainer:
         )
         return ended.returncode == 0
 
-    def boot(self) -> str:
-        """As the shim records it."""
+    async def boot(self) -> str:
         if not self._boot:
-            command = [sys.executable, "-I", str(SHIM), "boot"]
-            told = subprocess.run(command, capture_output=True, text=True, check=False)
-            self._boot = told.stdout.strip()
+            told = await asyncio.to_thread(_asked, sys.executable, "-I", str(SHIM), "boot")
+            self._boot = told.strip()
         return self._boot
 
     def _holder(self, folder: Path) -> Holder:

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
 from daemon.core.commands import (
     Command,
-    ConfirmInstalled,
     ConfirmPublished,
     RecordModels,
     RecordPrompt,
     ReportEnded,
     ReportImage,
-    ReportIncident,
     ReportUnpublishable,
 )
 from daemon.core.ids import file_prefix, is_rehearsal, prompt_id
@@ -51,8 +49,6 @@ from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
 from daemon.shell.patience import GivenUp, Patience
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
-from daemon.shell.training_folder import result_name
-from daemon.shell.training_result import approved_lora, publish_training
 from daemon.wire.making import Making, engine_of, hint_name, models_of
 from daemon.wire.places import Places, portable_text
 from daemon.wire.status import Drawing
@@ -140,7 +136,7 @@ class Performer:
             case PublishResult():
                 await self._publish(job)
             case InstallLora(checkpoint=step):
-                await self._install(job, step)
+                await self._training.install(job, step)
             case _:
                 assert_never(effect)
 
@@ -308,10 +304,7 @@ class Performer:
     async def _publish(self, job: Job) -> None:
         try:
             if job.kind == "train":
-                files = await publish_training(
-                    self._tools.disk, job, host=self._outbox.host, places=self._places
-                )
-                await self._tell_left_out(job, files)
+                files = await self._training.publish(job, host=self._outbox.host)
             else:
                 files = await self._outbox.publish(job)
         except WorldError as error:
@@ -321,20 +314,6 @@ class Performer:
             return
         await self._ask(ConfirmPublished(job.id, files))
         await self._outbox.clear_staging(job.id)
-
-    async def _tell_left_out(self, job: Job, files: Mapping[str, str]) -> None:
-        steps = [str(step) for step in job.checkpoints if result_name(job.id, step) not in files]
-        if steps:
-            text = (
-                f"{job.id} is published without its checkpoints of step {', '.join(steps)}: their "
-                "files are gone or are not those that were recorded."
-            )
-            await self._ask(ReportIncident("CHECKPOINT_GONE", text))
-
-    async def _install(self, job: Job, step: int) -> None:
-        name, data = await approved_lora(self._tools.disk, job, step)
-        await self._tools.weights.install(name, data)
-        await self._ask(ConfirmInstalled(job.id, step, name, job.checkpoints[step].sha256))
 
 
 def _passes(verdict: str, spec: PanelSpec) -> bool:

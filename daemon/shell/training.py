@@ -10,9 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from daemon.core.commands import Command, ReportCheckpoint, ReportEnded
+from daemon.core.commands import (
+    Command,
+    ConfirmInstalled,
+    ReportCheckpoint,
+    ReportEnded,
+    ReportIncident,
+)
 from daemon.core.job import Job
 from daemon.core.jobs import Outcome
 from daemon.craft.training_end import Ending, Verdict, verdict
@@ -20,7 +26,8 @@ from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.epochs import forget_state, is_whole, keep_epoch, seal_state, source_of
 from daemon.shell.progress import Progress
-from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
+from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none, result_name
+from daemon.shell.training_result import approved_lora, publish_training
 from daemon.shell.training_start import Workshop, prepare
 from daemon.wire.places import portable_text
 from daemon.wire.sd_scripts import CONFIG, done_epochs
@@ -66,7 +73,7 @@ _RESTARTED = Verdict(
 
 
 class Training:
-    """Runs and stops attempts at trainings. Holds no state of its own."""
+    """Runs and stops attempts at trainings, publishes and installs what they made. Stateless."""
 
     def __init__(
         self, shop: Workshop, *, ask: Callable[[Command], Awaitable[None]], progress: Progress
@@ -103,6 +110,24 @@ class Training:
         attempt = attempts_of(job)[-1]
         await self._make_sure(attempt, _CANCEL)
         await self._report(attempt, Verdict(Outcome.CANCELLED, _CANCEL.code, _CANCEL.text))
+
+    async def publish(self, job: Job, *, host: str) -> Mapping[str, str]:
+        """Put the result into the job's folder: name -> sha256. Raises as ``publish_training``."""
+        files = await publish_training(self._disk, job, host=host, places=self._shop.places)
+        steps = [str(step) for step in job.checkpoints if result_name(job.id, step) not in files]
+        if steps:
+            text = (
+                f"{job.id} is published without its checkpoints of step {', '.join(steps)}: their "
+                "files are gone or are not those that were recorded."
+            )
+            await self._ask(ReportIncident("CHECKPOINT_GONE", text))
+        return files
+
+    async def install(self, job: Job, step: int) -> None:
+        """Copy an approved checkpoint into the engine's folder, and report it."""
+        name, data = await approved_lora(self._disk, job, step)
+        await self._shop.weights.install(name, data)
+        await self._ask(ConfirmInstalled(job.id, step, name, job.checkpoints[step].sha256))
 
     async def _began(self, attempt: Attempt) -> bool:
         """Whether a shim was ever given this attempt: it runs, or it has left a record."""
@@ -224,7 +249,7 @@ class Training:
     async def _was_restarted(self, attempt: Attempt) -> bool:
         data = await file_or_none(self._disk, attempt.path(START))
         start = read_start(data, nonce=attempt.nonce)
-        return start is not None and start.boot != self._trainer.boot()
+        return start is not None and start.boot != await self._trainer.boot()
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         where = f" Its logs are in {attempt.folder}/." if end.outcome in _DOUBTFUL else ""

@@ -93,10 +93,9 @@ def job_status_toml(job: Job) -> bytes:
 
 def sentence(job: Job) -> str:
     """Where a job stands in a sentence: what was recorded of it, or what its phase means."""
-    if job.text and job.phase is Phase.QUARANTINED:
-        return f"{job.text} It was lost twice, so `nightpress retry {job.id}` has to start it."
     if job.text:
-        return job.text
+        again = f" It was lost twice, so `nightpress retry {job.id}` has to start it."
+        return job.text + (again if job.phase is Phase.QUARANTINED else "")
     training = job.kind == "train"
     match job.phase:
         case Phase.WAITING:

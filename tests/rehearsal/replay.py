@@ -75,6 +75,9 @@ class Replay:
                     text = said if isinstance(said, str) else json.dumps(said)
                     await self.sockets[line["conn"]].send_str(text)
         await self._catch_up()
+        for name, told in self.told.items():
+            if _joined_late(told) and not self.sockets[name].closed:
+                await self._settle(name)
         for task in self._tasks:
             task.cancel()
         self._compare()
@@ -121,8 +124,12 @@ class Replay:
     async def _settle(self, name: str) -> None:
         due = _statuses(self.told[name])
 
+        # Who joined late is not waited for message by message; but it does hear the same ending.
+        last = _lasting(self.told[name])[-1]["type"] if _joined_late(self.told[name]) else ""
+
         async def there() -> bool:
-            return _statuses(self.heard[name]) >= due
+            ended = [message["type"] for message in _lasting(self.heard[name])[-1:]]
+            return (not last or ended == [last]) and _statuses(self.heard[name]) >= due
 
         await until(there)
 

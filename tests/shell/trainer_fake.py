@@ -141,7 +141,7 @@ class FakeTrainer:
             self.held = "nobody"
         return self.ends_orphans
 
-    def boot(self) -> str:
+    async def boot(self) -> str:
         return self.boot_now
 
     async def _play(self, run: Run, script: Script) -> None:

@@ -407,7 +407,7 @@ class SimTrainer:
         await self._ask()
         return True
 
-    def boot(self) -> str:
+    async def boot(self) -> str:
         return f"boot-{self._boot}"
 
 
