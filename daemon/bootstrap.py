@@ -126,6 +126,7 @@ def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
                 "again."
             )
         new_studio.write_id(folder, SystemEntropy().token()[:12])
+    _bring_host_back(folder, environment)
     _bound_host(folder, environment)
     return at_home(folder, environment)
 
@@ -267,14 +268,16 @@ def _engine(folder: Path, settings: Settings, host: str) -> EngineName:
                 "again."
             )
         return "comfyui"
-    if settings.engine == "auto" and _drew_for_real(folder / "ledger" / host):
+    if settings.engine == "auto" and _drew_for_real(folder, host):
         return "none"
     return "rehearsal"
 
 
-def _drew_for_real(segments: Path) -> bool:
+def _drew_for_real(folder: Path, host: str) -> bool:
     """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
-    return any(_DREW.search(file.read_bytes()) for file in segments.glob("*.jsonl"))
+    places = (folder / "ledger" / host, folder / ".nightpress" / "spare" / host)
+    files = (file for place in places for file in place.glob("*.jsonl"))
+    return any(_DREW.search(file.read_bytes()) for file in files)
 
 
 def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
@@ -301,6 +304,17 @@ def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
     return machine.bind_host(
         folder / "ledger", name=machine.host_name(), machine=_machine(environment)
     )
+
+
+def _bring_host_back(folder: Path, environment: Mapping[str, str]) -> None:
+    """git may have taken the whole of this machine's ledger; whose it is must be known to mend it.
+
+    Its lines are put back by who loads them.
+    """
+    spare, ours = folder / ".nightpress" / "spare", _machine(environment)
+    kept = machine.own_host(spare, machine=ours)
+    if kept is not None and machine.own_host(folder / "ledger", machine=ours) is None:
+        machine.bring_back(spare / kept, folder / "ledger" / kept)
 
 
 def _refuse_links(folder: Path) -> None:

@@ -48,12 +48,13 @@ class MemoryDisk:
     unreadable: set[str] = field(default_factory=set)
     log: list[tuple[str, str, bool]] = field(default_factory=list)
     ticks: int = 0
+    last: tuple[str, Node] | None = None
 
     def put(self, path: str, data: bytes) -> Node:
         """A file that somebody else has put there."""
         return self._put(path, Node("file", self._tick(), self.ticks * 1_000_000, data))
 
-    def link(self, path: str, target: str) -> Node:
+    def symlink(self, path: str, target: str) -> Node:
         """A symbolic link that somebody else has put there."""
         return self._put(path, Node("link", self._tick(), self.ticks * 1_000_000, target=target))
 
@@ -120,9 +121,19 @@ class MemoryDisk:
         self._spend(path, len(data))
         if node is None:
             node = self._put(path, Node("file", self._tick(), 0))
+        self.last = (path, node)
         node.data += data
         node.mtime_ns = self._tick() * 1_000_000
         return _stat(path, node)
+
+    async def held(self, path: str, *, limit_bytes: int) -> bytes | None:
+        last, node = self.last or ("", None)
+        return node.data[:limit_bytes] if node is not None and last == path else None
+
+    async def link(self, path: str, to: str) -> bool:
+        self._change("link", to, synced=True)
+        self._put(to, self._file(path))
+        return True
 
     async def cut(self, path: str, *, size: int) -> None:
         self._change("cut", path, synced=True)

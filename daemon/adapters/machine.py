@@ -34,7 +34,7 @@ def machine_id(config_folder: Path) -> str:
 
 def own_host(ledger: Path, *, machine: str) -> str | None:
     """The folder in ledger/ that is bound to this machine; None when there is none yet."""
-    for folder in sorted(ledger.iterdir()):
+    for folder in sorted(ledger.iterdir()) if ledger.is_dir() else ():
         with suppress(OSError, UnicodeDecodeError):
             if not folder.is_symlink() and is_ours((folder / _FILE).read_text("ascii"), machine):
                 return folder.name
@@ -54,6 +54,12 @@ def bind_host(ledger: Path, *, name: str, machine: str) -> str:
     (ledger / host).mkdir(exist_ok=True)
     (ledger / host / _FILE).write_text(f"{binding}\n", encoding="ascii")
     return host
+
+
+def bring_back(kept: Path, folder: Path) -> None:
+    """Bind a host's folder again that git took away, from the kept copy of its binding."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _FILE).write_bytes((kept / _FILE).read_bytes())
 
 
 def _is_free(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from daemon.cli.lines import segments
 from daemon.cli.place import NO_DAEMON, NO_STATUS, Bad, no_job
 from daemon.cli.tables import inner
 from daemon.core.admission import Reason, line
-from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, Incident
+from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry
 from daemon.core.job import Image, Job
 from daemon.core.jobs import JobId, PanelSpec
 from daemon.core.state import State, apply
@@ -24,7 +24,7 @@ from daemon.craft.diagnosis import first_check
 from daemon.errors import LedgerDamaged
 from daemon.wire.instants import instant_text
 from daemon.wire.ledger_line import Head, read_lines
-from daemon.wire.status import DaemonFacts, Document, Notice, sentence, status_document
+from daemon.wire.status import DaemonFacts, Document, Notice, notice_of, sentence, status_document
 
 
 def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
@@ -90,8 +90,8 @@ def document(studio: Path, *, alive: bool) -> Document:
     daemon = DaemonFacts("", 0, "", 0)
     for entry in own_entries(studio, state):
         last = entry.at
-        if isinstance(entry.event, Incident):
-            incidents.append(Notice(entry.at, entry.event.code, entry.event.text))
+        if notice := notice_of(entry):
+            incidents.append(notice)
         elif isinstance(entry.event, DaemonStarted):
             daemon = DaemonFacts(entry.event.version, 0, "", entry.at)
     reason = Reason("NO_STATUS", NO_STATUS) if alive else Reason("NO_DAEMON", NO_DAEMON)

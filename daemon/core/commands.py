@@ -150,6 +150,14 @@ class ReportUnpublishable:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRestored:
+    """Lines of the ledger that something had taken away were put back; ``cause`` says which."""
+
+    lines: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportIncident:
     code: str
     text: str
@@ -177,6 +185,7 @@ Command = (
     | ConfirmPublished
     | ConfirmInstalled
     | ReportUnpublishable
+    | ReportRestored
     | ReportIncident
     | Observe
 )

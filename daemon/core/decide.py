@@ -23,6 +23,7 @@ from daemon.core.commands import (
     ReportEnded,
     ReportImage,
     ReportIncident,
+    ReportRestored,
     ReportUnpublishable,
     Start,
     Stop,
@@ -44,6 +45,7 @@ from daemon.core.events import (
     JobEnded,
     JobHeld,
     JobRejected,
+    LedgerRestored,
     LedgerTorn,
     LoraInstalled,
     ModelRecorded,
@@ -124,6 +126,8 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return [JobHeld(job, "RESULT_GONE", text, 0)] if publishing else []
         case ReportIncident(code=code, text=text):
             return [Incident(code, text)]
+        case ReportRestored(lines, cause):
+            return [LedgerRestored(lines, cause)]
         case Observe():
             return []
         case _:

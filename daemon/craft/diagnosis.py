@@ -274,6 +274,10 @@ _DISK: Mapping[str, Diagnosis] = {
         "a ledger is damaged, or older than the outbox",
         "Run `nightpress verify`; stop the daemon, take the segment from git again, then start it.",
     ),
+    "LEDGER_RESTORED": Diagnosis(
+        "git or an editor had taken lines out of the ledger; they were put back",
+        "Commit ledger/ before you stash, reset or check out: then git has nothing to take away.",
+    ),
     "CHANGING": Diagnosis(
         "a file changed while it was read", "Wait until it is written, then drop the job again."
     ),

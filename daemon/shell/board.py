@@ -21,6 +21,7 @@ from daemon.core.events import (
     JobEnded,
     JobHeld,
     JobRejected,
+    LedgerRestored,
 )
 from daemon.core.jobs import JobId
 from daemon.errors import WorldError
@@ -29,7 +30,7 @@ from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.loop import Believed, Loop
 from daemon.shell.outbox import Outbox
 from daemon.shell.progress import Progress
-from daemon.wire.status import INCIDENTS_SHOWN, DaemonFacts, Notice, status_document
+from daemon.wire.status import INCIDENTS_SHOWN, DaemonFacts, Notice, notice_of, status_document
 from daemon.wire.text import visible
 
 log = logging.getLogger(__name__)
@@ -137,8 +138,8 @@ class Board:
         event = entry.event
         if news := _news(event):
             log.info("%s", visible(news))
-        if isinstance(event, Incident):
-            self._incidents.append(Notice(entry.at, event.code, event.text))
+        if notice := notice_of(entry):
+            self._incidents.append(notice)
         job = JobId(getattr(event, "job", ""))
         if job in self._loop.state.jobs:
             self._touched[job] = None
@@ -174,5 +175,7 @@ def _news(event: Event) -> str:
             return f"{job}: {phase}"
         case Incident(code=code, text=text):
             return f"{code}: {text}"
+        case LedgerRestored(cause=cause):
+            return f"LEDGER_RESTORED: {cause}"
         case _:
             return ""

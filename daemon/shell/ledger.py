@@ -1,27 +1,32 @@
 """Keeps the ledger: segments by host and month, loaded with every line verified, appended and
 synced.
 
-Law: what ``append`` returned from is on the disk, and what ``load`` returns is all that ever was.
-Only
-a torn last line is set aside, and its bytes are kept.
+Law: what ``append`` returned from is on the disk, and what ``load`` returns is all that ever was,
+whatever git did to the files. Only a torn last line is set aside, and its bytes are kept.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from daemon.core.events import Entry, Event
 from daemon.core.ids import split_job
 from daemon.core.state import State, apply
-from daemon.errors import LedgerDamaged, WorldError
+from daemon.errors import LedgerChanged, LedgerDamaged, WorldError
 from daemon.ports import Disk, FileStat
-from daemon.wire.ledger_line import Head, read_lines, write_line
+from daemon.shell.spare import SEGMENT, Restored, Spare
+from daemon.wire.ledger_line import Head, read_head, read_lines, render_head, write_line
 
-_SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
+HEAD = ".nightpress/head.json"
+"""Where the durable ledger was known to end; it may lag behind, and is never ahead."""
 _LIMIT_BYTES = 2**31
+_HEAD_LIMIT_BYTES = 1024
+_CHUNK_BYTES = 2**22
+_TRIES = 5
+"""How often one page is appended while git replaces the file under it."""
 _NEW = FileStat(name="", kind="file", inode=0, mtime_ns=0, size=0, links=1)
 
 
@@ -59,13 +64,21 @@ class Page:
 
 
 class Ledger:
-    """One host's ledger. Nobody else appends to it: the guard sees to that."""
+    """One host's ledger. Nobody else appends to it: the guard sees to that.
+
+    ``restored`` is what was put back and is not recorded yet; who conducts the ledger empties it.
+    """
 
     def __init__(self, disk: Disk, *, host: str) -> None:
         self._disk = disk
+        self._host = host
         self._folder = f"ledger/{host}"
+        self._spare = Spare(disk, host=host)
         self._head = Head()
+        self._noted = Head()
         self._file = _NEW
+        self._inodes: dict[str, int] = {}
+        self.restored: list[Restored] = []
 
     @property
     def head(self) -> Head:
@@ -73,25 +86,29 @@ class Ledger:
         return self._head
 
     async def load(self) -> Loaded:
-        """Read, verify and fold every segment; set a torn last line aside.
+        """Put back what git took, then read, verify and fold every segment; set a torn last line
+        aside.
 
-        Raises ``LedgerDamaged`` naming segment and line for anything else that does not fit.
+        Raises ``LedgerDamaged`` naming segment and line for anything else that does not fit, and
+        ``LedgerChanged`` when lines that were durable here are gone for good.
         """
+        self.restored += await self._spare.mend()
+        self._noted = await self._note()
         state = State()
         torn = None
         names = await self._segments()
         for name in names:
-            path = f"{self._folder}/{name}"
-            blob = await self._disk.read(path, limit_bytes=_LIMIT_BYTES)
-            data, self._file = blob.data, blob.stat
-            end = data.rfind(b"\n") + 1
-            if end < len(data) and name != names[-1]:
+            end, rest = await self._fold(state, name)
+            if rest and name != names[-1]:
                 raise LedgerDamaged(
-                    f"{path}: its last line is cut off, yet a later segment exists."
+                    f"{self._folder}/{name}: its last line is cut off, yet a later segment exists."
                 )
-            self._fold(state, data[:end], path, month=name[:7])
-            if end < len(data):
-                torn = await self._set_aside(path, data[end:], keep=end)
+            if rest:
+                torn = await self._set_aside(f"{self._folder}/{name}", rest, keep=end)
+        if self._head.seq < self._noted.seq:
+            raise self._gone_back(f"it ends with seq {self._head.seq}, chain {self._head.chain}")
+        if names:
+            await self._confirm(names)
         return Loaded(state, torn)
 
     def page(self) -> Page:
@@ -102,55 +119,149 @@ class Ledger:
         """Make a page durable. All of its lines are of one segment, since they share their time.
 
         Raises ``WorldError`` when nothing of it was written, ``LedgerChanged`` and
-        ``LedgerDamaged``
-        when the file can no longer be trusted.
+        ``LedgerDamaged`` when the file can no longer be trusted.
         """
-        segment = page.head.segment
-        file = self._file if segment == self._head.segment else _NEW
-        self._file = await self._disk.append(
-            f"{self._folder}/{segment}.jsonl",
-            b"".join(page.lines),
-            inode=file.inode,
-            size=file.size,
-        )
+        name, data = f"{page.head.segment}.jsonl", b"".join(page.lines)
+        new = page.head.segment != self._head.segment
+        for left in reversed(range(_TRIES)):
+            file = _NEW if new else self._file
+            try:
+                self._file = await self._disk.append(
+                    f"{self._folder}/{name}", data, inode=file.inode, size=file.size
+                )
+                break
+            except LedgerChanged:
+                if new or left == 0:
+                    raise
+                await self._put_back()
+            except LedgerDamaged as error:
+                raise LedgerDamaged(f"{error} {await self._seen_again()}") from error
         self._head = page.head
+
+    async def look(self) -> None:
+        """In a quiet moment: put back what git took meanwhile, and note where the ledger ends."""
+        found = {item.name: item for item in await self._disk.list(self._folder)}
+        now = found.get(f"{self._head.segment}.jsonl", _NEW)
+        if (now.inode, now.size) != (self._file.inode, self._file.size):
+            await self._put_back()
+            now = self._file
+        inodes = {name: item.inode for name, item in found.items()}
+        if not self._inodes.items() <= inodes.items():
+            self.restored += await self._spare.mend()
+            await self._learn_inodes()
+        if self._noted.seq != self._head.seq:
+            await self._take_note()
+
+    async def _take_note(self) -> None:
+        """Note where the ledger ends, and see to it that its file has a second name."""
+        name = f"{self._head.segment}.jsonl"
+        if name not in self._inodes:
+            await self._spare.renew(name)
+            self._inodes[name] = self._file.inode
+        # On a full disk the note lags behind, which is allowed.
+        with suppress(WorldError):
+            head = render_head(self._head, host=self._host)
+            await self._disk.write(HEAD, head, synced=False)
+            self._noted = self._head
+
+    async def _put_back(self) -> None:
+        """Make the current segment the file again that was written to."""
+        name, size = f"{self._head.segment}.jsonl", self._file.size
+        path = f"{self._folder}/{name}"
+        ours = await self._disk.held(path, limit_bytes=size)
+        if ours is None:
+            ours = await self._spare.read(name, limit_bytes=size)
+        if len(ours) < size:
+            raise self._gone_back(f"{path} was cut or replaced while it was written to")
+        restored = await self._spare.put_back(name, ours)
+        if restored is not None:
+            self.restored.append(restored)
+        self._file = await self._disk.stat(path) or _NEW
+        self._inodes[name] = self._file.inode
+
+    async def _seen_again(self) -> str:
+        """After a failed sync: what can be read of the file now, in a sentence; it is no proof."""
+        again = Ledger(self._disk, host=self._host)
+        try:
+            state = State()
+            for name in await self._segments():
+                await again._fold(state, name)
+        except (LedgerDamaged, WorldError) as error:
+            return f"Read again, it does not fit: {error}"
+        return (
+            f"Read again, it fits up to seq {again.head.seq}; what is after seq {self._head.seq} "
+            "was not acted upon. The next start writes the file anew before it believes it."
+        )
+
+    async def _confirm(self, names: Sequence[str]) -> None:
+        """Write the last segment again when lines in it were never confirmed by the drive.
+
+        A process may die between writing and syncing, and a sync may fail: what can be read then is
+        in the system's memory only, and to sync the same file again would prove nothing.
+        """
+        if self._head.seq > self._noted.seq:
+            path = f"{self._folder}/{names[-1]}"
+            await self._disk.copy(path, path)
+            await self._spare.renew(names[-1])
+        await self._learn_inodes()
+
+    async def _learn_inodes(self) -> None:
+        for item in await self._disk.list(self._folder):
+            if item.kind == "file" and SEGMENT.fullmatch(item.name):
+                self._inodes[item.name] = item.inode
+                if item.name == f"{self._head.segment}.jsonl":
+                    self._file = item
 
     async def _segments(self) -> Sequence[str]:
         return [
             item.name
             for item in await self._disk.list(self._folder)
-            if item.kind == "file" and _SEGMENT.fullmatch(item.name)
+            if item.kind == "file" and SEGMENT.fullmatch(item.name)
         ]
+
+    async def _note(self) -> Head:
+        """The head that was noted last, of this host; the empty one when none can be read."""
+        data = await self._disk.tail(HEAD, offset=0, limit_bytes=_HEAD_LIMIT_BYTES)
+        return read_head(data, host=self._host) or Head()
 
     async def _set_aside(self, path: str, torn: bytes, *, keep: int) -> Torn:
         kept = f"{path}.torn-{keep}"
         await self._disk.write(kept, torn, synced=True)
         await self._disk.cut(path, size=keep)
-        stat = await self._disk.stat(path)
-        assert stat is not None, "it was just cut"
-        self._file = stat
         return Torn(len(torn), kept)
 
-    def _fold(self, state: State, data: bytes, path: str, *, month: str) -> None:
-        number = 0
-        for number, entry in enumerate(
-            read_lines(_lines(data), head=self._head, segment=path), start=1
-        ):
+    async def _fold(self, state: State, name: str) -> tuple[int, bytes]:
+        """Carry a segment into the state; where its whole lines end, and what is behind them."""
+        path, month = f"{self._folder}/{name}", name[:7]
+        size, first, rest = 0, 1, b""
+        while chunk := await self._disk.tail(path, offset=size, limit_bytes=_CHUNK_BYTES):
+            size += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._fold_lines(state, lines, path, first=first)
+            first += len(lines)
+        self._head = Head(self._head.seq, self._head.chain, max(month, self._head.segment))
+        return size - len(rest), rest
+
+    def _fold_lines(self, state: State, lines: Iterable[bytes], path: str, *, first: int) -> None:
+        entries = read_lines(lines, head=self._head, segment=path, first=first)
+        for number, entry in enumerate(entries, start=first):
             try:
                 apply(state, entry)
             except AssertionError as error:
                 raise LedgerDamaged(f"{path} line {number}: it cannot follow: {error}") from error
-            self._head = Head(entry.seq, entry.chain, month)
-        if number == 0:
-            self._head = Head(self._head.seq, self._head.chain, max(month, self._head.segment))
+            self._head = Head(entry.seq, entry.chain, entry.segment)
+            if entry.seq == self._noted.seq and entry.chain != self._noted.chain:
+                raise self._gone_back(f"its seq {entry.seq} has chain {entry.chain}")
 
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    start = 0
-    while start < len(data):
-        end = data.index(b"\n", start)
-        yield data[start:end]
-        start = end + 1
+    def _gone_back(self, what: str) -> LedgerChanged:
+        noted = max(self._noted, self._head, key=lambda head: head.seq)
+        return LedgerChanged(
+            f"{self._folder} had come to seq {noted.seq}, chain {noted.chain} (segment "
+            f"{noted.segment}), and {what}. Lines that were durable are gone. Nothing was changed. "
+            f"Look for them in git (git log --all -- {self._folder}; git stash list; git reflog) "
+            f"or a backup and put the files back. To go on without them, remove {HEAD}. Then "
+            "start again."
+        )
 
 
 async def foreign_numbers(disk: Disk, *, host: str) -> tuple[dict[tuple[str, str], int], list[str]]:
@@ -166,7 +277,7 @@ async def foreign_numbers(disk: Disk, *, host: str) -> tuple[dict[tuple[str, str
         if folder.kind != "folder" or folder.name == host:
             continue
         for item in await disk.list(f"ledger/{folder.name}"):
-            if not _SEGMENT.fullmatch(item.name):
+            if not SEGMENT.fullmatch(item.name):
                 continue
             path = f"ledger/{folder.name}/{item.name}"
             try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from daemon.core import admission
-from daemon.core.commands import Command, Observe, Reject, ReportIncident, Submit
+from daemon.core.commands import Command, Observe, Reject, ReportIncident, ReportRestored, Submit
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event, JobAccepted, JobRejected
 from daemon.core.jobs import JobId
@@ -161,6 +161,11 @@ class Loop:
         if page.entries:
             await self._prepare(page.entries, commands)
             await self._ledger.append(page)
+        else:
+            await self._ledger.look()
+        while self._ledger.restored:
+            restored = self._ledger.restored.pop()
+            self.tell(ReportRestored(restored.lines, restored.cause))
         self.state.absorb(draft)
         believed = Believed(page.entries, world_changed=world != self.world)
         self.world = world

@@ -6,6 +6,7 @@ Law: it knows ports only, so the simulator runs this very code. Starting after a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from daemon.shell.board import Board
 from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.inbox import Inbox
 from daemon.shell.intake import Intake
-from daemon.shell.ledger import Ledger, Torn, foreign_numbers
+from daemon.shell.ledger import Ledger, Loaded, Torn, foreign_numbers
 from daemon.shell.loop import Loop
 from daemon.shell.outbox import Outbox, unknown_results
 from daemon.shell.performer import Performer, Tools
@@ -29,6 +30,8 @@ from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.wire.places import Places
 from daemon.wire.status import DaemonFacts
+
+log = logging.getLogger(__name__)
 
 ENGINE_MISSING = (
     "This studio has printed with ComfyUI, and none is set now; nothing falls back to rehearsal by "
@@ -109,8 +112,7 @@ class Press:
     async def run(self) -> None:
         """Serve until ``stop``. Raises ``PersonNeeded`` when it must not go on by itself."""
         ports, setup = self._ports, self._setup
-        ledger = Ledger(ports.disk, host=setup.host)
-        loaded = await ledger.load()
+        ledger, loaded = await _load(ports.disk, setup.host)
         numbers, damaged = await foreign_numbers(ports.disk, host=setup.host)
         for key, number in numbers.items():
             loaded.state.numbers[key] = max(number, loaded.state.numbers.get(key, 0))
@@ -155,6 +157,20 @@ class Press:
                 raise error
 
 
+async def _load(disk: Disk, host: str) -> tuple[Ledger, Loaded]:
+    """The ledger, ready to be appended to; on a full disk as soon as there is room."""
+    said = False
+    while True:
+        ledger = Ledger(disk, host=host)
+        try:
+            return ledger, await ledger.load()
+        except WorldError as error:
+            if not said:
+                log.warning("the ledger cannot be opened yet, tried again: %s", error.text)
+            said = True
+            await asyncio.sleep(_AGAIN_S)
+
+
 async def _open(crew: Crew, told: Sequence[Command], *, rescan_s: float) -> None:
     """Say that the daemon is up, on a full disk as often as it takes; then open the inbox."""
     for command in told:
@@ -169,6 +185,7 @@ async def _open(crew: Crew, told: Sequence[Command], *, rescan_s: float) -> None
 
 async def _say_stopped(crew: Crew) -> None:
     await crew.loop.ask(Stop("asked to stop"))
+    crew.loop.wake()  # So that it is noted where the ledger ends.
     await crew.board.finish()
 
 

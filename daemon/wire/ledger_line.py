@@ -64,15 +64,18 @@ def write_line(event: Event, *, at: int, head: Head) -> tuple[Entry, bytes]:
     return Entry(seq, at, event, max(head.segment, when[:7]), chain), line
 
 
-def read_lines(lines: Iterable[bytes], *, head: Head, segment: str) -> Iterator[Entry]:
+def read_lines(
+    lines: Iterable[bytes], *, head: Head, segment: str, first: int = 1
+) -> Iterator[Entry]:
     """The entries of one segment's lines (without their newlines) that follow ``head``.
 
-    ``segment`` is the path of its file, whose name is the month. Raises ``LedgerDamaged`` with
+    ``segment`` is the path of its file, whose name is the month; ``first`` the number of the first
+    line in it. Raises ``LedgerDamaged`` with
     segment and line number at the first line that cannot be believed.
     """
     seq, previous = head.seq, head.chain
     month = segment.rpartition("/")[2].removesuffix(".jsonl")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first):
         tail = _TAIL.fullmatch(line[-_TAIL_BYTES:])
         if tail is None:
             raise _damaged(segment, number, "it does not end in a chain value")
@@ -92,6 +95,21 @@ def read_lines(lines: Iterable[bytes], *, head: Head, segment: str) -> Iterator[
         if entry.seq != seq:
             raise _damaged(segment, number, f"it says seq {entry.seq} where {seq} is due")
         yield entry
+
+
+def render_head(head: Head, *, host: str) -> bytes:
+    """A note of where a host's ledger ends, JSON."""
+    return _dump({"host": host, **asdict(head)}).encode() + b"\n"
+
+
+def read_head(data: bytes, *, host: str) -> Head | None:
+    """What ``render_head`` wrote for this host; None for anything else."""
+    try:
+        found = json.loads(data)
+        head = Head(int(found["seq"]), str(found["chain"]), str(found["segment"]))
+    except (ValueError, LookupError, TypeError):
+        return None
+    return head if found.get("host") == host else None
 
 
 def _damaged(segment: str, number: int, what: str) -> LedgerDamaged:

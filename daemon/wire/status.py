@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from daemon.core.admission import Reason
-from daemon.core.events import Entry, JobRejected
+from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
 from daemon.core.state import State
@@ -70,6 +70,17 @@ class Notice:
     at: int
     code: str
     text: str
+
+
+def notice_of(entry: Entry) -> Notice | None:
+    """The incident that an entry tells of, None for the ordinary."""
+    match entry.event:
+        case Incident(code=code, text=text):
+            return Notice(entry.at, code, text)
+        case LedgerRestored(cause=cause):
+            return Notice(entry.at, "LEDGER_RESTORED", cause)
+        case _:
+            return None
 
 
 def job_status_toml(job: Job) -> bytes:

@@ -96,7 +96,7 @@ def _shared_caption(disk: MemoryDisk) -> None:
 
 
 def _link(disk: MemoryDisk) -> None:
-    disk.link("datasets/spyke/zz.png", "/etc/passwd")
+    disk.symlink("datasets/spyke/zz.png", "/etc/passwd")
     disk.put("datasets/spyke/zz.txt", b"spyke")
 
 

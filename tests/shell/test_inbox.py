@@ -277,7 +277,7 @@ def test_what_looks_like_a_job_is_answered(name: str) -> None:
 def test_links_folders_and_files_that_are_still_arriving_are_left_alone() -> None:
     async def story() -> None:
         desk = Desk()
-        desk.disk.link("inbox/link.toml", "/etc/passwd")
+        desk.disk.symlink("inbox/link.toml", "/etc/passwd")
         desk.disk.put("inbox/folder.toml/a.toml", JOB)
         arriving = desk.disk.put("inbox/arriving.toml", JOB)
         arriving.busy = True
@@ -399,7 +399,7 @@ def test_a_link_that_took_the_files_place_meanwhile_is_put_back_and_stops_nobody
     async def story() -> None:
         desk = Desk()
         desk.disk.put("inbox/a.toml", JOB)
-        desk.meanwhile = lambda: desk.disk.link("inbox/a.toml", "/etc/passwd")
+        desk.meanwhile = lambda: desk.disk.symlink("inbox/a.toml", "/etc/passwd")
         await desk.taken_at(desk.inbox())
         assert desk.disk.nodes["inbox/a.toml"].kind == "link"
         await desk.inbox().recover()
@@ -598,7 +598,7 @@ def test_what_a_crash_left_is_looked_at_before_anything_else() -> None:
 def test_an_inbox_that_cannot_be_read_is_looked_at_again() -> None:
     async def story() -> None:
         desk = Desk()
-        desk.disk.link("inbox", "/elsewhere")
+        desk.disk.symlink("inbox", "/elsewhere")
         clock = asyncio.get_running_loop()
 
         def mended() -> None:

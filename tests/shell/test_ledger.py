@@ -11,7 +11,7 @@ from daemon.core.events import AttemptStarted, DaemonStarted, Event, Incident
 from daemon.core.jobs import JobId
 from daemon.core.state import State, fold
 from daemon.errors import LedgerChanged, LedgerDamaged, WorldError
-from daemon.shell.ledger import Ledger, Loaded, Torn, foreign_numbers
+from daemon.shell.ledger import HEAD, Ledger, Loaded, Torn, foreign_numbers
 from daemon.wire.ledger_line import Head
 from tests.desk import EPOCH_MS
 from tests.examples import accepted
@@ -21,6 +21,7 @@ from tests.virtual_time import run
 NOVEMBER = EPOCH_MS
 DECEMBER = 1_796_083_200_000
 PATH = "ledger/mac/2026-11.jsonl"
+SPARE = ".nightpress/spare/mac/2026-11.jsonl"
 NEXT = "ledger/mac/2026-12.jsonl"
 STORY = (
     DaemonStarted("1.0.0", "comfyui"),
@@ -35,6 +36,8 @@ def ledger_on(disk: MemoryDisk, host: str = "mac") -> Ledger:
 
 
 def loaded(disk: MemoryDisk) -> tuple[Ledger, Loaded]:
+    """A new life: what the one before held open is closed."""
+    disk.last = None
     ledger = ledger_on(disk)
     return ledger, run(ledger.load())
 
@@ -132,12 +135,12 @@ def test_a_ledger_torn_at_any_byte_keeps_its_whole_lines_and_the_torn_bytes() ->
         assert found.state.seq == whole.count(b"\n")
         assert disk.data(PATH) == whole
         if end == len(whole):
-            assert (found.torn, disk.log) == (None, [])
+            assert found.torn is None
         else:
             kept = f"{PATH}.torn-{len(whole)}"
             assert found.torn == Torn(end - len(whole), kept)
             assert disk.data(kept) == data[len(whole) : end]
-            assert all(synced for _, _, synced in disk.log)
+        assert all(synced for _, _, synced in disk.log)
         append(ledger, Incident("CODE", "After it."))
         assert loaded(disk)[1].torn is None
 
@@ -153,9 +156,11 @@ def test_a_segment_whose_only_line_is_torn_goes_on_empty() -> None:
 
 def test_torn_bytes_are_kept_before_they_are_cut_off() -> None:
     disk = disk_with()
+    size = len(disk.data(PATH))
     disk.nodes[PATH].data += b'{"seq":5'
     loaded(disk)
-    assert [operation for operation, _, _ in disk.log] == ["write", "cut"]
+    assert [path for _, path, _ in disk.log[:3]] == [SPARE, f"{PATH}.torn-{size}", PATH]
+    assert [operation for operation, _, _ in disk.log[:3]] == ["link", "write", "cut"]
 
 
 def test_a_torn_line_before_a_later_segment_is_damage() -> None:
@@ -178,13 +183,13 @@ def test_damage_stops_with_file_and_line_and_changes_nothing(line: int, tail: by
     disk.nodes[PATH].data = b"".join(lines) + tail
     with pytest.raises(LedgerDamaged, match=f"{PATH} line {line}: "):
         loaded(disk)
-    assert disk.log == []
+    assert [change for change in disk.log if change[0] != "link"] == []
 
 
 def test_a_missing_segment_is_damage_in_the_next() -> None:
     disk = disk_with()
     append(loaded(disk)[0], STORY[2], at=DECEMBER)
-    del disk.nodes[PATH]
+    del disk.nodes[PATH], disk.nodes[SPARE]
     with pytest.raises(LedgerDamaged, match=f"{NEXT} line 1: "):
         loaded(disk)
 
@@ -230,37 +235,222 @@ def test_a_segment_that_was_made_but_not_written_is_gone_on_with() -> None:
     assert loaded(disk)[1].state.seq == 5
 
 
-# Somebody else's hands.
+# Somebody else's hands: what git does to files, and what editors do.
 
 
-def replaced(disk: MemoryDisk) -> None:
-    """As git does it: the same bytes, another file."""
-    disk.put(PATH, disk.data(PATH))
+def looked_at(ledger: Ledger) -> Ledger:
+    """After a quiet moment."""
+    run(ledger.look())
+    return ledger
 
 
-def grown(disk: MemoryDisk) -> None:
-    disk.nodes[PATH].data += b"x\n"
+def a_life(disk: MemoryDisk) -> Ledger:
+    """A ledger in use: loaded, appended to, looked at."""
+    ledger, _ = loaded(disk)
+    append(ledger, Incident("CODE", "In this life."))
+    return looked_at(ledger)
 
 
-def shortened(disk: MemoryDisk) -> None:
-    disk.nodes[PATH].data = disk.nodes[PATH].data[:-10]
+def unchanged(data: bytes) -> bytes:
+    return data
 
 
-def removed(disk: MemoryDisk) -> None:
+def older(data: bytes) -> bytes:
+    return data[: data.index(b"\n") + 1]
+
+
+def cut_in_a_line(data: bytes) -> bytes:
+    return data[:-10]
+
+
+def emptied(data: bytes) -> bytes:
+    return b""
+
+
+def gone(data: bytes) -> None:
+    return None
+
+
+REPLACED = (unchanged, older, cut_in_a_line, emptied, gone)
+
+
+def replace_file(disk: MemoryDisk, change: Callable[[bytes], bytes | None]) -> bytes:
+    """As git does it: another file takes the name, or none. Gives what was there."""
+    data = disk.data(PATH)
+    new = change(data)
     del disk.nodes[PATH]
+    if new is not None:
+        disk.put(PATH, new)
+    return data
 
 
-@pytest.mark.parametrize("change", [replaced, grown, shortened, removed])
-def test_a_ledger_that_is_another_file_now_is_not_written_to(
-    change: Callable[[MemoryDisk], None],
+@pytest.mark.parametrize("quiet", [True, False], ids=["in a quiet moment", "at an append"])
+@pytest.mark.parametrize("change", REPLACED)
+def test_what_git_took_from_under_a_living_ledger_is_put_back(
+    change: Callable[[bytes], bytes | None], quiet: bool
 ) -> None:
     disk = disk_with()
-    ledger, _ = loaded(disk)
+    ledger = a_life(disk)
+    before = replace_file(disk, change)
+    if quiet:
+        looked_at(ledger)
+        assert disk.data(PATH) == before
+    append(ledger, STORY[3])
+    assert disk.data(PATH).startswith(before)
+    left = (change(before) or b"").count(b"\n")
+    assert [each.lines for each in ledger.restored] == ([5 - left] if left < 5 else [])
+    assert looked_at(ledger).head == loaded(disk)[0].head
+    assert disk.nodes[SPARE] is disk.nodes[PATH]
+
+
+@pytest.mark.parametrize("change", REPLACED)
+def test_what_git_took_while_no_daemon_was_alive_is_put_back_at_the_start(
+    change: Callable[[bytes], bytes | None],
+) -> None:
+    disk = disk_with()
+    a_life(disk)
+    before = replace_file(disk, change)
+    ledger, found = loaded(disk)
+    assert (found.state.seq, found.torn, disk.data(PATH)) == (5, None, before)
+    left = (change(before) or b"").count(b"\n")
+    assert [each.lines for each in ledger.restored] == ([5 - left] if left < 5 else [])
+
+
+def test_what_was_put_back_is_told_in_words() -> None:
+    disk = disk_with()
+    ledger = a_life(disk)
+    replace_file(disk, older)
+    looked_at(ledger)
+    [told] = ledger.restored
+    assert told.cause == (
+        f"{PATH} was replaced by an older version (git, an editor, a backup): seq 2 to 5 were "
+        "missing (3 incident, 1 job.accepted). They were put back; commit the ledger before you "
+        "stash or reset."
+    )
+
+
+def test_a_past_segment_that_git_took_is_put_back_too() -> None:
+    disk = disk_with()
+    ledger = a_life(disk)
+    append(ledger, STORY[2], at=DECEMBER)
+    looked_at(ledger)
+    before = replace_file(disk, older)
+    looked_at(ledger)
+    assert disk.data(PATH) == before
+    assert [each.lines for each in ledger.restored] == [4]
+
+
+def test_even_without_the_second_name_a_living_ledger_is_put_back() -> None:
+    """As after `git clean -fdx`."""
+    disk = disk_with()
+    ledger = a_life(disk)
+    before = disk.data(PATH)
+    del disk.nodes[PATH], disk.nodes[SPARE]
+    looked_at(ledger)
+    assert disk.data(PATH) == before
+    assert disk.nodes[SPARE] is disk.nodes[PATH]
+
+
+def other_history(disk: MemoryDisk) -> None:
+    other = MemoryDisk()
+    append(ledger_on(other), STORY[0], Incident("CODE", "Somewhere else."))
+    replace_file(disk, lambda _: other.data(PATH))
+
+
+def continued(disk: MemoryDisk) -> None:
+    replace_file(disk, lambda data: data + b"x\n")
+
+
+@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize("change", [other_history, continued])
+def test_another_history_is_not_written_to_and_both_ends_are_named(
+    change: Callable[[MemoryDisk], None], alive: bool
+) -> None:
+    disk = disk_with()
+    ledger = a_life(disk)
+    chain, ours = ledger.head.chain, disk.data(PATH)
     change(disk)
-    before = {path: disk.data(path) for path in disk.files()}
-    with pytest.raises(LedgerChanged):
-        append(ledger, STORY[2])
-    assert {path: disk.data(path) for path in disk.files()} == before
+    theirs = disk.data(PATH)
+    if not alive and change is continued:
+        with pytest.raises(LedgerDamaged, match=f"{PATH} line 6: "):
+            loaded(disk)
+        return
+    with pytest.raises(LedgerChanged, match=f"ours with seq 5, chain {chain}"):
+        append(ledger, STORY[3]) if alive else loaded(disk)
+    assert (disk.data(PATH), disk.data(SPARE)) == (theirs, ours)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_ledger_that_was_cut_in_place_is_not_gone_on_with(alive: bool) -> None:
+    """Its second name has lost the bytes too; what is left is that it was longer."""
+    disk = disk_with()
+    ledger = a_life(disk)
+    disk.nodes[PATH].data = older(disk.data(PATH))
+    with pytest.raises(LedgerChanged, match=r"had come to seq 5, chain [0-9a-f]{32}"):
+        append(ledger, STORY[3]) if alive else loaded(disk)
+    assert disk.data(PATH).count(b"\n") == 1
+
+
+def test_a_history_that_was_written_again_under_the_noted_head_is_found() -> None:
+    disk = disk_with()
+    a_life(disk)
+    other = disk_with([*STORY, Incident("CODE", "Another."), Incident("CODE", "And more.")])
+    disk.put(PATH, other.data(PATH))
+    del disk.nodes[SPARE]
+    with pytest.raises(LedgerChanged, match="had come to seq 5"):
+        loaded(disk)
+
+
+def test_a_note_that_was_torn_or_is_of_another_host_is_no_note() -> None:
+    disk = disk_with()
+    for note in (
+        b"",
+        b"\0" * 60,
+        b'{"host":"mac","seq"',
+        b'{"host":"pc","seq":90,"chain":"","segment":""}',
+    ):
+        disk.put(HEAD, note)
+        assert loaded(disk)[1].state.seq == 4
+
+
+# What the drive did not confirm.
+
+
+def test_lines_that_were_never_confirmed_are_written_again_before_they_are_believed() -> None:
+    """A daemon killed between writing and syncing: syncing the same file would prove nothing."""
+    disk = disk_with()
+    ledger = a_life(disk)
+    append(ledger, STORY[3])
+    disk.log.clear()
+    inode = disk.nodes[PATH].inode
+    loaded(disk)
+    assert ("write", PATH, True) in disk.log
+    assert disk.nodes[PATH].inode != inode
+    assert disk.nodes[SPARE] is disk.nodes[PATH]
+
+
+def test_a_ledger_that_was_confirmed_is_left_alone_at_the_start() -> None:
+    disk = disk_with()
+    a_life(disk)
+    disk.log.clear()
+    loaded(disk)
+    assert disk.log == []
+
+
+def test_a_failed_sync_is_not_tried_again_and_says_what_can_be_read() -> None:
+    disk = disk_with()
+    ledger = a_life(disk)
+
+    def fail(operation: str, path: str) -> None:
+        if operation == "append":
+            raise LedgerDamaged(f"{path}: the drive did not confirm the last write.")
+
+    disk.before = fail
+    with pytest.raises(
+        LedgerDamaged, match=r"Read again, it fits up to seq 5; .* written anew|anew"
+    ):
+        append(ledger, STORY[3])
+    assert ledger.head.seq == 5
 
 
 # Other machines.

@@ -274,7 +274,7 @@ def test_a_ledger_that_is_another_file_now_ends_the_loop() -> None:
         serving = asyncio.ensure_future(loop.run(office.performing))
         await loop.ask(panel("ch01"))
         await rest()
-        office.disk.put(LEDGER, office.disk.data(LEDGER))
+        office.disk.put(LEDGER, b'{"seq":1}\n')
         loop.tell(panel("ch02"))
         with pytest.raises(LedgerChanged):
             await serving
@@ -282,6 +282,21 @@ def test_a_ledger_that_is_another_file_now_ends_the_loop() -> None:
         assert list(loop.state.jobs) == ["ch01_v1"]
 
     run(story())
+
+
+def test_what_git_took_out_of_the_ledger_is_put_back_and_recorded() -> None:
+    async def story(office: Office, loop: Loop) -> None:
+        await loop.ask(panel("ch01"))
+        await rest()
+        before = office.disk.data(LEDGER)
+        office.disk.put(LEDGER, before[: before.index(b"\n") + 1])
+        loop.wake()
+        await rest()
+        lines = office.disk.data(LEDGER)
+        assert lines.startswith(before)
+        assert lines[len(before) :].count(b'"type":"ledger.restored"') == 1
+
+    day(story, Office())
 
 
 # Effects.

@@ -174,6 +174,7 @@ class LifeDisk:
     def __init__(self, disk: SimDisk, life: int) -> None:
         self._disk = disk
         self._life = life
+        self._held: tuple[str, Node] | None = None
 
     async def _step(self, what: str) -> None:
         self._disk.step(self._life, what)
@@ -273,6 +274,7 @@ class LifeDisk:
             self._disk.change(Change("", path, node))
         elif node is None or node.inode != inode or len(node.data) != size:
             raise LedgerChanged(f"{path} was replaced")
+        self._held = (path, node)
         if size == 0:
             # Its maker may have died between the creation and this sync.
             await self._sync_name(path)
@@ -282,6 +284,19 @@ class LifeDisk:
         await self._step(f"sync {path}")
         node.synced = node.data
         return self._stat(path.rpartition("/")[2], node)
+
+    async def held(self, path: str, *, limit_bytes: int) -> bytes | None:
+        self._alive(f"held {path}")
+        if self._held is None or self._held[0] != path:
+            return None
+        return self._held[1].data[:limit_bytes]
+
+    async def link(self, path: str, to: str) -> bool:
+        node = self._node(path)
+        await self._step(f"link {path} {to}")
+        self._disk.change(Change("", to, node))
+        await self._sync_name(to)
+        return True
 
     async def cut(self, path: str, *, size: int) -> None:
         await self._step(f"cut {path}")

@@ -163,7 +163,11 @@ class History:
 
     def ledger(self) -> bytes:
         """All segments of the one host, in order."""
-        names = sorted(name for name in self.disk.names if name.endswith(".jsonl"))
+        names = sorted(
+            name
+            for name in self.disk.names
+            if name.startswith("ledger/") and name.endswith(".jsonl")
+        )
         return b"".join(self.disk.names[name].data for name in names)
 
 
@@ -270,7 +274,7 @@ def at_rest(disk: SimDisk) -> bool:
     """Every drop is answered, every accepted job has ended, and what is approved is installed."""
     if any(name.startswith(("inbox/", ".nightpress/taken/")) for name in disk.names):
         return False
-    ledger = [name for name in disk.names if name.endswith(".jsonl")]
+    ledger = [name for name in disk.names if name.startswith("ledger/") and name.endswith(".jsonl")]
     lines = [line for name in sorted(ledger) for line in parse(disk.names[name].data)]
     return bool(lines) and not open_jobs(lines) and not to_install(lines)
 
@@ -278,7 +282,9 @@ def at_rest(disk: SimDisk) -> bool:
 def _was_recorded(history: History, prompt: str) -> None:
     """Nothing is sent whose id is not on the platter."""
     synced = b"".join(
-        node.synced or b"" for name, node in history.disk.durable.items() if name.endswith(".jsonl")
+        node.synced or b""
+        for name, node in history.disk.durable.items()
+        if name.startswith("ledger/") and name.endswith(".jsonl")
     )
     if prompt.encode() not in synced:
         history.broken.append(f"prompt {prompt} was sent before it was durable")

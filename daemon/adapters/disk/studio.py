@@ -19,13 +19,14 @@ from pathlib import Path
 
 from daemon.adapters.disk import way
 from daemon.adapters.disk.flush import FULL_SYNC, Flush, rename_new
-from daemon.errors import LedgerChanged, LedgerDamaged, WorldError
+from daemon.adapters.disk.growing import FileId, Held, grow, pour, unreplaced
+from daemon.errors import WorldError
 from daemon.ports import Blob, FileStat
 from daemon.wire.text import visible
 
 _CHUNK_BYTES = 2**20
-# What opening the ledger answers when something else is at its place, or nothing.
-_REPLACED = (errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)
+# What volumes answer that know no hard links (FAT, some network volumes).
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 class StudioDisk:
@@ -41,6 +42,7 @@ class StudioDisk:
         self._flush = Flush(full_sync)
         # Whole files are written one after another, so that no temporary has two authors.
         self._pen = threading.Lock()
+        self._held = Held()
 
     async def list(self, folder: str) -> Sequence[FileStat]:
         return await asyncio.to_thread(self._list, folder)
@@ -68,6 +70,12 @@ class StudioDisk:
 
     async def append(self, path: str, data: bytes, *, inode: int, size: int) -> FileStat:
         return await asyncio.to_thread(self._append, path, data, inode, size)
+
+    async def held(self, path: str, *, limit_bytes: int) -> bytes | None:
+        return await asyncio.to_thread(self._read_held, path, limit_bytes)
+
+    async def link(self, path: str, to: str) -> bool:
+        return await asyncio.to_thread(self._link, path, to)
 
     async def cut(self, path: str, *, size: int) -> None:
         await asyncio.to_thread(self._cut, path, size)
@@ -176,7 +184,7 @@ class StudioDisk:
             try:
                 with way.opened(folder, temporary, way.NEW) as fd:
                     for chunk in chunks:
-                        _pour(fd, chunk)
+                        pour(fd, chunk)
                     if synced:
                         self._flush.file(fd)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -188,45 +196,34 @@ class StudioDisk:
                 self._flush.folder(folder)
 
     def _append(self, path: str, data: bytes, inode: int, size: int) -> FileStat:
-        new = inode == 0
-        with (
-            _unreplaced(path),
-            self._at(path, "WRITE_FAILED", made=new) as (folder, name),
-            way.opened(folder, name, (way.NEW if new else way.CHANGE) | os.O_APPEND) as fd,
-        ):
-            now = os.fstat(fd)
-            if not new and (now.st_ino, now.st_size) != (inode, size):
-                raise LedgerChanged(_replaced(path))
-            if size == 0:
-                # Before its first bytes: who made it may have died before its name was on the
-                # drive, and everything that is appended later would hang on that name.
-                with _confirmed(path):
-                    self._flush.folder(folder)
-            try:
-                _pour(fd, data)
-            except OSError:
-                self._take_back(fd, path, size)
-                if new:
-                    os.unlink(name, dir_fd=folder)
-                raise
-            with _confirmed(path):
-                self._flush.file(fd)
-            facts = os.fstat(fd)
-            if facts.st_nlink == 0:
-                raise LedgerChanged(_replaced(path))  # Unlinked between our opening and writing.
-            return way.facts_of(name, facts)
+        with unreplaced(path), self._at(path, "WRITE_FAILED", made=inode == 0) as (folder, name):
+            return grow(
+                path, folder, name, data, FileId(inode, size), flush=self._flush, held=self._held
+            )
 
-    def _take_back(self, fd: int, path: str, size: int) -> None:
-        """A fragment must not stay: the next line would be appended to it, and both be lost."""
-        try:
-            os.ftruncate(fd, size)
-        except OSError as error:
-            raise LedgerDamaged(
-                f"{path}: a write failed half-way and could not be taken back ({error.strerror})."
-                f" Its good bytes end at {size}; `nightpress verify` shows what is there."
-            ) from error
-        with _confirmed(path):
-            self._flush.file(fd)
+    def _read_held(self, path: str, limit_bytes: int) -> bytes | None:
+        with way.told(path, "READ_FAILED"):
+            return self._held.read(path, limit_bytes)
+
+    def _link(self, path: str, to: str) -> bool:
+        """A name cannot be put over another of the same file, so it is made aside and renamed."""
+        with self._pen, self._at(path, "WRITE_FAILED") as (here, name):
+            os.stat(name, dir_fd=here, follow_symlinks=False)  # Before folders are made for it.
+            with self._at(to, "WRITE_FAILED", made=True) as (there, new_name):
+                aside = f".{new_name}.link"
+                with suppress(FileNotFoundError):
+                    os.unlink(aside, dir_fd=there)
+                try:
+                    os.link(name, aside, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+                except OSError as error:
+                    if error.errno in _NO_LINKS:
+                        return False
+                    raise
+                os.rename(aside, new_name, src_dir_fd=there, dst_dir_fd=there)
+                with suppress(FileNotFoundError):
+                    os.unlink(aside, dir_fd=there)  # Both were the same file already.
+                self._flush.folder(there)
+        return True
 
     def _cut(self, path: str, size: int) -> None:
         with (
@@ -275,13 +272,6 @@ def _chunks(fd: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _pour(fd: int, data: bytes) -> None:
-    """Write all; a disk that takes a part and then no more raises ``OSError`` (ENOSPC, EFBIG)."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
-
-
 @contextmanager
 def _if_there() -> Iterator[None]:
     try:
@@ -289,34 +279,3 @@ def _if_there() -> Iterator[None]:
     except WorldError as error:
         if error.code != "NOT_FOUND":
             raise
-
-
-@contextmanager
-def _unreplaced(path: str) -> Iterator[None]:
-    """Whatever else is at the ledger's place, or nothing, is ``LedgerChanged``."""
-    try:
-        yield
-    except WorldError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _REPLACED:
-            raise LedgerChanged(_replaced(path)) from error
-        raise
-
-
-@contextmanager
-def _confirmed(path: str) -> Iterator[None]:
-    """After a failed flush the system forgets the bytes and says so once: never try again."""
-    try:
-        yield
-    except OSError as error:
-        raise LedgerDamaged(
-            f"{path}: the drive did not confirm the last write ({error.strerror}), so nobody"
-            " knows what is on it. Check the drive, then run `nightpress verify`."
-        ) from error
-
-
-def _replaced(path: str) -> str:
-    return (
-        f"{path} is no longer the file that was written to: something replaced, cut or continued it"
-        " (git checkout, stash or pull; an editor). Nothing was appended. Put back the file as it"
-        " was, then start again; `nightpress verify` says whether it is whole."
-    )

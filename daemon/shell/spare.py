@@ -1,0 +1,161 @@
+"""Keeps a second name of each of the own ledger's files, and puts back what git took away.
+
+Law: after ``mend`` a file holds everything it ever held here, or ``LedgerChanged`` names both
+versions. git replaces a file by unlinking it, so the old bytes live on under the second name, also
+while no daemon is alive.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from daemon.errors import LedgerChanged, WorldError
+from daemon.ports import Disk
+
+SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")
+_BINDING = "machine"
+_LIMIT_BYTES = 2**31
+_CHUNK_BYTES = 2**20
+_LINE_LIMIT_BYTES = 128 * 1024
+_KIND = re.compile(rb'\{"seq":([0-9]+),[^{]*?"type":"([a-z.]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How many whole lines were put back, and the sentence that says which and why."""
+
+    lines: int
+    cause: str
+
+
+class Spare:
+    """The second names of one host's files, in .nightpress/spare/."""
+
+    def __init__(self, disk: Disk, *, host: str) -> None:
+        self._disk = disk
+        self._ledger = f"ledger/{host}"
+        self._spare = f".nightpress/spare/{host}"
+
+    async def mend(self) -> Sequence[Restored]:
+        """Put back what is gone of any file, and name what is new a second time."""
+        names = {
+            item.name
+            for folder in (self._ledger, self._spare)
+            for item in await self._disk.list(folder)
+            if item.kind == "file" and (SEGMENT.fullmatch(item.name) or item.name == _BINDING)
+        }
+        found = [await self._mend(name) for name in sorted(names)]
+        return [restored for restored in found if restored is not None]
+
+    async def renew(self, name: str) -> None:
+        """Give a file its second name, whatever had that before.
+
+        Where that cannot be (a full disk), git is still seen through by a living daemon.
+        """
+        with suppress(WorldError):
+            await self._disk.link(f"{self._ledger}/{name}", f"{self._spare}/{name}")
+
+    async def read(self, name: str, *, limit_bytes: int) -> bytes:
+        """The bytes under a second name; nothing when there is none."""
+        path = f"{self._spare}/{name}"
+        return await self._disk.tail(path, offset=0, limit_bytes=limit_bytes)
+
+    async def put_back(self, name: str, ours: bytes) -> Restored | None:
+        """Make a segment what it was, from the bytes that are known to be the ledger's.
+
+        None when they are all there, in another file. Raises ``LedgerChanged``.
+        """
+        path = f"{self._ledger}/{name}"
+        theirs = await self._disk.tail(path, offset=0, limit_bytes=_LIMIT_BYTES)
+        if not ours.startswith(theirs):
+            if await self._disk.stat(f"{self._spare}/{name}") is None:
+                await self._disk.write(f"{self._spare}/{name}", ours, synced=True)
+            raise await self._parted(name)
+        restored = None
+        if theirs != ours:
+            await self._disk.write(path, ours, synced=True)
+            restored = _restored(path, ours[theirs.rfind(b"\n") + 1 :])
+        await self.renew(name)
+        return restored
+
+    async def _mend(self, name: str) -> Restored | None:
+        path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
+        ours, theirs = await self._disk.stat(spare), await self._disk.stat(path)
+        if ours is None:
+            await self.renew(name)
+            return None
+        if theirs is not None and theirs.inode == ours.inode:
+            return None
+        size = theirs.size if theirs is not None else 0
+        common = await self._common(path, spare)
+        if theirs is not None and common == ours.size:
+            await self.renew(name)
+            return None
+        if common < size:
+            if name == _BINDING:
+                return None  # A machine's binding says the same in other words each time.
+            raise await self._parted(name)
+        gone = await self._disk.tail(spare, offset=0, limit_bytes=_LIMIT_BYTES)
+        await self._disk.link(spare, path)
+        return _restored(path, gone[gone.rfind(b"\n", 0, size) + 1 :])
+
+    async def _common(self, path: str, spare: str) -> int:
+        """How many bytes two files begin with alike."""
+        offset = 0
+        while True:
+            one, other = [
+                await self._disk.tail(each, offset=offset, limit_bytes=_CHUNK_BYTES)
+                for each in (path, spare)
+            ]
+            short = min(len(one), len(other))
+            if one[:short] != other[:short]:
+                return offset + next(i for i in range(short) if one[i] != other[i])
+            offset += short
+            if short < _CHUNK_BYTES:
+                return offset
+
+    async def _parted(self, name: str) -> LedgerChanged:
+        path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
+        theirs, ours = await self._end(path), await self._end(spare)
+        return LedgerChanged(
+            f"{path} is neither what was written here nor an older version of it: it ends with "
+            f"{theirs}, ours with {ours} (git, an editor or another machine replaced it). "
+            f"Nothing was changed; ours is kept in {spare}. To go on with ours, copy that over it "
+            f"(cp {spare} {path}); to go on with the other, remove .nightpress/spare and "
+            f".nightpress/head.json. Then start again."
+        )
+
+    async def _end(self, path: str) -> str:
+        """Where a segment ends, in words."""
+        stat = await self._disk.stat(path)
+        start = max(0, (stat.size if stat else 0) - 2 * _LINE_LIMIT_BYTES)
+        data = await self._disk.tail(path, offset=start, limit_bytes=2 * _LINE_LIMIT_BYTES)
+        last = data[: data.rfind(b"\n")].rpartition(b"\n")[2]
+        try:
+            line = json.loads(last)
+            return f"seq {int(line['seq'])}, chain {str(line['chain'])[:32]}"
+        except (ValueError, KeyError, TypeError):
+            return "no readable line"
+
+
+def _restored(path: str, gone: bytes) -> Restored:
+    """``gone``: the bytes from the start of the first line that was not whole any more."""
+    found = [seen for line in gone.split(b"\n")[:-1] if (seen := _KIND.match(line))]
+    kinds = Counter(seen[2].decode() for seen in found)
+    which = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    lines = gone.count(b"\n")
+    if not found:
+        return Restored(lines, f"{path} was gone or replaced by git or an editor; it was put back.")
+    span = (
+        f"{found[0][1].decode()} to {found[-1][1].decode()}" if lines > 1 else found[0][1].decode()
+    )
+    return Restored(
+        lines,
+        f"{path} was replaced by an older version (git, an editor, a backup): seq {span} were "
+        f"missing ({which}). They were put back; commit the ledger before you stash or reset.",
+    )
