@@ -18,7 +18,11 @@ BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest")
 
 # A campaign's name and its file in tests/campaigns: what takes longer than a person waits.
-CAMPAIGNS: Mapping[str, str] = {"crash": "test_crash.py", "kill": "test_kill.py"}
+CAMPAIGNS: Mapping[str, str] = {
+    "crash": "test_crash.py",
+    "days": "test_days.py",
+    "kill": "test_kill.py",
+}
 
 
 def static_checks() -> Mapping[str, Sequence[str]]:

@@ -131,7 +131,7 @@ class Night:
                 sleep(0.1)
             assert self._posted() == len(self._dropped)
             end(child)
-            assert child.returncode == 0
+            assert child.returncode == 0, self._studio.said()
 
     def _in_flight(self) -> set[str]:
         """The prompts that were sent and of which the ledger does not know the end."""

@@ -1,4 +1,6 @@
-"""``python -m tests kill [-k training] [--times N] [--seed N]``: SIGKILLs at moments of chance."""
+"""``python -m tests kill [-k training] [--times N] [--studios N -n N] [--seed N]``: SIGKILLs at
+moments of chance.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,18 @@ from tests.trainings import Trainings
 
 
 def test_no_kill_costs_a_panel_or_draws_one_twice(
-    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+    studio_number: int,
 ) -> None:
     """A2.9: with the rehearsal engine, panels of two seconds."""
-    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    times, seed, studios = (request.config.getoption(name) for name in ("times", "seed", "studios"))
+    seed += studio_number
     studio = RealStudio(tmp_path)
     night = rehearsal_night(studio, Random(seed))
     try:
-        tally = night.tell(times=times)
+        tally = night.tell(times=-(-times // studios))
     finally:
         studio.close()
     with capsys.disabled():
