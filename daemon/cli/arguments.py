@@ -86,7 +86,10 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         case "log":
             parser.add_argument("job", metavar="JOB", nargs="?", help=_JOB)
             parser.add_argument("--follow", action="store_true", help="go on as events are added")
-            since = "after this seq number, or after this git revision"
+            since = (
+                "a review of what happened since then: a git revision, a seq number, or a day such "
+                "as 2026-11-20; with JOB, --follow or --json the events since then"
+            )
             parser.add_argument("--since", metavar="REV", help=since)
     if verb == "approve":
         result = parser.add_mutually_exclusive_group()

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import sleep
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.lines import Line, Tail, segments, seq, what
-from daemon.cli.say import aligned, complain, counted, document, local, paint, phase, say
+from daemon.cli.revision import Known, known_at
+from daemon.cli.say import (
+    aligned,
+    columns,
+    complain,
+    counted,
+    document,
+    instant_of,
+    local,
+    paint,
+    phase,
+    say,
+)
 from daemon.cli.tables import Table, decimal, inner, raw, rows, text, texts, whole
 from daemon.wire.text import visible
 
@@ -19,34 +31,77 @@ _COLOURS = {"result.published": "green", "job.rejected": "red"}
 _EMPTY = "The ledger is empty: nothing has happened in this studio yet."
 # What the seeds and the schedule say already.
 _TOLD = frozenset({"variations", "images", "repeats", "epoch_steps", "epochs", "steps"})
+_NOTHING = "Nothing has happened since {}."
+_REVIEW_LINES = 48
+_TITLES = {
+    **dict.fromkeys(("Asked", "Drawn", "Trained", "Cancelled", "Open"), "bold"),
+    **dict.fromkeys(("Refused", "Failed"), "red"),
+    "Noted": "yellow",
+}
 _WARNINGS = ("job.held", "incident", "ledger.torn", "ledger.restored")
 
 
 def log(arguments: Arguments) -> int:
-    """The ledger's events."""
+    """The ledger's events; those since a point as a review, unless one asks for the events."""
     studio = place.studio(arguments)
-    tail = Tail(studio, damaged=lambda text: complain(f"nightpress: {text}; see `verify`."))
     since = arguments.since or "0"
-    if not since.isdecimal():
-        tail.skip_until(since)
-    after = int(since) if since.isdecimal() else 0
+    is_new, known = _since(studio, since)
+    tail = Tail(
+        studio,
+        read=known.sizes,
+        damaged=lambda text: complain(f"nightpress: {text}; see `verify`."),
+    )
+    for doubt in known.doubts:
+        complain(f"nightpress: {doubt}")
+    if arguments.since and not (arguments.job or arguments.follow or arguments.json):
+        _print_review(tail, is_new, since)
+        return 1 if known.doubts else 0
     job = _job(studio, arguments.job) if arguments.job else ""
     silent = True
     while True:
         hosts = len(segments(studio))
         for line in tail.lines():
             about = (raw(line.table, "job"), raw(line.table, "of"))
-            if seq(line) > after and (not job or job in about):
+            if is_new(line) and (not job or job in about):
                 _print_line(line, json=arguments.json, hosts=hosts)
                 silent = False
         sys.stdout.flush()
         if not arguments.follow:
             if silent:
-                complain(
-                    f"Nothing has happened since {visible(since)}." if arguments.since else _EMPTY
-                )
-            return 0
+                complain(_NOTHING.format(visible(since)) if arguments.since else _EMPTY)
+            return 1 if known.doubts else 0
         sleep(_POLL_S)
+
+
+def _since(studio: Path, since: str) -> tuple[Callable[[Line], bool], Known]:
+    """Which lines are new, of those that git did not know. Raises ``WrongCommand``."""
+    nothing = Known({}, ())
+    if since.isdecimal():
+        return (lambda line: seq(line) > int(since)), nothing
+    day = instant_of(since)
+    if day:
+        return (lambda line: raw(line.table, "at") >= day), nothing
+    return (lambda _: True), known_at(studio, since)
+
+
+def _print_review(tail: Tail, is_new: Callable[[Line], bool], since: str) -> None:
+    """What happened since then, in words."""
+    from daemon.wire.review import review  # The list of events needs no words for them.
+    from daemon.wire.review_text import TITLE_WIDTH, Page, review_lines
+
+    before: dict[str, list[Table]] = {}
+    new: dict[str, list[Table]] = {}
+    for line in tail.skipped():
+        before.setdefault(line.host, []).append(line.table)
+    for line in tail.lines():
+        (new if is_new(line) else before).setdefault(line.host, []).append(line.table)
+    if not new:
+        say(_NOTHING.format(visible(since)))
+    told = review(new, before=before)
+    for shown in review_lines(told, Page(columns(), _REVIEW_LINES, local=local)):
+        title = shown[:TITLE_WIDTH]
+        colour = _TITLES.get(title.strip())
+        say(f"{paint(title, colour)}{shown[TITLE_WIDTH:]}" if colour else shown)
 
 
 def _job(studio: Path, name: str) -> str:

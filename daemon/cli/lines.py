@@ -12,7 +12,6 @@ from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.cli.place import WrongCommand
 from daemon.cli.say import counted
 from daemon.cli.tables import Table, decimal, inner, raw, rows, table_in, text, whole
 from daemon.wire.text import visible
@@ -45,11 +44,19 @@ def segments(studio: Path) -> Mapping[str, Sequence[Path]]:
 
 
 class Tail:
-    """Reads what is added to the ledger, from its beginning or from now."""
+    """Reads what is added to the ledger: from its beginning, from now, or after ``read`` bytes of
+    its segments.
+    """
 
-    def __init__(self, studio: Path, *, damaged: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        studio: Path,
+        *,
+        read: Mapping[Path, int] | None = None,
+        damaged: Callable[[str], None] | None = None,
+    ) -> None:
         self._studio = studio
-        self._read: dict[Path, int] = {}
+        self._read = dict(read or {})
         self._damaged = damaged
 
     def skip(self) -> None:
@@ -57,20 +64,14 @@ class Tail:
         for files in segments(self._studio).values():
             self._read.update((file, file.stat().st_size) for file in files)
 
-    def skip_until(self, revision: str) -> None:
-        """Count as read what a git revision already had. Raises ``WrongCommand``."""
-        commit = f"{revision}^{{commit}}"
-        known = _git(self._studio, "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
-        if not known:
-            raise WrongCommand(
-                f"--since {visible(revision)}: neither a seq number of the ledger nor a revision "
-                "that git knows in this studio."
-            )
-        for files in segments(self._studio).values():
-            for file in files:
-                then = f"{revision}:./{file.relative_to(self._studio)}"
-                # A segment that did not exist then is new from its beginning.
-                self._read[file] = int(_git(self._studio, "cat-file", "-s", then) or 0)
+    def skipped(self) -> Sequence[Line]:
+        """What was counted as read without being given, host by host."""
+        return [
+            Line(host, line, table_in(line))
+            for host, files in segments(self._studio).items()
+            for file in files
+            for line in _head(file, self._read.get(file, 0)).splitlines()
+        ]
 
     def lines(self) -> Sequence[Line]:
         """What was added since the last call: each host's in its order, all by their time."""
@@ -174,13 +175,6 @@ def complaints(rejected: Table) -> Sequence[str]:
     return said
 
 
-def _git(studio: Path, *arguments: str) -> str:
-    """Git's answer, '' when it has none. Raises ``WrongCommand`` where there is no git."""
-    import subprocess  # Only --since needs it, and it is slow to import.
-
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(command, cwd=studio, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise WrongCommand("--since with a git revision needs git; it is not on PATH.") from None
-    return done.stdout if done.returncode == 0 else ""
+def _head(file: Path, size: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(size)

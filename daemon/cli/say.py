@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from daemon.cli.tables import Table, decimal, raw, whole
 from daemon.wire.text import visible
@@ -18,6 +18,7 @@ _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
 _PAINT = re.compile(r"\x1b\[[0-9]*m")
 _WIDEST = 44
+_NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
 
 
 def say(text: str = "") -> None:
@@ -47,6 +48,14 @@ def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield f"  {'  '.join(padded)}".rstrip()
 
 
+def columns() -> int:
+    """How wide the terminal is, within what reads well; 80 where stdout is none."""
+    try:
+        return min(_WIDEST_COLUMNS, max(_NARROWEST_COLUMNS, os.get_terminal_size().columns))
+    except OSError:
+        return 80
+
+
 def paint(text: str, colour: str) -> str:
     """The text in a colour, where stdout is a terminal that wants colours."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -74,9 +83,20 @@ def local(instant: str) -> str:
     """A ledger instant as local time: ``2026-11-22 18:04:12``; as it is when it is none."""
     try:
         when = datetime.fromisoformat(instant)
-    except ValueError:
+        return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
         return visible(instant)
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def instant_of(day: str) -> str:
+    """The ledger's instant of a local day or time (``2026-11-20``, ``2026-11-20 22:00``); '' when
+    it is none.
+    """
+    try:
+        when = datetime.fromisoformat(day).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return when.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def clock(instant: str, *, beside: str) -> str:

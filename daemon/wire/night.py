@@ -55,13 +55,14 @@ class Job:
 class Night:
     """What the lines have told so far: of each job all there is, of the rest in their order.
 
+    ``daemon`` is "started" or "stopped", whichever was told last, '' for neither.
     ``asked``, ``published`` and ``ended`` name jobs; ``refused`` are files and why, ``duplicates``
     files and of which job, ``incidents`` and ``objections`` (code or sentence, text or job),
     ``chosen`` jobs with a picture's number or 0.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
-    alive: bool = False
+    daemon: str = ""
     paused: bool = False
     events: int = 0
     first_at: str = ""
@@ -74,7 +75,6 @@ class Night:
     chosen: list[tuple[str, int]] = field(default_factory=list)
     incidents: list[tuple[str, str]] = field(default_factory=list)
     objections: list[tuple[str, str]] = field(default_factory=list)
-    restored: list[tuple[int, str]] = field(default_factory=list)
     torn: list[tuple[int, str]] = field(default_factory=list)
     controls: list[str] = field(default_factory=list)
     starts: int = 0
@@ -83,7 +83,7 @@ class Night:
 
 def fresh(night: Night) -> Night:
     """One that knows how things stand, and tells only of what comes now."""
-    return Night(jobs=night.jobs, alive=night.alive, paused=night.paused)
+    return Night(jobs=night.jobs, daemon=night.daemon, paused=night.paused)
 
 
 def fold(lines: Iterable[Line], night: Night | None = None) -> Night:
@@ -102,10 +102,10 @@ def _apply(night: Night, line: Line) -> None:
     match line:
         case {"type": "daemon.started"}:
             night.starts += 1
-            night.crashes += night.alive
-            night.alive = True
+            night.crashes += night.daemon == "started"
+            night.daemon = "started"
         case {"type": "daemon.stopped"}:
-            night.alive = False
+            night.daemon = "stopped"
         case {"type": "job.accepted", "job": str(name)}:
             night.jobs[name] = _accepted(Job(name, phase="waiting"), line)
             night.asked[name] = None
@@ -117,8 +117,8 @@ def _apply(night: Night, line: Line) -> None:
             _control(night, kind, line)
         case {"type": "incident", "code": str(code), "text": str(text)}:
             night.incidents.append((code, text))
-        case {"type": "ledger.restored", "lines": int(lines), "cause": str(cause)}:
-            night.restored.append((lines, cause))
+        case {"type": "ledger.restored", "cause": str(cause)}:
+            night.incidents.append(("LEDGER_RESTORED", cause))
         case {"type": "ledger.torn", "bytes": int(count), "kept": str(kept)}:
             night.torn.append((count, kept))
         case {"type": str(), "job": str(name)}:
@@ -138,11 +138,13 @@ def _apply_to_job(night: Night, job: Job, line: Line) -> None:
             job.training, job.step = True, max(job.step, step)
             job.saved.add(step)
             match line:
-                case {"loss": int() | float() as loss}:
+                case {"loss": float(loss)}:
                     job.loss = loss
         case {"type": "result.published", "files": {**files}}:
             job.phase, job.code, job.text = "published", "", ""
-            job.pictures = job.pictures or sum(str(file).endswith(".png") for file in files)
+            names = [str(name) for name in files]
+            job.training = job.training or any(map(_is_lora, names))
+            job.pictures = job.pictures or sum(name.endswith(".png") for name in names)
             night.published[job.id] = None
         case {"type": "job.ended", "phase": str(phase), "code": str(code)}:
             job.phase, job.code = phase, code
@@ -206,6 +208,10 @@ def _loras(value: object) -> Iterable[str]:
         match lora:
             case {"name": str(name)}:
                 yield f"LoRA {_bare(name)}"
+
+
+def _is_lora(name: str) -> bool:
+    return name.endswith(".safetensors")
 
 
 def _bare(model: str) -> str:

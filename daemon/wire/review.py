@@ -12,18 +12,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar
 
 from daemon.core.ids import is_rehearsal
 from daemon.craft.diagnosis import diagnosis, first_check
 from daemon.wire.night import Job, Line, Night, fold, fresh
-from daemon.wire.text import counted, excerpt
-
-Key = TypeVar("Key")
+from daemon.wire.phrases import (
+    commonest,
+    counted,
+    duration,
+    grouped,
+    joined,
+    rest_of,
+    some,
+    span,
+    times,
+    who,
+)
+from daemon.wire.text import excerpt
 
 _MANY = 4
 """So many jobs of one chapter are told in one item, and so many items are summed up first."""
-_NAMES_SHOWN = 3
 _TEXT_CHARS = 400
 _SUBJECT_CHARS = 64
 _OPEN = {"running": 0, "publishing": 1, "held": 2, "waiting": 3}
@@ -119,7 +127,7 @@ def _host(host: str, lines: Iterable[Line], before: Iterable[Line]) -> HostRevie
             failed=len(_ended(night, _FAILED)),
             refused=len(night.refused),
             asked=len(night.asked),
-            incidents=len(night.incidents) + len(night.restored),
+            incidents=len(night.incidents),
         ),
         sections=tuple(section for section in sections if section.items),
     )
@@ -146,36 +154,29 @@ def _ended(night: Night, phases: Iterable[str]) -> Sequence[Job]:
 
 def _asked(night: Night) -> Iterator[Item]:
     jobs = [night.jobs[name] for name in night.asked]
-    trainings = [job for job in jobs if job.training]
-    panels = [job for job in jobs if not job.training]
-    items = [_panels_asked(*chapter) for chapter in _chapters(panels)]
-    items += [_item(job.id, _joined(_training_asked(job))) for job in trainings]
+    kinds = [("panel", [job for job in jobs if not job.training])]
+    kinds.append(("training", [job for job in jobs if job.training]))
+    items = [_chapter_asked(one, *each) for one, those in kinds for each in _chapters(those)]
     if len(items) >= _MANY:
-        both = ((panels, "panel"), (trainings, "training"))
-        parts = [counted(len(some), one) for some, one in both if some]
+        parts = [counted(len(those), one) for one, those in kinds if those]
         yield _item(counted(len(jobs), "job"), " and ".join(parts))
     yield from items
-    for of, files in _grouped((of, name) for name, of in night.duplicates):
-        yield _item(
-            _who(files, "file"), f"the same request as {of}, so not run again{_list(files)}"
-        )
+    files = [name for name, _ in night.duplicates]
+    if files:
+        twins = some(of for _, of in night.duplicates)
+        yield _item(who(files, "file"), f"the same request as {twins}, so not run again")
 
 
-def _panels_asked(chapter: str, jobs: Sequence[Job]) -> Item:
+def _chapter_asked(one: str, chapter: str, jobs: Sequence[Job]) -> Item:
     pictures = counted(sum(job.pictures for job in jobs), "picture")
-    refs = _some(job.ref for job in jobs if job.ref)
-    told = [refs and f"ref {refs}"]
-    if len(jobs) == 1:
-        return _item(jobs[0].id, _joined([pictures, f"from {jobs[0].file}", *told]))
-    panels = f"{counted(len(jobs), 'panel')}, {pictures}: {_some(job.id for job in jobs)}"
-    return _item(chapter, _joined([panels, *told], "; "))
-
-
-def _training_asked(job: Job) -> Iterator[str]:
-    yield f"a training of {job.steps} steps on {counted(job.pictures, 'picture')}"
-    yield f"from {job.file}"
-    if job.ref:
-        yield f"ref {job.ref}"
+    refs = span([job.ref for job in jobs if job.ref])
+    ref = refs and f"ref {refs}"
+    if len(jobs) > 1:
+        much = counted(len(jobs), one) + (f", {pictures}" if one == "panel" else "")
+        return _item(chapter, joined([f"{much}: {span([job.id for job in jobs])}", ref], "; "))
+    [job] = jobs
+    what = f"a training of {job.steps} steps on {pictures}" if job.training else pictures
+    return _item(job.id, joined([what, job.file and f"from {job.file}", ref]))
 
 
 def _drawn(night: Night) -> Iterator[Item]:
@@ -183,19 +184,19 @@ def _drawn(night: Night) -> Iterator[Item]:
     items = [_panels_drawn(*chapter) for chapter in _chapters(jobs)]
     if len(items) >= _MANY:
         pictures = counted(sum(job.pictures for job in jobs), "picture")
-        worked = _duration(sum(job.gpu_ms for job in jobs))
+        worked = duration(sum(job.gpu_ms for job in jobs))
         yield _item(counted(len(jobs), "panel"), f"{pictures}; the GPU worked {worked}")
     yield from items
     yield from _tried_again(jobs)
     chosen = [f"{name} picture {image}" for name, image in night.chosen if image]
     if chosen:
-        yield _item("approved", _some(chosen))
+        yield _item("approved", some(chosen))
 
 
 def _panels_drawn(chapter: str, jobs: Sequence[Job]) -> Item:
     pictures = counted(sum(job.pictures for job in jobs), "picture")
-    told = f"{pictures} in {_duration(sum(job.gpu_ms for job in jobs))}"
-    models = _some(chain.from_iterable(job.models for job in jobs))
+    told = f"{pictures} in {duration(sum(job.gpu_ms for job in jobs))}"
+    models = some(chain.from_iterable(job.models for job in jobs))
     with_ = f", with {models}" if models else ""
     if len(jobs) == 1:
         return _item(jobs[0].id, told + with_)
@@ -204,8 +205,8 @@ def _panels_drawn(chapter: str, jobs: Sequence[Job]) -> Item:
 
 def _tried_again(jobs: Iterable[Job]) -> Iterator[Item]:
     """The jobs that succeeded in the end, by what their first attempts met with."""
-    for code, names in _grouped((job.troubles[-1], job.id) for job in jobs if job.troubles):
-        yield _item(_who(names, "panel"), f"took several attempts: {_title(code)}{_list(names)}")
+    for code, names in grouped((job.troubles[-1], job.id) for job in jobs if job.troubles):
+        yield _item(who(names, "panel"), f"took several attempts{_why(code)}{rest_of(names)}")
 
 
 def _trained(night: Night) -> Iterator[Item]:
@@ -216,40 +217,39 @@ def _trained(night: Night) -> Iterator[Item]:
             told.setdefault(name, night.jobs[name])
     for job in told.values():
         parts = [
-            f"{job.step} steps" if job.step else "",
-            f"last loss {job.loss:.3g}" if job.loss is not None else "",
+            f"{counted(job.step, 'step')} in {duration(job.gpu_ms)}" if job.gpu_ms else "",
             counted(len(job.saved), "checkpoint") if job.saved else "",
-            f"{_duration(job.gpu_ms)} of the GPU" if job.gpu_ms else "",
+            f"last loss {job.loss:.3g}" if job.loss is not None else "",
         ]
-        again = f"; several attempts: {_title(job.troubles[-1])}" if job.troubles else ""
-        yield _item(job.id, f"{_joined(parts)}{again}; {_choice(job)}")
+        again = f"several attempts{_why(job.troubles[-1])}" if job.troubles else ""
+        yield _item(job.id, joined([joined(parts), _choice(job), again], "; "))
 
 
 def _choice(job: Job) -> str:
     if not job.approved:
         return f"none approved yet: nightpress approve {job.id} --checkpoint STEP"
-    approved = f"step {job.approved[-1]} approved"
-    return f"{approved} and installed as {job.installed}" if job.installed else approved
+    return f"step {job.approved[-1]} approved{' and installed' if job.installed else ''}"
 
 
 def _refused(night: Night) -> Iterator[Item]:
-    for why, files in _grouped((why, name) for name, why in night.refused):
-        yield _item(_who(files, "file"), f"{why}{_list(files)}")
+    for why, files in commonest((why, name) for name, why in night.refused):
+        yield _item(who(files, "file"), f"{why}{rest_of(files)}")
 
 
 def _failed(night: Night) -> Iterator[Item]:
     jobs = _ended(night, _FAILED)
-    for (phase, code), names in _grouped(((job.phase, job.code), job.id) for job in jobs):
+    for (phase, code), names in commonest(((job.phase, job.code), job.id) for job in jobs):
+        title = f"{diagnosis(code).title} ({code})" if code else "no reason was recorded"
+        twice = ", twice, so it is not started a third time" if phase == "quarantined" else ""
         said = night.jobs[names[0]].text
-        twice = " (lost twice, so it is not started a third time)" if phase == "quarantined" else ""
-        text = f"{_title(code)}{twice}{': ' if said else ''}{said}{_list(names)}"
-        yield _item(_who(names, "job"), text, first_check(code))
+        text = f"{title}{twice}{': ' if said else ''}{said}{rest_of(names)}"
+        yield _item(who(names, "job"), text, first_check(code))
 
 
 def _cancelled(night: Night) -> Iterator[Item]:
     names = [job.id for job in _ended(night, {"cancelled"})]
     if names:
-        yield _item(_who(names, "job"), f"as you asked{_list(names)}")
+        yield _item(who(names, "job"), f"as you asked{rest_of(names)}")
 
 
 def _open(night: Night) -> Iterator[Item]:
@@ -258,6 +258,8 @@ def _open(night: Night) -> Iterator[Item]:
     still.sort(key=lambda job: _OPEN[job.phase])
     if night.paused and still:
         yield _item("paused", "nothing new starts before `nightpress resume`")
+    if night.daemon == "stopped" and still:
+        yield _item("daemon", "it was stopped; `nightpress run` goes on with what is open")
     for job in still:
         if job.phase == "running":
             yield _item(job.id, f"attempt {job.attempt} is being {_doing(job)}")
@@ -268,7 +270,7 @@ def _open(night: Night) -> Iterator[Item]:
     names = [job.id for job in still if job.phase == "waiting"]
     if names:
         verb = "waits for its" if len(names) == 1 else "wait for their"
-        yield _item(_who(names, "job"), f"{verb} turn{_list(names)}")
+        yield _item(who(names, "job"), f"{verb} turn{rest_of(names)}")
 
 
 def _doing(job: Job) -> str:
@@ -278,25 +280,24 @@ def _doing(job: Job) -> str:
 
 
 def _noted(night: Night) -> Iterator[Item]:
-    for lines, cause in night.restored:
-        text = f"{counted(lines, 'line')} had been taken away and were put back ({cause})"
-        yield _item("ledger", text, "See with `git log -- ledger` who changed the ledger's files.")
+    for code, texts in grouped(night.incidents):
+        often = f" ({times(len(texts))})" if len(texts) > 1 else ""
+        subject = "ledger" if code.startswith("LEDGER_") else "incident"
+        yield _item(subject, texts[-1] + often, first_check(code))
     for count, kept in night.torn:
         yield _item("ledger", f"a line cut off by a crash ({count} bytes) was kept as {kept}")
-    for code, texts in _grouped(night.incidents):
-        yield _item(_who(["incident", *texts[1:]], "incident"), texts[-1], first_check(code))
-    for said, names in _grouped(night.objections):
-        yield _item(_some(names), f"not done: {said}")
+    for said, names in grouped(night.objections):
+        yield _item(some(names), f"not done: {said}")
     controls = Counter(night.controls)
-    told = [f"{word} {_times(controls[kind])}" for kind, word in _CONTROLS if controls[kind]]
+    told = [f"{word} {times(controls[kind])}" for kind, word in _CONTROLS if controls[kind]]
     if told:
-        yield _item("by you", _joined(told))
+        yield _item("by you", joined(told))
     if night.starts > 1 or night.crashes:
         crashed = (
-            f", {_times(night.crashes)} after an end that nobody recorded: a kill, a crash or a "
+            f", {times(night.crashes)} after an end that nobody recorded: a kill, a crash or a "
             "power cut"
         )
-        text = f"started {_times(night.starts)}{crashed if night.crashes else ''}"
+        text = f"started {times(night.starts)}{crashed if night.crashes else ''}"
         yield _item("daemon", text)
     if any(map(is_rehearsal, chain(night.asked, night.published))):
         yield _item("rehearsal", "its pictures are storyboards, and its LoRAs learn nothing")
@@ -305,54 +306,13 @@ def _noted(night: Night) -> Iterator[Item]:
 _CONTROLS = (("pause", "paused"), ("resume", "resumed"), ("retry", "asked for another attempt"))
 
 
-def _title(code: str) -> str:
-    return f"{diagnosis(code).title} ({code})" if code else "no reason was recorded"
+def _why(code: str) -> str:
+    return f": {diagnosis(code).title}" if code else ""
 
 
 def _chapters(jobs: Sequence[Job]) -> Iterator[tuple[str, Sequence[Job]]]:
     """The jobs by the first part of their names, each by itself where there are few of them."""
     by_name = {job.id: job for job in jobs}
-    for chapter, names in _grouped((re.split(r"[._-]", job.id)[0], job.id) for job in jobs):
+    for chapter, names in grouped((re.split(r"[._-]", job.id)[0], job.id) for job in jobs):
         group = [by_name[name] for name in names]
         yield from [(chapter, group)] if len(group) >= _MANY else [("", [job]) for job in group]
-
-
-def _grouped(pairs: Iterable[tuple[Key, str]]) -> Iterator[tuple[Key, Sequence[str]]]:
-    found: dict[Key, list[str]] = {}
-    for key, name in pairs:
-        found.setdefault(key, []).append(name)
-    yield from found.items()
-
-
-def _who(names: Sequence[str], one: str) -> str:
-    return names[0] if len(names) == 1 else counted(len(names), one)
-
-
-def _list(names: Sequence[str]) -> str:
-    """The names that ``_who`` has only counted."""
-    return f" ({_some(names)})" if len(names) > 1 else ""
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names and how many more there are."""
-    all_ = list(dict.fromkeys(names))
-    if len(all_) <= _NAMES_SHOWN + 1:
-        return ", ".join(all_)
-    return f"{', '.join(all_[:_NAMES_SHOWN])} and {len(all_) - _NAMES_SHOWN} more"
-
-
-def _joined(parts: Iterable[str], between: str = ", ") -> str:
-    return between.join(filter(None, parts))
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
-def _duration(ms: int) -> str:
-    """``12 s``, ``4 min``, ``1 h 12 min``."""
-    seconds = round(ms / 1000)
-    if seconds < 100:
-        return f"{seconds} s" if seconds else "less than a second"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -26,11 +26,6 @@ def excerpt(text: str, *, limit: int = 60) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def counted(number: int, one: str) -> str:
-    """``1 picture``, ``2 pictures``."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"
-
-
 def is_control(character: str) -> bool:
     """Whether it is a C0, DEL or C1 control character."""
     return unicodedata.category(character) == "Cc"

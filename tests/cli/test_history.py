@@ -55,6 +55,8 @@ def test_a_log_that_has_nothing_to_show_says_so_on_stderr(
     studio.write(started())
     assert main(["log", "--json", "--since", "7"]) == 0
     assert capsys.readouterr() == ("", "Nothing has happened since 7.\n")
+    assert main(["log", "--since", "7"]) == 0
+    assert capsys.readouterr() == ("Nothing has happened since 7.\n", "")
 
 
 def test_log_with_two_hosts_says_whose_line_it_is(studio: StudioFiles, capsys: Captured) -> None:

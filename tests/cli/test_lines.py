@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-import pytest
-
 from daemon.cli.lines import Line, Tail, last_seq, segments, seq, what
-from daemon.cli.place import WrongCommand
 from daemon.cli.tables import raw
 from daemon.core.events import Incident
 from tests.cli.studio import StudioFiles, control, refusal, started, trained, whole_story
@@ -50,21 +46,6 @@ def test_lines_of_two_hosts_come_in_the_order_of_their_time(tmp_path: Path) -> N
         ("mini", 2),
         ("mini", 3),
     ]
-
-
-def test_a_git_revision_stands_for_the_lines_that_it_had(tmp_path: Path) -> None:
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    studio = StudioFiles(tmp_path / "inner")
-    studio.write(started())
-    subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([*git, "add", "-A"], cwd=tmp_path, check=True)
-    subprocess.run([*git, "commit", "-qm", "night"], cwd=tmp_path, check=True)
-    studio.write(*whole_story())
-    tail = Tail(studio.root)
-    tail.skip_until("HEAD")
-    assert [seq(line) for line in tail.lines()] == [2, 3, 4, 5, 6, 7, 8]
-    with pytest.raises(WrongCommand, match="neither a seq number"):
-        Tail(studio.root).skip_until("--output=/no")
 
 
 def test_a_segment_is_no_link_and_no_other_file(tmp_path: Path) -> None:
