@@ -15,11 +15,12 @@ from daemon.cli.arguments import Arguments
 from daemon.cli.folded import find, fold
 from daemon.cli.follow import Follower
 from daemon.cli.lines import complaints
-from daemon.cli.say import complain, counted, paint, say
+from daemon.cli.say import complain, paint, say
 from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate, JobRejected
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec
+from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
 _ANSWER_S = 10.0

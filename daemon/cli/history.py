@@ -15,7 +15,6 @@ from daemon.cli.say import (
     aligned,
     columns,
     complain,
-    counted,
     document,
     instant_of,
     local,
@@ -24,6 +23,7 @@ from daemon.cli.say import (
     say,
 )
 from daemon.cli.tables import Table, decimal, inner, raw, rows, text, texts, whole
+from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
 _POLL_S = 0.25

@@ -12,8 +12,8 @@ from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.cli.say import counted
 from daemon.cli.tables import Table, decimal, inner, raw, rows, table_in, text, whole
+from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
 _SEGMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")

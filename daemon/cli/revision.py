@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from daemon.cli.lines import segments
 from daemon.cli.place import WrongCommand
-from daemon.cli.say import counted
+from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
 _SEGMENT = re.compile(r"ledger/[^/]+/[0-9]{4}-(0[1-9]|1[0-2])\.jsonl")

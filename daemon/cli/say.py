@@ -116,10 +116,5 @@ def how_far(lease: Table) -> str:
     return f"picture {image} of {images}, {step}" if images > 1 else step
 
 
-def counted(number: int, one: str) -> str:
-    """``1 picture``, ``2 pictures``."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"
-
-
 def _width(cell: str) -> int:
     return len(_PAINT.sub("", cell))
