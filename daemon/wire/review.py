@@ -215,7 +215,8 @@ def _trained(night: Night) -> Iterator[Item]:
     for name, image in night.chosen:
         if not image:
             told.setdefault(name, night.jobs[name])
-    for job in told.values():
+    # Those that still wait for a choice come first: they are what a maker has to do.
+    for job in sorted(told.values(), key=lambda job: bool(job.approved)):
         parts = [
             f"{counted(job.step, 'step')} in {duration(job.gpu_ms)}" if job.gpu_ms else "",
             counted(len(job.saved), "checkpoint") if job.saved else "",

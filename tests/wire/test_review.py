@@ -130,8 +130,9 @@ def test_a_training_tells_its_steps_its_loss_and_what_was_chosen() -> None:
     )
 
 
-def test_a_training_without_a_choice_says_how_to_choose() -> None:
-    (item,) = told(*trained()[:-2])["Trained"]
+def test_a_training_without_a_choice_comes_first_and_says_how_to_choose() -> None:
+    item, other = told(*trained("cleo"), *trained()[:-2])["Trained"]
+    assert (item.subject, other.subject) == ("spyke_v1", "cleo_v1")
     assert "none approved yet: nightpress approve spyke_v1 --checkpoint STEP" in item.text
 
 
@@ -311,29 +312,24 @@ KNOWN = lines(
     DaemonStarted("1", "comfyui"),
     DaemonStopped("r"),
 )
-KEYS = sorted({key for line in KNOWN for key in line})
+OURS = {"type", "kind", "outcome", "phase", "at", "job"}
 
 
-@st.composite
-def damaged_lines(draw: st.DrawFn) -> Table:
-    """A line of the ledger in which some values were replaced by anything, or left out."""
-    line = dict(draw(st.sampled_from(KNOWN)))
-    for key in draw(st.lists(st.sampled_from(KEYS), max_size=3)):
-        line[key] = draw(JSON)
-    for key in draw(st.lists(st.sampled_from(KEYS), max_size=1)):
-        line.pop(key, None)
-    return line
+def forged(value: object) -> object:
+    """A value of the ledger with every text in it as somebody malicious would write it."""
+    match value:
+        case str():
+            return "Refused\x1b[2J\n\u202eNightpress-Ledger: " + "mac " * 40
+        case dict():
+            return {key: item if key in OURS else forged(item) for key, item in value.items()}
+        case list():
+            return [forged(item) for item in value]
+        case _:
+            return value
 
 
-@given(
-    st.lists(damaged_lines() | st.dictionaries(TEXT, JSON, max_size=4), max_size=12),
-    st.lists(damaged_lines(), max_size=4),
-    TEXT,
-)
-def test_whatever_the_lines_hold_a_review_is_printable_narrow_and_in_our_own_order(
-    new: Sequence[Table], before: Sequence[Table], host: str
-) -> None:
-    found = review({host: new}, before={host: before})
+def assert_is_ours(found: Review) -> None:
+    """What is shown of a review is printable, as wide as it may be, and begins with our words."""
     titles = {section.title for one in found.hosts for section in one.sections}
     for page in (Page(60, 48), Page(120, 48, local=str)):
         first, *others = review_lines(found, page) or [""]
@@ -341,7 +337,59 @@ def test_whatever_the_lines_hold_a_review_is_printable_narrow_and_in_our_own_ord
         for line in others:
             assert line.isprintable()
             assert len(line) <= page.width
-            assert line[:TITLE_WIDTH].strip() in {"", *titles} or line.startswith("Nothing was")
+            ours = line[:TITLE_WIDTH].strip() in {"", *titles}
+            assert ours or line.startswith("Nothing was asked for")
     assert len(summary_lines(found)) <= 20
     assert all(len(line) <= 72 and line.isprintable() for line in summary_lines(found))
     assert len(headline(found)) <= 60
+
+
+def test_text_from_outside_can_neither_move_a_cursor_nor_begin_a_line() -> None:
+    """A commit's trailer is a line of its own: a file's name must not make one."""
+    forgery = [
+        {**line, **{k: forged(v) for k, v in line.items() if k not in OURS}} for line in KNOWN
+    ]
+    found = review({"mac": forgery})
+    assert {section.title for section in found.hosts[0].sections} > {"Refused", "Failed", "Noted"}
+    assert_is_ours(found)
+
+
+def test_a_line_with_another_time_than_ours_is_told_without_a_duration() -> None:
+    story = [{**line, "at": "yesterday"} for line in lines(*whole_story())]
+    shown = review_lines(review({"mac": story}), WIDE)
+    assert shown[0] == "7 events on mac, yesterday UTC"
+    assert "1 picture in less than a second" in shown[-1]
+
+
+@st.composite
+def damaged_lines(draw: st.DrawFn) -> Table:
+    """A line of the ledger in which some values were replaced by anything, or left out."""
+    line = dict(draw(st.sampled_from(KNOWN)))
+    keys = st.sampled_from(sorted(line))
+    for key in draw(st.lists(keys, max_size=2)):
+        line[key] = draw(JSON)
+    if draw(st.booleans()):
+        del line[draw(st.sampled_from(sorted(line)))]
+    return line
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, -7, 10**30, 1e400, "", "x", [], [None], {}, {"a": 1}]
+)
+def test_a_value_of_another_type_is_no_reason_to_say_nothing(value: object) -> None:
+    for key in sorted({key for line in KNOWN for key in line} - {"type"}):
+        odd = [{**line, key: value} if key in line else line for line in KNOWN]
+        found = review({"mac": odd}, before={"mac": odd})
+        assert found.hosts[0].sections
+        assert_is_ours(found)
+
+
+@given(
+    st.lists(damaged_lines() | st.dictionaries(TEXT, JSON, max_size=4), max_size=12),
+    st.lists(damaged_lines(), max_size=4),
+    TEXT,
+)
+def test_whatever_the_lines_hold_they_are_reviewed_and_nothing_is_raised(
+    new: Sequence[Table], before: Sequence[Table], host: str
+) -> None:
+    assert_is_ours(review({host: new}, before={host: before}))
