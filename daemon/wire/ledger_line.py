@@ -112,12 +112,8 @@ def read_head(data: bytes, *, host: str) -> Head | None:
     return head if found.get("host") == host else None
 
 
-def _damaged(segment: str, number: int, what: str) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"{segment} line {number}: {what}. Nothing was changed. Compare it with git "
-        f"(git log -p -- {segment}) and put the recorded bytes back; `nightpress verify` says "
-        f"when it fits."
-    )
+def _damaged(segment: str, number: int, why: str) -> LedgerDamaged:
+    return LedgerDamaged.at(segment, number, why)
 
 
 def _chain(previous: str, body: bytes) -> str:
