@@ -19,7 +19,7 @@ from daemon.cli.say import aligned, counted, document, paint, say
 from daemon.cli.tables import raw, table_in
 from daemon.core.state import State
 from daemon.errors import LedgerDamaged
-from daemon.wire.damage import After, Anchor, Damage, Mend, Place, explain, mend, missed, spans
+from daemon.wire.damage import After, Anchor, Damage, Mend, Place, explain, mend, missed, span
 from daemon.wire.ledger_line import Head, read_head
 from daemon.wire.text import visible
 
@@ -127,17 +127,21 @@ def _repair(studio: Path, damage: Damage, starts: dict[str, Head]) -> Repair | N
     """How the segment, or the one before it, is better known to its spare or to git."""
     paths = [path for path in sorted(starts) if path <= damage.segment][-2:]
     for path in reversed(paths):
-        lines = _lines((studio / path).read_bytes())
+        data = (studio / path).read_bytes()
+        lines = _lines(data)
         good = damage.line - 1 if path == damage.segment and damage.line else len(lines)
-        for source, show, data in _copies(studio, path):
-            better = mend(lines, _lines(data), head=starts[path], segment=path, good=good)
+        for source, show, copy in _copies(studio, path, data):
+            better = mend(lines, _lines(copy), head=starts[path], segment=path, good=good)
             if better:
-                return Repair(*_told(path, source, show, better))
+                return _told(path, source, show, better, lines=len(lines))
     return _gone(studio, damage)
 
 
-def _copies(studio: Path, path: str) -> Iterator[tuple[str, str, bytes]]:
+def _copies(studio: Path, path: str, data: bytes) -> Iterator[tuple[str, str, bytes]]:
     """Other versions of a file: whose it is, the command that shows it, its bytes."""
+    if b"\r\n" in data:
+        # No line of a ledger has a CR in it, so nothing else is lost with them.
+        yield "The file without its CRs", f"tr -d '\\r' < {shlex.quote(path)}", _unix(data)
     spare = studio / ".nightpress/spare" / Path(path).relative_to("ledger")
     if spare.is_file():
         name = str(spare.relative_to(studio))
@@ -149,14 +153,22 @@ def _copies(studio: Path, path: str) -> Iterator[tuple[str, str, bytes]]:
         yield f"git commit {short}", show, _git(studio, "show", f"{revision}:./{path}")
 
 
-def _told(path: str, source: str, show: str, better: Mend) -> tuple[str, str]:
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r", b"")
+
+
+def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Repair:
     name, kept = shlex.quote(path), shlex.quote(f"{path}.damaged")
     parts = [f"{show} | head -n {better.lines}"]
     if better.onward:
         parts.append(f"tail -n +{better.onward} {name}")
     written = f"{{ {'; '.join(parts)}; }} > .nightpress/mended"
-    goes_on = f", and the file goes on after them at line {better.onward}" if better.onward else ""
-    return (
+    goes_on = ""
+    if better.onward:
+        goes_on = f", and the file goes on after them at line {better.onward}"
+    elif lines > better.lines:
+        goes_on = f"; what the file has beyond them is kept in {path}.damaged only"
+    return Repair(
         f"{source} has lines 1 to {better.lines} of {path} as they were written{goes_on}.",
         f"{written} && mv {name} {kept} && mv .nightpress/mended {name}",
     )
@@ -215,36 +227,40 @@ def _print(verdict: Verdict, *, alive: bool) -> None:
 
 def _print_damage(damage: Damage, repair: Repair | None, *, alive: bool) -> None:
     where = f" line {damage.line}" if damage.line else ""
-    say(f"  {paint(visible(damage.segment) + where, 'bold')}: {damage.code}. {damage.text}")
+    say(
+        f"  {paint(visible(damage.segment) + where, 'bold')}: {damage.code}. {visible(damage.text)}"
+    )
     stop = "Stop the daemon. " if alive else ""
-    there = f"{stop}In the studio's folder, and then `verify` again:"
+    there = f"{stop}In the studio's folder, then `verify` again:"
     rows = [
         ("line", damage.shown),
         ("expected", _place(damage.expected)),
         ("found", _place(damage.found)),
         ("after it", _after(damage.after)) if damage.line else ("", ""),
-        ("lost", f"{spans(damage.lost)} not known from here." if damage.lost else "Nothing."),
-        ("who has it", repair.source if repair else ""),
+        ("lost", f"what {span(damage.lost)} said" if damage.lost else "nothing"),
+        ("who has it", visible(repair.source) if repair else ""),
         (
             "to put back",
             there if repair else "",
         ),
-        ("  ", repair.command if repair else ""),
         ("what to do", "" if repair else f"{stop}{damage.remedy}"),
     ]
     for row in aligned([label, cell] for label, cell in rows if cell):
         say(f"  {row}")
+    if repair:
+        say(f"\n{visible(repair.command)}\n")
 
 
 def _place(place: Place) -> str:
-    chain = f"chain {place.chain}" if place.chain else "no chain value"
-    return f"seq {place.seq}, {chain}" if place.seq else chain
+    seq = f"seq {place.seq}" if place.seq else ""
+    chain = f"chain {visible(place.chain)}" if place.chain else ""
+    return ", ".join(filter(None, (seq, chain))) or "neither a seq nor a chain value"
 
 
 def _after(after: After) -> str:
     if not after.lines:
-        return "Nothing."
+        return "nothing"
     lines = counted(after.lines, "line")
     if after.lines == after.chained:
-        return f"{lines}, all of them sound and chained to one another."
-    return f"{lines}: {after.readable} can be read, {after.chained} fit the line before."
+        return f"{lines}, all of them sound and chained to one another"
+    return f"{lines}: {after.readable} can be read, {after.chained} fit the line before"

@@ -42,8 +42,8 @@ _PUT_BACK = (
     "back; nightpress never does that by itself."
 )
 _REMEDIES: dict[str, str] = {
-    "EXTRA": "Nothing is lost: what does not belong there can be taken out, byte for byte.",
-    "MOVED": "Nothing is lost: the line can be put back to its place, byte for byte.",
+    "EXTRA": "Keep a copy, and take out what does not belong there, byte for byte.",
+    "MOVED": "Keep a copy, and put the line back to its place, byte for byte.",
     "CONFLICT": "Take one side of the merge whole (git checkout --ours or --theirs); the ledger "
     "of a host has one writer, so the longer one is right.",
     "NEWLINES": "Write `ledger/** -text` into .gitattributes and take the file from git again.",
@@ -170,7 +170,7 @@ def _kind(
     if bad.seq > due and rest and rest[0].seq == bad.seq + 1 and rest[0].follows([bad.chain]):
         gone = (due, bad.seq - 1)
         where = " (or at the end of the segment before)" if error.line == 1 and head.seq else ""
-        return "MISSING", f"{spans(gone)} missing before this line{where}.", gone
+        return "MISSING", f"Missing before this line{where}: {span(gone)}.", gone
     if bad.seq > due and not rest:
         text = f"It says seq {bad.seq} where {due} is due: it was changed, or lines are missing."
         return "CHANGED", text, lost
@@ -198,10 +198,10 @@ def _changed(raw: bytes, bad: _Line, error: LedgerDamaged) -> str:
     return "This line was changed after it was written: its words do not give its chain value."
 
 
-def spans(lost: tuple[int, int]) -> str:
-    """``Seq 12 is``, ``Seq 12 to 15 are``."""
+def span(lost: tuple[int, int]) -> str:
+    """``seq 12``, ``seq 12 to 15``."""
     first, last = lost
-    return f"Seq {first} is" if first == last else f"Seq {first} to {last} are"
+    return f"seq {first}" if first == last else f"seq {first} to {last}"
 
 
 def _after(rest: Sequence[_Line], known: set[str], head: str) -> After:

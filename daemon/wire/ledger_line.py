@@ -30,6 +30,7 @@ from daemon.core.jobs import (
 )
 from daemon.errors import LedgerDamaged
 from daemon.wire.instants import instant_ms, instant_text
+from daemon.wire.text import visible
 
 MAX_LINE_BYTES = 128 * 1024
 GENESIS = "0" * 32
@@ -113,7 +114,7 @@ def read_head(data: bytes, *, host: str) -> Head | None:
 
 
 def _damaged(segment: str, number: int, why: str) -> LedgerDamaged:
-    return LedgerDamaged.at(segment, number, why)
+    return LedgerDamaged.at(segment, number, visible(why))
 
 
 def _chain(previous: str, body: bytes) -> str:

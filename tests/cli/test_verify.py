@@ -16,6 +16,7 @@ from daemon.core.events import Incident
 from daemon.wire.ledger_line import Head, render_head
 from tests import needs
 from tests.cli.studio import StudioFiles, started, whole_story
+from tests.wire.test_ledger_line import forged
 
 Captured = pytest.CaptureFixture[str]
 SEGMENT = "ledger/mac/2026-11.jsonl"
@@ -131,13 +132,26 @@ def test_what_a_damaged_file_holds_moves_no_cursor(studio: StudioFiles, capsys: 
     assert verdict["damage"]["code"] == "EXTRA"
 
 
+def test_what_a_line_says_in_an_unknown_word_moves_no_cursor(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    strange = forged(type="incident", code="A", text="B", **{"\x1b[2J": 1})
+    studio.segment.write_bytes(strange)
+    said, verdict = verified(capsys)
+    assert verdict["damage"]["code"] == "UNREADABLE"
+    assert all(line.isprintable() for line in said.splitlines())
+    assert main(["status"]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_missing_lines_between_two_segments_are_told(studio: StudioFiles, capsys: Captured) -> None:
     december = studio.segment.with_name("2026-12.jsonl")
     lines = lines_of(studio)
     studio.segment.write_bytes(b"".join(lines[:3]))
     december.write_bytes(b"".join(lines[5:]))
     said, _ = verified(capsys)
-    assert "2026-12.jsonl line 1: MISSING. Seq 4 to 5 are missing before this line" in said
+    assert "2026-12.jsonl line 1: MISSING. Missing before this line (or at the end of the" in said
+    assert "what seq 4 to 5 said" in said
 
 
 # What is remembered elsewhere
@@ -266,6 +280,28 @@ def test_a_damage_that_was_committed_is_looked_for_in_older_commits(
     shell("git -c user.name=a -c user.email=a@b.c commit -qam damage", studio)
     shell(verified(capsys)[1]["repair"]["command"], studio)
     assert studio.segment.read_bytes() == whole
+
+
+def test_changed_line_ends_cost_nothing_and_need_no_copy(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    whole = studio.segment.read_bytes()
+    rewritten_ends(studio)
+    shell(verified(capsys)[1]["repair"]["command"], studio)
+    assert studio.segment.read_bytes() == whole
+
+
+def test_what_a_copy_does_not_have_is_said_to_be_kept_aside(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    lines = lines_of(studio)
+    studio.segment.write_bytes(b"".join(lines[:6]))
+    committed(studio)
+    dated = [line.replace(b'"at":"20', b'"at":"21') for line in lines]
+    studio.segment.write_bytes(b"".join(dated))
+    said, _ = verified(capsys)
+    assert "has lines 1 to 6" in said
+    assert f"what the file has beyond them is kept in {SEGMENT}.damaged only" in said
 
 
 def test_the_spare_is_asked_before_git(studio: StudioFiles, capsys: Captured) -> None:

@@ -104,8 +104,8 @@ def test_a_chain_value_alone_that_was_changed_costs_nothing() -> None:
 def test_missing_lines_are_told_by_their_numbers(first: int, last: int) -> None:
     damage = told([*GOOD[: first - 1], *GOOD[last:]])
     assert (damage.line, damage.code, damage.lost) == (first, "MISSING", (first, last))
-    span = f"Seq {first} is" if first == last else f"Seq {first} to {last} are"
-    assert damage.text == f"{span} missing before this line."
+    which = f"seq {first}" if first == last else f"seq {first} to {last}"
+    assert damage.text == f"Missing before this line: {which}."
     assert damage.after == After(63 - last, 63 - last, 63 - last)
 
 
