@@ -40,7 +40,25 @@ class PersonNeeded(NightpressError):
 
 
 class LedgerDamaged(PersonNeeded):
-    """A ledger line that cannot be believed; the text names the segment and the line."""
+    """A ledger that cannot be believed, in a sentence; ``segment`` is the file's path, ``line`` the
+    first bad one from 1 (0 = not known), ``why`` what is wrong there.
+    """
+
+    def __init__(self, text: str, *, segment: str = "", line: int = 0, why: str = "") -> None:
+        super().__init__(text)
+        self.segment = segment
+        self.line = line
+        self.why = why or text
+
+    @classmethod
+    def at(cls, segment: str, line: int, why: str) -> LedgerDamaged:
+        """Damage at a line that is known, with what to do about it."""
+        text = (
+            f"{segment} line {line}: {why}. Nothing was changed. `nightpress verify` shows what is "
+            f"there and who may have the bytes as they were written; or compare it with git "
+            f"(git log -p -- {segment}) and put them back."
+        )
+        return cls(text, segment=segment, line=line, why=why)
 
 
 class LedgerChanged(PersonNeeded):

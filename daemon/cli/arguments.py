@@ -34,7 +34,7 @@ _VERBS = (
     ("why", "standing.why", "Why a job waits, and the earliest time at which it could start."),
     ("show", "history.show", "One job: what was asked, where it stands, what it made."),
     ("log", "history.log", "The ledger's events, oldest first."),
-    ("verify", "history.verify", "Check every line of the ledger against its chain."),
+    ("verify", "verify.verify", "Check every line of the ledger against its chain."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),

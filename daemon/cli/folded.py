@@ -38,17 +38,17 @@ def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
         data = file.read_bytes()
         end = data.rfind(b"\n") + 1
         name = str(file.relative_to(studio))
-        if end < len(data) and file != files[-1]:
-            raise LedgerDamaged(f"{name}: its last line is cut off, yet a later segment exists.")
-        for entry in read_lines(data[:end].split(b"\n")[:-1], head=head, segment=name):
+        number = 0
+        lines = data[:end].split(b"\n")[:-1]
+        for number, entry in enumerate(read_lines(lines, head=head, segment=name), start=1):
             try:
                 apply(state, entry)
             except AssertionError as error:
-                raise LedgerDamaged(
-                    f"{name}: seq {entry.seq} cannot follow what is before it: {error}."
-                ) from error
+                raise LedgerDamaged.at(name, number, f"it cannot follow: {error}") from error
             head = Head(entry.seq, entry.chain, file.stem)
             yield entry
+        if end < len(data) and file != files[-1]:
+            raise LedgerDamaged.at(name, number + 1, "it is cut off, yet a later segment exists")
 
 
 def own_entries(studio: Path, state: State) -> Iterator[Entry]:

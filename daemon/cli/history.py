@@ -1,9 +1,9 @@
-"""The face: `log`, `show` and `verify`, what happened and whether it can be believed."""
+"""The face: `log` and `show`, what happened."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import sleep
 
@@ -221,60 +221,3 @@ def _checkpoint(checkpoint: Table) -> Sequence[str]:
 
 def _approved(result: Table) -> str:
     return paint(", approved", "green") if result.get("approved") is True else ""
-
-
-def verify(arguments: Arguments) -> int:
-    """Check every host's ledger; 1 when one is damaged."""
-    studio = place.studio(arguments)
-    verdicts = [_verdict(studio, host, files) for host, files in segments(studio).items()]
-    damaged = any(verdict["damage"] for verdict in verdicts)
-    if arguments.json:
-        document({"damaged": damaged, "hosts": verdicts})
-    elif verdicts:
-        _print_verdicts(verdicts, alive=place.is_alive(studio))
-    else:
-        say(_EMPTY)
-    return 1 if damaged else 0
-
-
-def _verdict(studio: Path, host: str, files: Sequence[Path]) -> Table:
-    """What was found of one host: ``damage`` '' = every line is as it was written.
-
-    ``lines`` and ``chain`` are those of the last line that can be believed.
-    """
-    from daemon.cli.folded import entries  # See ``show``.
-    from daemon.core.state import State
-    from daemon.errors import LedgerDamaged
-    from daemon.wire.ledger_line import GENESIS
-
-    lines, chain, damage = 0, GENESIS, ""
-    last = files[-1].read_bytes()
-    try:
-        for entry in entries(studio, host, State()):
-            lines, chain = entry.seq, entry.chain
-    except LedgerDamaged as error:
-        damage = str(error)
-    return {
-        "host": host,
-        "segments": len(files),
-        "lines": lines,
-        "chain": chain,
-        "damage": damage,
-        "torn_bytes": len(last) - last.rfind(b"\n") - 1,
-    }
-
-
-def _print_verdicts(verdicts: Iterable[Table], *, alive: bool) -> None:
-    for verdict in verdicts:
-        damage, torn = text(verdict, "damage"), whole(verdict, "torn_bytes")
-        word = paint("damaged", "red") if damage else paint("intact", "green")
-        lines = counted(whole(verdict, "lines"), "line")
-        much = f"{lines} in {counted(whole(verdict, 'segments'), 'segment')}"
-        say(f"{text(verdict, 'host')}: {word}, {much}, head {text(verdict, 'chain')}")
-        if damage:
-            say(f"  {damage}")
-        elif torn and not alive:
-            say(
-                f"  The last line was cut off by a crash ({torn} bytes). Nothing believed it yet; "
-                "the next start of the daemon sets it aside and keeps its bytes."
-            )

@@ -95,18 +95,18 @@ class Ledger:
         self.restored += await self._spare.mend()
         self._noted = await self._note()
         state = State()
-        torn = None
+        torn, end, rest = None, 0, b""
         names = await self._segments()
         for name in names:
-            end, rest = await self._fold(state, name)
+            end, lines, rest = await self._fold(state, name)
             if rest and name != names[-1]:
-                raise LedgerDamaged(
-                    f"{self._folder}/{name}: its last line is cut off, yet a later segment exists."
+                raise LedgerDamaged.at(
+                    f"{self._folder}/{name}", lines + 1, "it is cut off, yet a later segment exists"
                 )
-            if rest:
-                torn = await self._set_aside(f"{self._folder}/{name}", rest, keep=end)
         if self._head.seq < self._noted.seq:
             raise self._gone_back(f"it ends with seq {self._head.seq}, chain {self._head.chain}")
+        if rest:
+            torn = await self._set_aside(f"{self._folder}/{names[-1]}", rest, keep=end)
         if names:
             await self._confirm(names)
         return Loaded(state, torn)
@@ -135,7 +135,8 @@ class Ledger:
                     raise
                 await self._put_back()
             except LedgerDamaged as error:
-                raise LedgerDamaged(f"{error} {await self._seen_again()}") from error
+                text = f"{error} {await self._seen_again()}"
+                raise LedgerDamaged(text, segment=f"{self._folder}/{name}") from error
         self._head = page.head
 
     async def look(self) -> None:
@@ -230,8 +231,8 @@ class Ledger:
         await self._disk.cut(path, size=keep)
         return Torn(len(torn), kept)
 
-    async def _fold(self, state: State, name: str) -> tuple[int, bytes]:
-        """Carry a segment into the state; where its whole lines end, and what is behind them."""
+    async def _fold(self, state: State, name: str) -> tuple[int, int, bytes]:
+        """Carry a segment into the state: where its whole lines end, how many, what is behind."""
         path, month = f"{self._folder}/{name}", name[:7]
         size, first, rest = 0, 1, b""
         while chunk := await self._disk.tail(path, offset=size, limit_bytes=_CHUNK_BYTES):
@@ -240,7 +241,7 @@ class Ledger:
             self._fold_lines(state, lines, path, first=first)
             first += len(lines)
         self._head = Head(self._head.seq, self._head.chain, max(month, self._head.segment))
-        return size - len(rest), rest
+        return size - len(rest), first - 1, rest
 
     def _fold_lines(self, state: State, lines: Iterable[bytes], path: str, *, first: int) -> None:
         entries = read_lines(lines, head=self._head, segment=path, first=first)
@@ -248,7 +249,7 @@ class Ledger:
             try:
                 apply(state, entry)
             except AssertionError as error:
-                raise LedgerDamaged(f"{path} line {number}: it cannot follow: {error}") from error
+                raise LedgerDamaged.at(path, number, f"it cannot follow: {error}") from error
             self._head = Head(entry.seq, entry.chain, entry.segment)
             if entry.seq == self._noted.seq and entry.chain != self._noted.chain:
                 raise self._gone_back(f"its seq {entry.seq} has chain {entry.chain}")

@@ -30,6 +30,7 @@ from daemon.core.jobs import (
 )
 from daemon.errors import LedgerDamaged
 from daemon.wire.instants import instant_ms, instant_text
+from daemon.wire.text import visible
 
 MAX_LINE_BYTES = 128 * 1024
 GENESIS = "0" * 32
@@ -112,12 +113,8 @@ def read_head(data: bytes, *, host: str) -> Head | None:
     return head if found.get("host") == host else None
 
 
-def _damaged(segment: str, number: int, what: str) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"{segment} line {number}: {what}. Nothing was changed. Compare it with git "
-        f"(git log -p -- {segment}) and put the recorded bytes back; `nightpress verify` says "
-        f"when it fits."
-    )
+def _damaged(segment: str, number: int, why: str) -> LedgerDamaged:
+    return LedgerDamaged.at(segment, number, visible(why))
 
 
 def _chain(previous: str, body: bytes) -> str:

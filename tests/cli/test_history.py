@@ -1,4 +1,4 @@
-"""`log`, `show` and `verify`: what happened, and whether it can be believed."""
+"""`log` and `show`: what happened."""
 
 from __future__ import annotations
 
@@ -111,35 +111,6 @@ def test_show_marks_the_picture_that_was_approved(studio: StudioFiles, capsys: C
     studio.write(started(), *whole_story(), JobApproved(JobId("ch01_p003_v1"), 1, 0))
     assert main(["show", "ch01_p003"]) == 0
     assert "seed 421  good, approved" in capsys.readouterr().out
-
-
-def test_verify_counts_what_is_intact(studio: StudioFiles, capsys: Captured) -> None:
-    studio.write(started(), *whole_story())
-    assert main(["verify"]) == 0
-    shown = capsys.readouterr().out
-    assert f"mac: intact, 8 lines in 1 segment, head {studio.head.chain}" in shown
-
-
-@pytest.mark.parametrize("at", [0, 3, 7])
-def test_verify_finds_a_changed_line_and_says_where(
-    studio: StudioFiles, capsys: Captured, at: int
-) -> None:
-    studio.write(started(), *whole_story())
-    lines = studio.segment.read_bytes().splitlines(keepends=True)
-    lines[at] = lines[at].replace(b'"seq"', b'"sEq"')
-    studio.segment.write_bytes(b"".join(lines))
-    assert main(["verify"]) == 1
-    assert f"ledger/mac/2026-11.jsonl line {at + 1}" in capsys.readouterr().out
-    assert main(["verify", "--json"]) == 1
-    verdict = json.loads(capsys.readouterr().out)["hosts"][0]
-    assert verdict["lines"] == at
-
-
-def test_a_torn_last_line_is_told_and_is_no_damage(studio: StudioFiles, capsys: Captured) -> None:
-    studio.write(started(), *whole_story())
-    studio.segment.write_bytes(studio.segment.read_bytes()[:-10])
-    assert main(["verify"]) == 0
-    assert "cut off by a crash" in capsys.readouterr().out
 
 
 def test_show_and_status_refuse_a_damaged_ledger_with_file_and_line(

@@ -167,7 +167,7 @@ def test_a_torn_line_before_a_later_segment_is_damage() -> None:
     disk = disk_with()
     append(loaded(disk)[0], STORY[2], at=DECEMBER)
     disk.nodes[PATH].data += b'{"seq":5'
-    with pytest.raises(LedgerDamaged, match=f"{PATH}: its last line is cut off"):
+    with pytest.raises(LedgerDamaged, match=f"{PATH} line 5: it is cut off"):
         loaded(disk)
 
 

@@ -312,17 +312,6 @@ def test_names_in_a_table_are_in_order_whoever_told_them() -> None:
 # Damage.
 
 
-def test_a_flipped_bit_is_found_in_its_line() -> None:
-    data = b"".join(LINES)
-    for place in range(len(data)):
-        for bit in range(8):
-            flipped = bytearray(data)
-            flipped[place] ^= 1 << bit
-            lines = bytes(flipped).split(b"\n")
-            expected = data[:place].count(b"\n") + 1
-            assert found_at(lines if lines[-1] else lines[:-1]) == expected, (place, bit)
-
-
 def test_a_line_that_is_missing_doubled_or_moved_is_found() -> None:
     whole = [line[:-1] for line in LINES]
     assert found_at(whole) == 0

@@ -1,0 +1,269 @@
+"""The face: `verify`, whether the ledger can be believed, and if not, what is wrong where.
+
+Law: it only reads. It says the command that puts the right bytes back, and never runs it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from daemon.cli import place
+from daemon.cli.arguments import Arguments
+from daemon.cli.folded import entries
+from daemon.cli.lines import segments
+from daemon.cli.say import aligned, document, paint, say
+from daemon.cli.tables import raw, table_in
+from daemon.core.state import State
+from daemon.errors import LedgerDamaged
+from daemon.wire.damage import After, Anchor, Damage, Mend, Place, explain, mend, missed, span
+from daemon.wire.ledger_line import Head, read_head
+from daemon.wire.phrases import counted
+from daemon.wire.text import visible
+
+_EMPTY = "The ledger is empty: nothing has happened in this studio yet."
+_NOTE = ".nightpress/head.json"
+_GIT_TIMEOUT_S = 30
+_REVISIONS = "20"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Who has the right bytes: ``source`` in words, and the ``command`` that puts them back."""
+
+    source: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of one host. ``lines``, ``seq`` and ``chain`` are of what can be believed."""
+
+    host: str
+    segments: int
+    lines: int
+    seq: int
+    chain: str
+    damage: Damage | None
+    repair: Repair | None
+    torn_bytes: int
+
+
+def verify(arguments: Arguments) -> int:
+    """Check every host's ledger; 1 when one is damaged."""
+    studio = place.studio(arguments)
+    # What is remembered is read before the ledger: a daemon may be writing both.
+    anchors = _anchors(studio)
+    hosts = sorted({*segments(studio), *anchors})
+    verdicts = [_verdict(studio, host, anchors.get(host, [])) for host in hosts]
+    damaged = any(verdict.damage for verdict in verdicts)
+    if arguments.json:
+        document({"damaged": damaged, "hosts": list(map(_document, verdicts))})
+    elif verdicts:
+        for verdict in verdicts:
+            _print(verdict, alive=place.is_alive(studio))
+    else:
+        say(_EMPTY)
+    return 1 if damaged else 0
+
+
+def _anchors(studio: Path) -> dict[str, list[Anchor]]:
+    """By host: what is remembered of its ledger outside of it."""
+    found: dict[str, list[Anchor]] = {}
+    path = studio / _NOTE
+    data = path.read_bytes() if path.is_file() else b""
+    host = raw(table_in(data), "host")
+    head = read_head(data, host=host)
+    if head:
+        found.setdefault(host, []).append(Anchor(_NOTE, head.seq, head.chain))
+    return found
+
+
+def _verdict(studio: Path, host: str, anchors: Sequence[Anchor]) -> Verdict:
+    files = segments(studio).get(host, [])
+    head, starts = Head(), {str(file.relative_to(studio)): Head() for file in files}
+    chains = dict.fromkeys((anchor.seq for anchor in anchors), "")
+    damage = None
+    try:
+        for entry in entries(studio, host, State()):
+            if entry.segment != head.segment:
+                starts[f"ledger/{host}/{entry.segment}.jsonl"] = head
+            head = Head(entry.seq, entry.chain, entry.segment)
+            if head.seq in chains:
+                chains[head.seq] = head.chain
+    except LedgerDamaged as error:
+        if error.line == 1:
+            starts[error.segment] = head
+        damage = _explained(error, studio, files, head)
+    else:
+        last = str(files[-1].relative_to(studio)) if files else f"ledger/{host}"
+        told = (missed(each, segment=last, head=head, chain=chains[each.seq]) for each in anchors)
+        damage = next(filter(None, told), None)
+    repair = _repair(studio, damage, starts) if damage else None
+    end = files[-1].read_bytes() if files else b""
+    torn = len(end) - end.rfind(b"\n") - 1
+    return Verdict(host, len(files), head.seq, head.seq, head.chain, damage, repair, torn)
+
+
+def _explained(error: LedgerDamaged, studio: Path, files: Sequence[Path], head: Head) -> Damage:
+    here = [str(file.relative_to(studio)) for file in files].index(error.segment)
+    data = files[here].read_bytes()
+    lines = _lines(data)
+    cut = error.line == len(lines) and not data.endswith(b"\n")
+    later = [line for file in files[here + 1 :] for line in _lines(file.read_bytes())]
+    return explain(error, [*lines[error.line - 1 :], *later], head=head, cut=cut)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return data.removesuffix(b"\n").split(b"\n") if data else []
+
+
+# Who has the right bytes.
+
+
+def _repair(studio: Path, damage: Damage, starts: dict[str, Head]) -> Repair | None:
+    """How the segment, or the one before it, is better known to its spare or to git."""
+    paths = [path for path in sorted(starts) if path <= damage.segment][-2:]
+    for path in reversed(paths):
+        data = (studio / path).read_bytes()
+        lines = _lines(data)
+        good = damage.line - 1 if path == damage.segment and damage.line else len(lines)
+        for source, show, copy in _copies(studio, path, data):
+            better = mend(lines, _lines(copy), head=starts[path], segment=path, good=good)
+            if better:
+                return _told(path, source, show, better, lines=len(lines))
+    return _gone(studio, damage)
+
+
+def _copies(studio: Path, path: str, data: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Other versions of a file: whose it is, the command that shows it, its bytes."""
+    if b"\r\n" in data:
+        # No line of a ledger has a CR in it, so nothing else is lost with them.
+        yield "The file without its CRs", f"tr -d '\\r' < {shlex.quote(path)}", _unix(data)
+    spare = studio / ".nightpress/spare" / Path(path).relative_to("ledger")
+    if spare.is_file():
+        name = str(spare.relative_to(studio))
+        yield name, f"cat {shlex.quote(name)}", spare.read_bytes()
+    listed = _git(studio, "rev-list", f"--max-count={_REVISIONS}", "HEAD", "--", path)
+    for revision in listed.decode().split():
+        short = revision[:12]
+        show = f"git show {shlex.quote(f'{short}:./{path}')}"
+        yield f"git commit {short}", show, _git(studio, "show", f"{revision}:./{path}")
+
+
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r", b"")
+
+
+def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Repair:
+    name, kept = shlex.quote(path), shlex.quote(f"{path}.damaged")
+    parts = [f"{show} | head -n {better.lines}"]
+    if better.onward:
+        parts.append(f"tail -n +{better.onward} {name}")
+    written = f"{{ {'; '.join(parts)}; }} > .nightpress/mended"
+    # The second name of the damaged file has its damage too, and would be held against the mended.
+    spare = shlex.quote(f".nightpress/spare/{path.removeprefix('ledger/')}")
+    goes_on = ""
+    if better.onward:
+        goes_on = f", and the file goes on after them at line {better.onward}"
+    elif lines > better.lines:
+        goes_on = f"; what the file has beyond them is kept in {path}.damaged only"
+    return Repair(
+        f"{source} has lines 1 to {better.lines} of {path} as they were written{goes_on}.",
+        f"{written} && mv {name} {kept} && mv .nightpress/mended {name} && rm -f {spare}",
+    )
+
+
+def _gone(studio: Path, damage: Damage) -> Repair | None:
+    """A segment that git has and the studio has not."""
+    if damage.code not in ("MISSING", "SHORT"):
+        return None
+    folder = "/".join(damage.segment.split("/")[:2])
+    for path in _git(studio, "ls-tree", "-z", "--name-only", "HEAD", f"{folder}/").split(b"\0"):
+        name = path.decode(errors="surrogateescape")
+        if name.endswith(".jsonl") and not (studio / name).exists():
+            command = f"git checkout HEAD -- {shlex.quote(name)}"
+            return Repair(f"git has {visible(name)}, which is not here.", command)
+    return None
+
+
+def _git(studio: Path, *arguments: str) -> bytes:
+    """Git's answer; nothing where there is none."""
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=studio, capture_output=True, check=False, timeout=_GIT_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return done.stdout if done.returncode == 0 else b""
+
+
+# What is said.
+
+
+def _document(verdict: Verdict) -> dict[str, object]:
+    document = asdict(verdict)
+    if verdict.damage:
+        document["damage"]["remedy"] = verdict.damage.remedy
+    return document
+
+
+def _print(verdict: Verdict, *, alive: bool) -> None:
+    word = paint("damaged", "red") if verdict.damage else paint("intact", "green")
+    fit = " can be believed" if verdict.damage else ""
+    say(
+        f"{visible(verdict.host)}: {word}, {counted(verdict.lines, 'line')} in "
+        f"{counted(verdict.segments, 'segment')}{fit}, head seq {verdict.seq} chain {verdict.chain}"
+    )
+    if verdict.damage:
+        _print_damage(verdict.damage, verdict.repair, alive=alive)
+    elif verdict.torn_bytes and not alive:
+        say(
+            f"  The last line was cut off by a crash ({verdict.torn_bytes} bytes). Nothing believed"
+            " it yet; the next start of the daemon sets it aside and keeps its bytes."
+        )
+
+
+def _print_damage(damage: Damage, repair: Repair | None, *, alive: bool) -> None:
+    where = f" line {damage.line}" if damage.line else ""
+    say(
+        f"  {paint(visible(damage.segment) + where, 'bold')}: {damage.code}. {visible(damage.text)}"
+    )
+    stop = "Stop the daemon. " if alive else ""
+    there = f"{stop}In the studio's folder, then `verify` again:"
+    rows = [
+        ("line", damage.shown),
+        ("expected", _place(damage.expected)),
+        ("found", _place(damage.found)),
+        ("after it", _after(damage.after)) if damage.line else ("", ""),
+        ("lost", f"what {span(damage.lost)} said" if damage.lost else "nothing"),
+        ("who has it", visible(repair.source) if repair else ""),
+        (
+            "to put back",
+            there if repair else "",
+        ),
+        ("what to do", "" if repair else f"{stop}{damage.remedy}"),
+    ]
+    for row in aligned([label, cell] for label, cell in rows if cell):
+        say(f"  {row}")
+    if repair:
+        say(f"\n{visible(repair.command)}\n")
+
+
+def _place(place: Place) -> str:
+    seq = f"seq {place.seq}" if place.seq else ""
+    chain = f"chain {visible(place.chain)}" if place.chain else ""
+    return ", ".join(filter(None, (seq, chain))) or "neither a seq nor a chain value"
+
+
+def _after(after: After) -> str:
+    if not after.lines:
+        return "nothing"
+    lines = counted(after.lines, "line")
+    if after.lines == after.chained:
+        return f"{lines}, all of them sound and chained to one another"
+    return f"{lines}: {after.readable} can be read, {after.chained} fit the line before"
