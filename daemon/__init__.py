@@ -1,3 +1,3 @@
 """Nightpress: one writer, one ledger, one GPU; panels and LoRA trainings made overnight."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -61,6 +61,20 @@ class LedgerDamaged(PersonNeeded):
         return cls(text, segment=segment, line=line, why=why)
 
 
+class LedgerNewer(LedgerDamaged):
+    """A line that is as it was written, in words that this version does not have."""
+
+    @classmethod
+    def at(cls, segment: str, line: int, why: str) -> LedgerNewer:
+        """``why`` says which word is unknown."""
+        text = (
+            f"{segment} line {line}: written by a newer nightpress: {why}. The line is as it was "
+            "written, and nothing was changed. Install the newest nightpress (`nightpress "
+            "--version` says which this is) and start again."
+        )
+        return cls(text, segment=segment, line=line, why=why)
+
+
 class LedgerChanged(PersonNeeded):
     """The segment's file is no longer the one that was written to (replaced, cut, or appended
     to).

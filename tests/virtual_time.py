@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -38,6 +40,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now
+
+
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do without threads, for which virtual time would not wait: their work is done in turn."""
+
+    async def call(function: Callable[..., T], /, *args: object, **kwargs: object) -> T:
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(asyncio, "to_thread", call)
 
 
 def run(main: Coroutine[object, object, T]) -> T:

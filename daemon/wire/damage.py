@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from daemon.errors import LedgerDamaged
+from daemon.errors import LedgerDamaged, LedgerNewer
 from daemon.wire.ledger_line import Head, read_lines
 from daemon.wire.text import excerpt
 
@@ -26,6 +26,7 @@ Code = Literal[
     "CONFLICT",  # Marks of a merge.
     "NEWLINES",  # CR LF where LF was written.
     "CUT",  # It has no end, yet a later segment exists.
+    "NEWER",  # It is as it was written, in words that this version does not have.
     "UNREADABLE",  # It is as it was written, but says what this version cannot believe.
     "SHORT",  # An anchor remembers more lines.
     "REWRITTEN",  # An anchor remembers another line.
@@ -47,8 +48,10 @@ _REMEDIES: dict[str, str] = {
     "CONFLICT": "Take one side of the merge whole (git checkout --ours or --theirs); the ledger "
     "of a host has one writer, so the longer one is right.",
     "NEWLINES": "Write `ledger/** -text` into .gitattributes and take the file from git again.",
-    "UNREADABLE": "Its bytes are as they were written. If a newer nightpress wrote it, update "
-    "this one; if not, please report it.",
+    "NEWER": "Its bytes are as they were written: nothing is damaged. Install the newest "
+    "nightpress; `nightpress --version` says which this is.",
+    "UNREADABLE": "Its bytes are as they were written. If a newer nightpress wrote it, install "
+    "that; if not, please report it.",
 }
 
 
@@ -160,6 +163,8 @@ def _kind(
         return "CONFLICT", "A merge left its conflict marks here.", None
     if raw.endswith(b"\r"):
         return "NEWLINES", "Something changed the line ends (CR LF where LF was written).", None
+    if isinstance(error, LedgerNewer):
+        return "NEWER", f"This line was written by a newer nightpress: {error.why}.", None
     if bad.follows([head.chain]):
         return "UNREADABLE", f"This line is as it was written, but {error.why}.", None
     if rest and rest[0].follows([own]):

@@ -28,7 +28,7 @@ from daemon.core.jobs import (
     Spec,
     TrainSpec,
 )
-from daemon.errors import LedgerDamaged
+from daemon.errors import LedgerDamaged, LedgerNewer
 from daemon.wire.instants import instant_ms, instant_text
 from daemon.wire.text import visible
 
@@ -48,6 +48,10 @@ class Head:
     seq: int = 0
     chain: str = GENESIS
     segment: str = ""
+
+
+class _UnknownType(ValueError):
+    """A line of a type that this version does not have."""
 
 
 def write_line(event: Event, *, at: int, head: Head) -> tuple[Entry, bytes]:
@@ -92,7 +96,7 @@ def read_lines(
         try:
             entry = _entry(json.loads(line), month, chain)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise _damaged(segment, number, f"its content cannot be read ({error})") from error
+            raise _unread(segment, number, error) from error
         if entry.seq != seq:
             raise _damaged(segment, number, f"it says seq {entry.seq} where {seq} is due")
         yield entry
@@ -115,6 +119,16 @@ def read_head(data: bytes, *, host: str) -> Head | None:
 
 def _damaged(segment: str, number: int, why: str) -> LedgerDamaged:
     return LedgerDamaged.at(segment, number, visible(why))
+
+
+def _unread(segment: str, number: int, error: Exception) -> LedgerDamaged:
+    """Why a line cannot be understood whose chain value vouches for its bytes."""
+    if isinstance(error, _UnknownType):
+        return LedgerNewer.at(segment, number, f"its type {visible(str(error))} is not known here")
+    if "unexpected keyword" in str(error):
+        word = visible(str(error).rpartition("argument ")[2])
+        return LedgerNewer.at(segment, number, f"its key {word} is not known here")
+    return _damaged(segment, number, f"its content cannot be read ({error})")
 
 
 def _chain(previous: str, body: bytes) -> str:
@@ -154,7 +168,7 @@ def _entry(line: dict[str, Any], segment: str, chain: str) -> Entry:
     del line["chain"]
     kind = _TYPES.get(name)
     if kind is None:
-        raise ValueError(f"unknown type {name!r}: it was written by a newer version")
+        raise _UnknownType(name)
     reader = _READERS.get(name)
     if reader is not None:
         reader(line)

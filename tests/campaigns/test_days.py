@@ -30,7 +30,7 @@ from tests import needs
 from tests.fakes import NoTrainer
 from tests.sim.checker import chain_violations, open_jobs, parse, violations
 from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
-from tests.virtual_time import run
+from tests.virtual_time import at_once, run
 
 DAYS, JOBS_A_DAY, DAY_MS = 30, 50, 86_400_000
 BEGAN_MS = 1_795_046_400_000
@@ -209,15 +209,10 @@ class Month:
         self.evenings.append(Evening(psutil.Process().num_fds(), used))
 
 
-async def at_once(function: Callable[..., object], /, *args: object, **kwargs: object) -> object:
-    """``asyncio.to_thread`` without the thread, for which virtual time would not wait."""
-    return function(*args, **kwargs)
-
-
 def test_a_month_leaves_nothing_open_and_a_ledger_that_only_grew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
+    at_once(monkeypatch)
     month = Month(tmp_path, random.Random(1))
     tracemalloc.start()
     run(month.tell(days=DAYS))

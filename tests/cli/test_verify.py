@@ -138,7 +138,7 @@ def test_what_a_line_says_in_an_unknown_word_moves_no_cursor(
     strange = forged(type="incident", code="A", text="B", **{"\x1b[2J": "1"})
     studio.segment.write_bytes(strange)
     said, verdict = verified(capsys)
-    assert verdict["damage"]["code"] == "UNREADABLE"
+    assert verdict["damage"]["code"] == "NEWER"
     assert all(line.isprintable() for line in said.splitlines())
     assert main(["status"]) == 1
     assert "\x1b" not in capsys.readouterr().err

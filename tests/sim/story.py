@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from daemon import __version__
 from daemon.core.policy import Policy
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
@@ -240,8 +241,8 @@ async def _live(history: History, maker: asyncio.Task[None]) -> None:
     setup = Setup(
         studio="0123456789ab",
         host="press",
-        version="0.0.0",
-        daemon=DaemonFacts("0.0.0", 1, "0123456789ab", EPOCH_MS),
+        version=__version__,
+        daemon=DaemonFacts(__version__, 1, "0123456789ab", EPOCH_MS),
         engine="comfyui",
         places={"$STUDIO": "/studio"},
         policy=Policy(),

@@ -173,8 +173,8 @@ def test_a_line_cut_off_before_a_later_segment_is_told_as_such() -> None:
 def test_a_line_that_is_as_it_was_written_and_cannot_be_understood_is_not_called_changed() -> None:
     exploded = forged(ENTRIES[0].chain, seq=2, type="job.exploded")[:-1]
     damage = told([GOOD[0], exploded])
-    assert (damage.line, damage.code, damage.lost) == (2, "UNREADABLE", None)
-    assert "as it was written" in damage.text
+    assert (damage.line, damage.code, damage.lost) == (2, "NEWER", None)
+    assert "written by a newer nightpress" in damage.text
     assert "job.exploded" in damage.text
 
 

@@ -60,7 +60,7 @@ from daemon.core.jobs import (
 )
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.errors import LedgerDamaged
+from daemon.errors import LedgerDamaged, LedgerNewer
 from daemon.wire.instants import instant_text
 from daemon.wire.job_file import Refused, read_job_file
 from daemon.wire.ledger_line import GENESIS, MAX_LINE_BYTES, Head, read_lines, write_line
@@ -342,9 +342,7 @@ def forged(previous: str = GENESIS, **fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        (forged(type="job.exploded"), "'job.exploded': it was written by a newer version"),
         (forged(type="incident", code="A"), "text"),
-        (forged(type="incident", code="A", text="B", mood="C"), "mood"),
         (forged(type=["incident"]), "content cannot be read"),
         (forged(type="incident", code="A", text="B", at="yesterday"), "yesterday"),
         (forged(type="incident", code="A", text="B", seq=2), "says seq 2 where 1 is due"),
@@ -372,6 +370,22 @@ def test_a_line_that_cannot_be_understood_stops_with_file_and_line(line: bytes, 
     assert str(caught.value).startswith(f"{PATH} line 1: ")
     assert what in str(caught.value)
     assert f"git log -p -- {PATH}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (forged(type="job.exploded"), "its type job.exploded is not known here"),
+        (forged(type="job.\x1b[2J"), r"its type job.\x1b[2J is not known here"),
+        (forged(type="incident", code="A", text="B", mood="C"), "its key 'mood' is not known here"),
+    ],
+)
+def test_a_line_of_a_newer_nightpress_is_not_called_damaged(line: bytes, what: str) -> None:
+    with pytest.raises(LedgerNewer) as caught:
+        read(line)
+    assert str(caught.value).startswith(f"{PATH} line 1: written by a newer nightpress: {what}")
+    assert "Install the newest nightpress" in str(caught.value)
+    assert "git" not in str(caught.value)
 
 
 # Months.
