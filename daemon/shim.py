@@ -24,6 +24,8 @@ from typing import Any
 
 ALIVE, START, EXIT, MARKER = "alive", "shim.json", "exit.json", "cancelled"
 LOGS = ("stdout.log", "stderr.log")
+RECORD_VERSION = 1
+"""Of both records. A daemon that is older leaves a training alone whose records are newer."""
 LOOK_S = 0.5
 LEFTOVERS_S = 2.0
 """What workers of a trainer that has ended get, before they are killed."""
@@ -33,8 +35,9 @@ LINUX = Path("/proc/self/stat").exists()
 
 def run(folder: Path, order: Mapping[str, Any]) -> int:
     """Be the parent of one training to its end."""
-    end = {"code": None, "signal": 0, "stopped": "", "error": "", "started": _now_ms()}
-    end.update(_live(folder, order), nonce=order["nonce"], ended=_now_ms())
+    end: dict[str, Any] = {"code": None, "signal": 0, "stopped": "", "error": ""}
+    end |= {"version": RECORD_VERSION, "nonce": order["nonce"], "started": _now_ms()}
+    end.update(_live(folder, order), ended=_now_ms())
     while True:
         try:
             keep(folder / EXIT, end)
@@ -52,7 +55,8 @@ def _live(folder: Path, order: Mapping[str, Any]) -> Mapping[str, Any]:
     """Start the trainer, unless it was cancelled before, and wait for it: how it ended."""
     wake, told = _listen()
     os.set_inheritable(order["shim_fd"], False)
-    record = {"nonce": order["nonce"], "boot": boot_id(), "pid": os.getpid()}
+    record = {"version": RECORD_VERSION, "nonce": order["nonce"], "boot": boot_id()}
+    record["pid"] = os.getpid()
     record["started"] = start_mark(os.getpid())
     keep(folder / START, record)
     if (folder / MARKER).exists():
@@ -263,13 +267,9 @@ def _told(*command: str) -> str:
     """
     plain = {"LC_ALL": "C", "TZ": "UTC"}
     with contextlib.suppress(OSError):
+        nothing = subprocess.DEVNULL
         return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=plain,
+            command, stdin=nothing, capture_output=True, text=True, check=False, env=plain
         ).stdout.strip()
     return ""
 

@@ -17,6 +17,10 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "another process still has this attempt's lock",
         "Run lsof on the file `alive` in the attempt's folder, and end by hand what holds it.",
     ),
+    "RECORD_NEWER": (
+        "the training was begun by a newer nightpress",
+        "Install that version again; the training is left alone until then.",
+    ),
     "TRAINER_SILENT": (
         "the trainer said nothing for half an hour",
         "See whether the Mac swaps (Activity Monitor, Memory).",

@@ -1,24 +1,32 @@
 """Spells what the shim leaves in an attempt's folder, and the marker by which it is told to stop.
 
 Law: a record is believed only with the attempt's own nonce; anything else is as good as nothing.
+One that a newer release wrote is not judged: its training is left alone.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.errors import WorldError
+
+KNOWN_VERSION = 1
 START, EXIT, MARKER = "shim.json", "exit.json", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """The shim was there. ``boot`` is the machine's boot it was in."""
+    """The shim was there. ``boot`` is the machine's boot it was in. Release 0.1.0 wrote no
+    ``version``.
+    """
 
     nonce: str
     boot: str
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class ExitRecord:
     ended: int
     error: str = ""
     disk_full: bool = False
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +56,41 @@ class StopOrder:
     text: str
 
 
+_R = TypeVar("_R", StartRecord, ExitRecord)
 _START = TypeAdapter(StartRecord)
 _EXIT = TypeAdapter(ExitRecord)
 _ORDER = TypeAdapter(StopOrder)
 
 
 def read_start(data: bytes | None, *, nonce: str) -> StartRecord | None:
-    """The start record of this attempt, None where there is none."""
+    """The start record of this attempt, None where there is none. Raises ``WorldError``
+    RECORD_NEWER.
+    """
     try:
         record = _START.validate_json(data or b"")
     except ValidationError:
         return None
-    return record if record.nonce == nonce else None
+    return _understood(record) if record.nonce == nonce else None
 
 
 def read_exit(data: bytes | None, *, nonce: str) -> ExitRecord | None:
-    """The exit record of this attempt, None where there is none."""
+    """The exit record of this attempt, None where there is none. Raises as ``read_start``."""
     try:
         record = _EXIT.validate_json(data or b"")
     except ValidationError:
         return None
-    return record if record.nonce == nonce else None
+    return _understood(record) if record.nonce == nonce else None
+
+
+def _understood(record: _R) -> _R:
+    if record.version > KNOWN_VERSION:
+        raise WorldError(
+            "RECORD_NEWER",
+            f"The training was begun by a newer nightpress (its record has version "
+            f"{record.version}, this one knows {KNOWN_VERSION}). It is left alone: install that "
+            "nightpress again, or wait for the trainer's end and cancel the job.",
+        )
+    return record
 
 
 def stop_marker(order: StopOrder) -> bytes:

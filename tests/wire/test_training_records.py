@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.core.commands import ReportCheckpoint
 from daemon.core.jobs import JobId, ModelFacts
+from daemon.errors import WorldError
 from daemon.wire import seal, shim_record
 from daemon.wire.training_lock import (
     Note,
@@ -57,6 +59,33 @@ def test_the_shims_records_are_believed_with_their_own_nonce_only() -> None:
     end = {"nonce": "n", "code": None, "signal": 9, "stopped": "", "started": 1, "ended": 2}
     assert shim_record.read_exit(json.dumps(end).encode(), nonce="n") is not None
     assert shim_record.read_exit(json.dumps({**end, "code": "0"}).encode(), nonce="m") is None
+
+
+def test_what_the_shim_of_0_1_0_left_is_understood() -> None:
+    """Byte for byte as that release wrote it."""
+    start = (
+        b'{"nonce": "n", "boot": "b", "pid": 7, "started": "1-2", "child": 8, "child_started": "3"}'
+    )
+    end = (
+        b'{"code": 0, "signal": 0, "stopped": "", "error": "", "started": 1795046400000, '
+        b'"nonce": "n", "ended": 1795046460000}'
+    )
+    assert shim_record.read_start(start, nonce="n") == shim_record.StartRecord("n", "b")
+    read = shim_record.read_exit(end, nonce="n")
+    assert read is not None
+    assert (read.code, read.version) == (0, 1)
+
+
+@pytest.mark.parametrize("read", [shim_record.read_start, shim_record.read_exit])
+def test_what_a_newer_shim_left_is_not_judged(
+    read: Callable[..., shim_record.StartRecord | shim_record.ExitRecord | None],
+) -> None:
+    record = {"nonce": "n", "boot": "b", "code": 0, "signal": 0, "stopped": ""}
+    data = json.dumps({**record, "started": 1, "ended": 2, "version": 2}).encode()
+    assert read(data, nonce="another's") is None
+    with pytest.raises(WorldError, match="begun by a newer nightpress") as caught:
+        read(data, nonce="n")
+    assert caught.value.code == "RECORD_NEWER"
 
 
 def test_a_marker_says_why() -> None:
