@@ -114,7 +114,8 @@ def _explained(error: LedgerDamaged, studio: Path, files: Sequence[Path], head: 
     lines = _lines(data)
     cut = error.line == len(lines) and not data.endswith(b"\n")
     later = [line for file in files[here + 1 :] for line in _lines(file.read_bytes())]
-    return explain(error, [*lines[error.line - 1 :], *later], head=head, cut=cut)
+    # Somebody may have cut the file since it was read.
+    return explain(error, [*(lines[error.line - 1 :] or [b""]), *later], head=head, cut=cut)
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -142,11 +143,11 @@ def _copies(studio: Path, path: str, data: bytes) -> Iterator[tuple[str, str, by
     """Other versions of a file: whose it is, the command that shows it, its bytes."""
     if b"\r\n" in data:
         # No line of a ledger has a CR in it, so nothing else is lost with them.
-        yield "The file without its CRs", f"tr -d '\\r' < {shlex.quote(path)}", _unix(data)
-    spare = studio / ".nightpress/spare" / Path(path).relative_to("ledger")
-    if spare.is_file():
-        name = str(spare.relative_to(studio))
-        yield name, f"cat {shlex.quote(name)}", spare.read_bytes()
+        show = f"tr -d '\\r' < {shlex.quote(path)}"
+        yield "The file without its CRs", show, data.replace(b"\r", b"")
+    spare = _spare(path)
+    if (studio / spare).is_file():
+        yield spare, f"cat {shlex.quote(spare)}", (studio / spare).read_bytes()
     listed = _git(studio, "rev-list", f"--max-count={_REVISIONS}", "HEAD", "--", path)
     for revision in listed.decode().split():
         short = revision[:12]
@@ -154,8 +155,9 @@ def _copies(studio: Path, path: str, data: bytes) -> Iterator[tuple[str, str, by
         yield f"git commit {short}", show, _git(studio, "show", f"{revision}:./{path}")
 
 
-def _unix(data: bytes) -> bytes:
-    return data.replace(b"\r", b"")
+def _spare(path: str) -> str:
+    """The second name of a segment."""
+    return f".nightpress/spare/{path.removeprefix('ledger/')}"
 
 
 def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Repair:
@@ -165,7 +167,7 @@ def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Rep
         parts.append(f"tail -n +{better.onward} {name}")
     written = f"{{ {'; '.join(parts)}; }} > .nightpress/mended"
     # The second name of the damaged file has its damage too, and would be held against the mended.
-    spare = shlex.quote(f".nightpress/spare/{path.removeprefix('ledger/')}")
+    spare = shlex.quote(_spare(path))
     goes_on = ""
     if better.onward:
         goes_on = f", and the file goes on after them at line {better.onward}"
@@ -206,10 +208,10 @@ def _git(studio: Path, *arguments: str) -> bytes:
 
 
 def _document(verdict: Verdict) -> dict[str, object]:
-    document = asdict(verdict)
+    told = asdict(verdict)
     if verdict.damage:
-        document["damage"]["remedy"] = verdict.damage.remedy
-    return document
+        told["damage"]["remedy"] = verdict.damage.remedy
+    return told
 
 
 def _print(verdict: Verdict, *, alive: bool) -> None:
@@ -242,10 +244,7 @@ def _print_damage(damage: Damage, repair: Repair | None, *, alive: bool) -> None
         ("after it", _after(damage.after)) if damage.line else ("", ""),
         ("lost", f"what {span(damage.lost)} said" if damage.lost else "nothing"),
         ("who has it", visible(repair.source) if repair else ""),
-        (
-            "to put back",
-            there if repair else "",
-        ),
+        ("to put back", there if repair else ""),
         ("what to do", "" if repair else f"{stop}{damage.remedy}"),
     ]
     for row in aligned([label, cell] for label, cell in rows if cell):

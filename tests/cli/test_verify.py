@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from daemon.adapters.disk import StudioDisk
 from daemon.cli import main
 from daemon.core.events import Incident
+from daemon.shell.ledger import Ledger
 from daemon.wire.ledger_line import Head, render_head
 from tests import needs
 from tests.cli.studio import StudioFiles, started, whole_story
@@ -135,7 +138,8 @@ def test_what_a_damaged_file_holds_moves_no_cursor(studio: StudioFiles, capsys: 
 def test_what_a_line_says_in_an_unknown_word_moves_no_cursor(
     studio: StudioFiles, capsys: Captured
 ) -> None:
-    strange = forged(type="incident", code="A", text="B", **{"\x1b[2J": "1"})
+    escape: dict[str, Any] = {"\x1b[2J": 1}
+    strange = forged(type="incident", code="A", text="B", **escape)
     studio.segment.write_bytes(strange)
     said, verdict = verified(capsys)
     assert verdict["damage"]["code"] == "NEWER"
@@ -304,6 +308,17 @@ def test_what_a_copy_does_not_have_is_said_to_be_kept_aside(
     assert f"what the file has beyond them is kept in {SEGMENT}.damaged only" in said
 
 
+def test_of_a_copy_that_is_damaged_too_only_the_good_lines_are_taken(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    lines = lines_of(studio)
+    studio.segment.write_bytes(b"".join([*lines[:6], b"damage\n", *lines[7:]]))
+    committed(studio)
+    studio.segment.write_bytes(b"".join([*lines[:2], b"damage\n", *lines[3:]]))
+    shell(verified(capsys)[1]["repair"]["command"], studio)
+    assert lines_of(studio) == lines
+
+
 def test_the_spare_is_asked_before_git(studio: StudioFiles, capsys: Captured) -> None:
     spare = studio.root / ".nightpress/spare/mac" / studio.segment.name
     spare.parent.mkdir(parents=True)
@@ -314,6 +329,22 @@ def test_the_spare_is_asked_before_git(studio: StudioFiles, capsys: Captured) ->
     assert verdict["repair"]["source"].startswith(".nightpress/spare/mac/2026-11.jsonl has lines")
     shell(verdict["repair"]["command"], studio)
     assert studio.segment.read_bytes() == whole
+
+
+def test_the_daemon_goes_on_with_what_was_put_back(studio: StudioFiles, capsys: Captured) -> None:
+    """Its second name for the file must not bring the damage back."""
+
+    async def start() -> None:
+        ledger = Ledger(StudioDisk(studio.root), host=studio.host)
+        await ledger.load()
+        await ledger.look()
+        assert ledger.head.chain == studio.head.chain
+
+    asyncio.run(start())
+    committed(studio)
+    changed(studio)
+    shell(verified(capsys)[1]["repair"]["command"], studio)
+    asyncio.run(start())
 
 
 def test_lines_that_are_gone_before_the_next_segment_are_put_back_there(

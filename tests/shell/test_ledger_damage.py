@@ -306,6 +306,7 @@ def test_a_failed_sync_is_acknowledged_to_nobody_and_never_tried_again(
         assert (lines, torn) == (LENGTH + 1, None)
         assert path.read_bytes() == DATA + NEXT_LINE
         assert synced.count(file) == 1
+        assert path.stat().st_ino != file
         assert path.stat().st_ino in synced
 
     asyncio.run(law())
