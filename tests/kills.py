@@ -131,7 +131,8 @@ class Night:
                 sleep(0.1)
             assert self._posted() == len(self._dropped)
             end(child)
-            assert child.returncode == 0, self._studio.said()
+            # A daemon that is told to end before it has begun just ends.
+            assert child.returncode in (0, -signal.SIGTERM), self._studio.said()
 
     def _in_flight(self) -> set[str]:
         """The prompts that were sent and of which the ledger does not know the end."""
