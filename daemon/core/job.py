@@ -7,7 +7,8 @@ damaged history, and no setting is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import assert_never
 
 from daemon.core.events import (
@@ -112,6 +113,10 @@ class Job:
         return self.phase in OPEN_PHASES
 
 
+_PLACES = {field.name: place for place, field in enumerate(fields(Job))}
+_VALUES = attrgetter(*_PLACES)
+
+
 def evolve(job: Job | None, entry: Entry) -> Job:
     """The job after an event of its own. Events of jobs that were never accepted are a damaged
     history.
@@ -124,38 +129,40 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case JobHeld(code=code, text=text, not_before=not_before):
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
         case AttemptStarted(attempt=attempt, engine=engine):
-            started = _moved(job, entry, Phase.RUNNING)
-            nonces = {**job.nonces, attempt: entry.chain}
-            return replace(started, attempt=attempt, engine=engine, images={}, nonces=nonces)
-        case PromptSent(image=image, prompt_id=prompt_id):
-            return replace(job, images={**job.images, image: Image(prompt_id)})
-        case ImageJudged(image=image):
-            drawn = replace(
-                job.images.get(image, Image("")),
-                verdict=event.verdict,
-                sha256=event.sha256,
-                judged=entry,
+            return _moved(
+                job,
+                entry,
+                Phase.RUNNING,
+                attempt=attempt,
+                engine=engine,
+                images={},
+                nonces={**job.nonces, attempt: entry.chain},
             )
-            return replace(job, images={**job.images, image: drawn})
+        case PromptSent(image=image, prompt_id=prompt_id):
+            return _with(job, images={**job.images, image: Image(prompt_id)})
+        case ImageJudged(image=image):
+            sent = job.images.get(image, Image(""))
+            drawn = Image(sent.prompt_id, event.verdict, event.sha256, entry)
+            return _with(job, images={**job.images, image: drawn})
         case CheckpointSaved(step=step):
             saved = Checkpoint(event.sha256, event.loss, event.attempt, entry)
-            return replace(job, checkpoints={**job.checkpoints, step: saved}, unlucky=0)
+            return _with(job, checkpoints={**job.checkpoints, step: saved}, unlucky=0)
         case DatasetRecorded(images=images):
-            return replace(job, dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
+            return _with(job, dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
         case JobApproved(image=image, checkpoint=step):
-            return replace(job, approved=(*job.approved, image or step))
+            return _with(job, approved=(*job.approved, image or step))
         case AttemptEnded():
             return _attempt_ended(job, entry, event)
         case ResultPublished(files=files):
-            return replace(_moved(job, entry, Phase.PUBLISHED), files=files)
+            return _moved(job, entry, Phase.PUBLISHED, files=files)
         case JobEnded(phase=phase, code=code):
             return _moved(job, entry, phase, code=code, text=job.text)
         case ControlTaken(kind="cancel"):
             if job.phase is Phase.RUNNING:
-                return replace(job, cancelling=True)
+                return _with(job, cancelling=True)
             return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         case ControlTaken(kind="retry"):
-            return replace(_moved(job, entry, Phase.WAITING), unlucky=0, cancelling=False)
+            return _moved(job, entry, Phase.WAITING, unlucky=0, cancelling=False)
         case ControlTaken() | LoraInstalled() | PictureReproduced():
             return job
         case (
@@ -196,9 +203,16 @@ def _accepted(event: JobAccepted, entry: Entry) -> Job:
 
 
 def _moved(
-    job: Job, entry: Entry, phase: Phase, *, code: str = "", text: str = "", not_before: int = 0
+    job: Job,
+    entry: Entry,
+    phase: Phase,
+    *,
+    code: str = "",
+    text: str = "",
+    not_before: int = 0,
+    **changes: object,
 ) -> Job:
-    return replace(
+    return _with(
         job,
         phase=phase,
         code=code,
@@ -206,14 +220,25 @@ def _moved(
         not_before=not_before,
         changed_at=entry.at,
         changed_seq=entry.seq,
+        **changes,
     )
+
+
+def _with(job: Job, **changes: object) -> Job:
+    """``dataclasses.replace`` for a job, which is half of what a long ledger costs to fold: this
+    takes three fifths of its time.
+    """
+    values = list(_VALUES(job))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return Job(*values)
 
 
 def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
     if job.cancelling or event.outcome is Outcome.CANCELLED:
-        stopped = _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
-        return replace(stopped, cancelling=False)
+        text = "Cancelled by you."
+        return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text=text, cancelling=False)
     match event.outcome:
         case Outcome.SUCCEEDED:
             return _moved(job, entry, Phase.PUBLISHING)
@@ -222,7 +247,7 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
         case Outcome.STOPPED:
             return _moved(job, entry, Phase.WAITING, code=code, text=text)
         case Outcome.LOST:
-            lost = _moved(job, entry, Phase.WAITING, code=code, text=text)
-            return replace(lost, unlucky=job.unlucky + 1)
+            unlucky = job.unlucky + 1
+            return _moved(job, entry, Phase.WAITING, code=code, text=text, unlucky=unlucky)
         case _:
             assert_never(event.outcome)

@@ -38,8 +38,7 @@ def state_of(jobs: Iterable[Job], *, lease: str = "") -> State:
     state = State(lease=JobId(lease) if lease else None)
     for one in jobs:
         state.jobs[one.id] = one
-        if one.open:
-            state.queue[one.id] = None
+        (state.queue if one.open else state.ended)[one.id] = None
     return state
 
 
