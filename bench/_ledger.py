@@ -7,9 +7,9 @@ trainings, 3 are refused and 1 was known. Names come back: every other panel is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -56,9 +56,10 @@ _JOBS_A_DAY = 40
 _CHECKPOINT = "anything-v5-pruned.safetensors"
 _VAE = "vae-ft-mse-840000-ema-pruned.safetensors"
 _WORDS = (
-    "white cloak,red bandana,leaping,rain,rooftop,night,low angle,speed lines,close-up,"
-    "grinning,plasma blade,empty street,wide shot,from behind,dust,sunset,silhouette,crowd"
-).split(",")
+    *("white cloak", "red bandana", "leaping", "rain", "rooftop", "night", "low angle", "crowd"),
+    *("speed lines", "close-up", "grinning", "plasma blade", "empty street", "wide shot", "dust"),
+    *("from behind", "sunset", "silhouette"),
+)
 
 
 def write_ledger(folder: Path, *, events: int) -> int:
@@ -85,7 +86,7 @@ class _Studio:
     chance: Random
     drops: Iterator[int] = field(default_factory=count)
     versions: dict[str, int] = field(default_factory=dict)
-    lora: JobId = JobId("")
+    lora: JobId | None = None
 
     def events(self) -> Iterator[Event]:
         """What happens there, for ever."""
@@ -207,7 +208,8 @@ class _Studio:
     def _file(self, stem: str, data: bytes) -> FileFacts:
         drop = next(self.drops)
         mtime_ns = 1_000_000 * _BEGIN_MS + 7_200_000_123_457 * drop
-        return FileFacts(f"{stem}.toml", _hash(f"{drop} {data!r}"), 10**7 + drop, mtime_ns, len(data))
+        sha256 = _hash(f"{drop} {data!r}")
+        return FileFacts(f"{stem}.toml", sha256, 10**7 + drop, mtime_ns, len(data))
 
 
 def _train_spec(name: str) -> TrainSpec:
@@ -244,4 +246,4 @@ def _train_spec(name: str) -> TrainSpec:
 
 
 def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
