@@ -7,8 +7,8 @@ damaged history, and no setting is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from dataclasses import dataclass
+from typing import Any, NamedTuple, assert_never
 
 from daemon.core.events import (
     AttemptEnded,
@@ -69,9 +69,14 @@ class Checkpoint:
     saved: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+_NONE: Mapping[Any, Any] = {}
+
+
+class Job(NamedTuple):
     """A job as its events left it. Times in ms since 1970; ``attempt`` 0 = none yet.
+
+    A tuple, since nearly every line of a ledger copies one: ``_replace`` takes 1.3 µs where
+    ``dataclasses.replace`` takes 8, half of the time that a line takes in all.
 
     ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
     each attempt's: the chain value of the line that started it, which nothing else can have.
@@ -99,11 +104,11 @@ class Job:
     engine: str = ""
     unlucky: int = 0
     cancelling: bool = False
-    images: Mapping[int, Image] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    nonces: Mapping[int, str] = field(default_factory=dict)
+    images: Mapping[int, Image] = _NONE
+    files: Mapping[str, str] = _NONE
+    nonces: Mapping[int, str] = _NONE
     dataset: tuple[TrainingImage, ...] = ()
-    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
+    checkpoints: Mapping[int, Checkpoint] = _NONE
     approved: tuple[int, ...] = ()
 
     @property
@@ -126,36 +131,32 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case AttemptStarted(attempt=attempt, engine=engine):
             started = _moved(job, entry, Phase.RUNNING)
             nonces = {**job.nonces, attempt: entry.chain}
-            return replace(started, attempt=attempt, engine=engine, images={}, nonces=nonces)
+            return started._replace(attempt=attempt, engine=engine, images={}, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
-            return replace(job, images={**job.images, image: Image(prompt_id)})
+            return job._replace(images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):
-            drawn = replace(
-                job.images.get(image, Image("")),
-                verdict=event.verdict,
-                sha256=event.sha256,
-                judged=entry,
-            )
-            return replace(job, images={**job.images, image: drawn})
+            sent = job.images.get(image, Image(""))
+            drawn = Image(sent.prompt_id, event.verdict, event.sha256, entry)
+            return job._replace(images={**job.images, image: drawn})
         case CheckpointSaved(step=step):
             saved = Checkpoint(event.sha256, event.loss, event.attempt, entry)
-            return replace(job, checkpoints={**job.checkpoints, step: saved}, unlucky=0)
+            return job._replace(checkpoints={**job.checkpoints, step: saved}, unlucky=0)
         case DatasetRecorded(images=images):
-            return replace(job, dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
+            return job._replace(dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
         case JobApproved(image=image, checkpoint=step):
-            return replace(job, approved=(*job.approved, image or step))
+            return job._replace(approved=(*job.approved, image or step))
         case AttemptEnded():
             return _attempt_ended(job, entry, event)
         case ResultPublished(files=files):
-            return replace(_moved(job, entry, Phase.PUBLISHED), files=files)
+            return _moved(job, entry, Phase.PUBLISHED)._replace(files=files)
         case JobEnded(phase=phase, code=code):
             return _moved(job, entry, phase, code=code, text=job.text)
         case ControlTaken(kind="cancel"):
             if job.phase is Phase.RUNNING:
-                return replace(job, cancelling=True)
+                return job._replace(cancelling=True)
             return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         case ControlTaken(kind="retry"):
-            return replace(_moved(job, entry, Phase.WAITING), unlucky=0, cancelling=False)
+            return _moved(job, entry, Phase.WAITING)._replace(unlucky=0, cancelling=False)
         case ControlTaken() | LoraInstalled() | PictureReproduced():
             return job
         case (
@@ -198,8 +199,7 @@ def _accepted(event: JobAccepted, entry: Entry) -> Job:
 def _moved(
     job: Job, entry: Entry, phase: Phase, *, code: str = "", text: str = "", not_before: int = 0
 ) -> Job:
-    return replace(
-        job,
+    return job._replace(
         phase=phase,
         code=code,
         text=text,
@@ -213,7 +213,7 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
     if job.cancelling or event.outcome is Outcome.CANCELLED:
         stopped = _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
-        return replace(stopped, cancelling=False)
+        return stopped._replace(cancelling=False)
     match event.outcome:
         case Outcome.SUCCEEDED:
             return _moved(job, entry, Phase.PUBLISHING)
@@ -223,6 +223,6 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
             return _moved(job, entry, Phase.WAITING, code=code, text=text)
         case Outcome.LOST:
             lost = _moved(job, entry, Phase.WAITING, code=code, text=text)
-            return replace(lost, unlucky=job.unlucky + 1)
+            return lost._replace(unlucky=job.unlucky + 1)
         case _:
             assert_never(event.outcome)

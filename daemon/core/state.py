@@ -17,6 +17,7 @@ from daemon.core.events import (
     ControlTaken,
     DaemonStarted,
     Entry,
+    ImageJudged,
     JobAccepted,
     JobApproved,
     JobDuplicate,
@@ -24,6 +25,8 @@ from daemon.core.events import (
     JobRejected,
     LoraInstalled,
     ModelRecorded,
+    PromptSent,
+    ResultPublished,
 )
 from daemon.core.ids import is_rehearsal, lora_file, split_job
 from daemon.core.job import Job, evolve
@@ -34,9 +37,12 @@ from daemon.core.jobs import (
     ModelFacts,
     Outcome,
 )
+from daemon.core.shelf import Shelf
 
 REFUSALS_KEPT = 200
 """How many of the latest refused files status can still tell of."""
+ENDED_KEPT = 400
+"""How many of the jobs that ended last are named; status tells of 200, some may be retried."""
 
 
 Drop = tuple[str, int, int, int]
@@ -52,13 +58,15 @@ def drop_of(file: FileFacts) -> Drop:
 class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
 
+    ``queue`` are the open jobs, ``ended`` the latest to end, the last one last.
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
     each training's latest approved file, which a panel may name by the training.
     """
 
-    jobs: MutableMapping[JobId, Job] = field(default_factory=dict)
+    jobs: MutableMapping[JobId, Job] = field(default_factory=Shelf)
     queue: dict[JobId, None] = field(default_factory=dict)
+    ended: dict[JobId, None] = field(default_factory=dict)
     answered: MutableMapping[Drop, str] = field(default_factory=dict)
     numbers: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     kinds: MutableMapping[str, Kind] = field(default_factory=dict)
@@ -79,6 +87,7 @@ class State:
         return replace(
             self,
             queue=dict(self.queue),
+            ended=dict(self.ended),
             installs=dict(self.installs),
             jobs=ChainMap({}, self.jobs),
             answered=ChainMap({}, self.answered),
@@ -113,6 +122,9 @@ def apply(state: State, entry: Entry) -> None:
     state.seq = entry.seq
     event = entry.event
     match event:
+        case PromptSent() | ImageJudged() | ResultPublished() | JobEnded():
+            # The state at large learns nothing from the commonest.
+            pass
         case JobAccepted(job=job, kind=kind, file=file):
             _number(state, job, kind)
             state.requests[file.sha256] = job
@@ -156,8 +168,17 @@ def _apply_to_job(state: State, entry: Entry) -> None:
     state.jobs[job.id] = job
     if isinstance(event, JobEnded):
         state.queue.pop(job.id, None)
+        _end(state, job.id)
     elif job.id not in state.queue and (job.open or isinstance(event, JobAccepted)):
         state.queue[job.id] = None
+        state.ended.pop(job.id, None)
+
+
+def _end(state: State, job: JobId) -> None:
+    state.ended.pop(job, None)
+    state.ended[job] = None
+    if len(state.ended) > ENDED_KEPT:
+        del state.ended[next(iter(state.ended))]
 
 
 def _choose_lora(state: State, event: JobApproved | LoraInstalled) -> None:

@@ -1,7 +1,7 @@
 """Spells where everything stands: status.toml of a job and the status.json that programs read.
 
 Law: both are projections. They are rewritten from the state at any time, hold no path of the
-machine, and cost the open jobs plus one look at each ended one, however long the ledger is.
+machine, and cost the open jobs plus those it tells of, however long the ledger is.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def _recent(state: State) -> list[Document]:
 
 
 def _last_ended(state: State) -> Iterable[Job]:
-    ended = (job for job in state.jobs.values() if not job.open)
+    ended = map(state.jobs.__getitem__, state.ended)
     return heapq.nlargest(RECENT_SHOWN, ended, key=lambda job: job.changed_seq)
 
 

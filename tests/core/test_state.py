@@ -262,7 +262,7 @@ def test_a_refused_control_changes_no_job() -> None:
 def test_an_approval_is_remembered_and_changes_nothing_else_in_the_life_of_a_job() -> None:
     job = running().state.jobs[CH01]
     approved = evolve(job, entry(JobApproved(CH01, 1, 0)))
-    assert approved == replace(job, approved=(1,))
+    assert approved == job._replace(approved=(1,))
     assert evolve(approved, entry(JobApproved(CH01, 0, 198))).approved == (1, 198)
 
 
@@ -279,10 +279,10 @@ def test_the_nonce_of_an_attempt_is_the_chain_of_the_line_that_started_it(desk: 
 
 
 def test_a_checkpoint_keeps_the_line_that_recorded_it_and_resets_the_bad_luck() -> None:
-    job = replace(running().state.jobs[CH01], unlucky=1)
+    job = running().state.jobs[CH01]._replace(unlucky=1)
     line = entry(CheckpointSaved(CH01, 198, "f" * 64, 0.1, 2), seq=9)
     saved = evolve(job, line)
-    assert saved == replace(job, unlucky=0, checkpoints={198: Checkpoint("f" * 64, 0.1, 2, line)})
+    assert saved == job._replace(unlucky=0, checkpoints={198: Checkpoint("f" * 64, 0.1, 2, line)})
 
 
 def test_checkpoints_outlive_the_attempt_that_saved_them() -> None:
@@ -368,7 +368,7 @@ def test_a_held_job_says_why_and_until_when() -> None:
 
 def test_evolving_a_job_leaves_the_one_before_as_it_was() -> None:
     before: Job = running().state.jobs[CH01]
-    kept = replace(before)
+    kept = before._replace()
     evolve(before, entry(PromptSent(CH01, 1, 1, "prompt")))
     evolve(before, entry(ResultPublished(CH01, {"a": "b"})))
     assert before == kept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -60,7 +59,7 @@ def drawn(spec: PanelSpec) -> Job:
         images[image] = Image(
             "prompt", "fine", digest, Entry(6 + image, 0, event, "2026-11", f"{image:032}")
         )
-    return replace(made, images=images)
+    return made._replace(images=images)
 
 
 def outbox(disk: Disk) -> Outbox:
@@ -240,7 +239,7 @@ def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
 def test_a_picture_without_a_verdict_is_not_published() -> None:
     disk = staged(ONE_SEED)
     with pytest.raises(WorldError, match="drawn again"):
-        asyncio.run(outbox(disk).publish(replace(drawn(ONE_SEED), images={})))
+        asyncio.run(outbox(disk).publish(drawn(ONE_SEED)._replace(images={})))
 
 
 def test_a_disk_that_cannot_be_read_is_not_taken_for_a_lost_picture() -> None:

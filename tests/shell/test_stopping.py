@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -25,7 +24,7 @@ from tests.shell.engine_fake import FakeEngine, Sent
 from tests.virtual_time import run
 
 PROMPT = "0f0f0f0f-0000-0000-0000-000000000000"
-CANCELLED = replace(job(phase=Phase.RUNNING), cancelling=True, images={1: Image(PROMPT)})
+CANCELLED = job(phase=Phase.RUNNING)._replace(cancelling=True, images={1: Image(PROMPT)})
 
 
 class Untouched:

@@ -429,7 +429,7 @@ def test_pictures_that_a_power_cut_left_out_of_the_ledger_are_recorded_from_the_
     """N6.2: the lines of one acceptance can be torn apart, and the locks need them all."""
     floor = Floor(whole)
     listed = floor.job.dataset
-    floor.desk.state.jobs[floor.job.id] = replace(floor.job, dataset=listed[:1])
+    floor.desk.state.jobs[floor.job.id] = floor.job._replace(dataset=listed[:1])
     told(floor, floor.attempt)
     assert floor.job.dataset == listed
     assert floor.ends == [("succeeded", "")]
@@ -449,7 +449,7 @@ def test_a_training_that_may_not_be_split_begins_at_the_beginning() -> None:
     """``resume = false``"""
     floor = Floor(broken_off(2), whole)
     jobs = floor.desk.state.jobs
-    jobs[JobId(JOB)] = replace(floor.job, spec=replace(SPEC, resume=False))
+    jobs[JobId(JOB)] = floor.job._replace(spec=replace(SPEC, resume=False))
     assert resumed(floor) == 0
 
 

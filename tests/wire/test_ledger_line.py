@@ -377,7 +377,7 @@ def test_a_line_that_cannot_be_understood_stops_with_file_and_line(line: bytes, 
     [
         (forged(type="job.exploded"), "its type job.exploded is not known here"),
         (forged(type="job.\x1b[2J"), r"its type job.\x1b[2J is not known here"),
-        (forged(type="incident", code="A", text="B", mood="C"), "its key 'mood' is not known here"),
+        (forged(type="incident", code="A", text="B", mood="C"), "its key mood is not known here"),
     ],
 )
 def test_a_line_of_a_newer_nightpress_is_not_called_damaged(line: bytes, what: str) -> None:

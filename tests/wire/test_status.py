@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,8 +37,7 @@ def state_of(jobs: Iterable[Job], *, lease: str = "") -> State:
     state = State(lease=JobId(lease) if lease else None)
     for one in jobs:
         state.jobs[one.id] = one
-        if one.open:
-            state.queue[one.id] = None
+        (state.queue if one.open else state.ended)[one.id] = None
     return state
 
 
@@ -53,24 +51,24 @@ def document(state: State, **given: Any) -> Any:
 @pytest.mark.parametrize("phase", Phase)
 def test_every_phase_has_a_sentence_of_its_own(phase: Phase) -> None:
     assert sentence(job(phase=phase)).endswith(".")
-    assert sentence(replace(job(phase=phase), text="Why.")).startswith("Why.")
+    assert sentence(job(phase=phase)._replace(text="Why.")).startswith("Why.")
 
 
 def test_who_reads_of_a_quarantine_reads_what_starts_it_again() -> None:
-    lost = replace(job(phase=Phase.QUARANTINED), text="The next attempt goes on.")
+    lost = job(phase=Phase.QUARANTINED)._replace(text="The next attempt goes on.")
     assert "`nightpress retry ch01_p003_v1`" in sentence(lost)
 
 
 def test_who_cancels_what_runs_reads_that_it_is_being_stopped() -> None:
     running = job(phase=Phase.RUNNING)
     assert sentence(running) == "Attempt 1 is being drawn."
-    assert "being cancelled" in sentence(replace(running, cancelling=True))
+    assert "being cancelled" in sentence(running._replace(cancelling=True))
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PUBLISHING, Phase.PUBLISHED])
 def test_nothing_of_a_training_is_called_drawn(phase: Phase) -> None:
-    one = replace(job("spyke", phase=phase), kind="train", spec=TRAIN)
-    said = [sentence(one), sentence(replace(one, cancelling=True))]
+    one = job("spyke", phase=phase)._replace(kind="train", spec=TRAIN)
+    said = [sentence(one), sentence(one._replace(cancelling=True))]
     assert [text for text in said if "draw" in text] == []
     assert {Phase.RUNNING: "being trained", Phase.PUBLISHING: "It is trained"}.get(
         phase, "`nightpress approve spyke_v1 --checkpoint STEP`"
@@ -78,7 +76,7 @@ def test_nothing_of_a_training_is_called_drawn(phase: Phase) -> None:
 
 
 def test_the_lease_of_a_training_has_true_steps_epochs_and_the_loss() -> None:
-    running = replace(job("spyke", phase=Phase.RUNNING), kind="train", spec=TRAIN)
+    running = job("spyke", phase=Phase.RUNNING)._replace(kind="train", spec=TRAIN)
     state = state_of([running], lease=running.id)
     seen = Drawing(running.id, 1, 0, 240, 990, epoch=2, epochs=5, loss=0.12)
     here = document(state, progress=seen)["lease"]
@@ -88,16 +86,16 @@ def test_the_lease_of_a_training_has_true_steps_epochs_and_the_loss() -> None:
 
 
 def test_a_training_that_says_nothing_yet_stands_at_its_last_checkpoint() -> None:
-    running = replace(job("spyke", phase=Phase.RUNNING), kind="train", spec=TRAIN)
+    running = job("spyke", phase=Phase.RUNNING)._replace(kind="train", spec=TRAIN)
     line = Entry(7, 0, CheckpointSaved(running.id, 396, "c" * 64, 0.1, 1), "2026-11", "")
-    running = replace(running, checkpoints={396: Checkpoint("c" * 64, 0.1, 1, line)})
+    running = running._replace(checkpoints={396: Checkpoint("c" * 64, 0.1, 1, line)})
     lease = document(state_of([running], lease=running.id))["lease"]
     assert (lease["step"], lease["steps"], lease["loss"]) == (396, 990, None)
     assert (lease["epoch"], lease["epochs"]) == (0, 5)
 
 
 def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> None:
-    failed = replace(job(phase=Phase.FAILED), code="BLACK_OR_GRAY", text="All black.")
+    failed = job(phase=Phase.FAILED)._replace(code="BLACK_OR_GRAY", text="All black.")
     status = tomllib.loads(job_status_toml(failed).decode())
     assert (status["phase"], status["code"]) == ("failed", "BLACK_OR_GRAY")
     assert status["sentence"] == "All black."
@@ -108,7 +106,7 @@ def test_status_toml_says_phase_code_sentence_and_what_to_look_at_first() -> Non
 
 
 def test_status_toml_lists_the_files_and_their_hashes() -> None:
-    done = replace(job(phase=Phase.PUBLISHED), files={"ch01_p003_v1.png": "a" * 64})
+    done = job(phase=Phase.PUBLISHED)._replace(files={"ch01_p003_v1.png": "a" * 64})
     status = tomllib.loads(job_status_toml(done).decode())
     assert status["files"] == {"ch01_p003_v1.png": "a" * 64}
     assert status["first_check"] == ""
@@ -174,6 +172,6 @@ def test_lists_are_cut_and_the_counts_are_not() -> None:
 
 
 def test_text_from_outside_cannot_leave_its_line() -> None:
-    odd = replace(job(phase=Phase.FAILED), code="NODE_ERROR", text='a\n"b\u202e')
+    odd = job(phase=Phase.FAILED)._replace(code="NODE_ERROR", text='a\n"b\u202e')
     assert status_json({"text": odd.text}).count(b"\n") == 1
     assert tomllib.loads(job_status_toml(odd).decode())["sentence"] == odd.text
