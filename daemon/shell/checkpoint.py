@@ -165,14 +165,17 @@ async def check_at_start(git: Git, disk: Disk, *, host: str) -> None:
 
 
 async def vouched(git: Git, *, host: str, everywhere: bool) -> tuple[Commit, Trailer] | None:
-    """The newest trailer of the host on HEAD's branch, or ``everywhere`` in the repository.
+    """The furthest of the host's newest trailers on HEAD's branch, or ``everywhere``.
 
     It is believed only when its own commit holds what it says, at this studio's place: so a made-up
     line stops no daemon, another studio's is not taken for ours, and the lines can be had back.
     """
-    for commit in await git.commits(search_text(host), everywhere=everywhere):
-        trailer = read_trailer(commit.message, host=host)
-        if trailer and is_held(trailer, await git.file(commit.id, trailer.path) or b""):
+    commits = await git.commits(search_text(host), everywhere=everywhere)
+    told = [(commit, read_trailer(commit.message, host=host)) for commit in commits]
+    trailers = [(commit, trailer) for commit, trailer in told if trailer is not None]
+    # A rebase gives many of them one date, so the order of git is not that of the ledger.
+    for commit, trailer in sorted(trailers, key=lambda pair: pair[1].seq, reverse=True):
+        if is_held(trailer, await git.file(commit.id, trailer.path) or b""):
             return commit, trailer
     return None
 

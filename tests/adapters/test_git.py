@@ -33,6 +33,7 @@ def committed(
     *,
     at: str = ".",
     files: Mapping[str, bytes] | None = None,
+    date: int = AT,
     limit_s: float = 30.0,
     variables: Mapping[str, str] | None = None,
 ) -> str:
@@ -40,7 +41,7 @@ def committed(
     git = StudioGit(
         repo.root / at, environment={**repo.environment, **(variables or {})}, limit_s=limit_s
     )
-    return asyncio.run(git.commit(files or {SEGMENT: text.encode()}, message=MESSAGE, at=AT))
+    return asyncio.run(git.commit(files or {SEGMENT: text.encode()}, message=MESSAGE, at=date))
 
 
 def refusal(repo: Repository, *, at: str = ".", variables: Mapping[str, str] | None = None) -> str:
@@ -167,6 +168,19 @@ def test_a_maker_who_committed_every_line_herself_gets_the_trailer_all_the_same(
     made = committed(repo)
     assert repo.git("diff", hers, made) == ""
     assert found(repo, everywhere=False) == [made]
+
+
+def test_a_commit_is_found_with_its_date_and_words_even_when_no_branch_holds_it(
+    repo: Repository,
+) -> None:
+    one = committed(repo, ONE)
+    two = committed(repo, date=AT + 1000)
+    repo.git("reset", "-q", "--hard", "HEAD~1")
+    assert found(repo, everywhere=False) == [one]
+    assert found(repo, everywhere=True) == [two, one]
+    git = StudioGit(repo.root, environment=repo.environment)
+    [commit] = asyncio.run(git.commits("Nightpress-Ledger: mac ", everywhere=False))
+    assert (commit.at, commit.message.strip()) == (AT, MESSAGE.strip())
 
 
 # Where the studio may be.
@@ -395,12 +409,23 @@ def test_no_hook_no_monitor_no_signature_and_no_upkeep_is_started(repo: Reposito
         "gc.auto": "1",
     }.items():
         repo.git("config", key, value)
-    made = committed(repo)
-    assert found(repo, everywhere=True) == [made]
+    committed(repo)
+    signed(repo, MESSAGE)
+    assert len(found(repo, everywhere=True)) == 2
     assert not told.exists()
     # They would have been: the maker's own commit starts one, and it stops her.
     repo.git("commit", "-qm", "mine", "--allow-empty", fails=True)
     assert told.exists()
+
+
+def signed(repo: Repository, message: str) -> str:
+    """A commit on a branch of its own that carries a signature."""
+    head = repo.git("cat-file", "commit", "HEAD").partition("\n\n")[0]
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n x\n -----END PGP SIGNATURE-----"
+    repo.write(".nightpress/raw", f"{head}\n{signature}\n\n{message}")
+    made = repo.git("hash-object", "-t", "commit", "-w", ".nightpress/raw")
+    repo.git("-c", "core.hooksPath=/dev/null", "branch", "signed", made)
+    return made
 
 
 def test_who_is_nobody_to_git_is_nightpress(repo: Repository) -> None:

@@ -272,6 +272,20 @@ def test_a_checkpoint_is_found_that_no_branch_holds_any_more(
         kept.start()
 
 
+def test_after_a_rebase_the_checkpoint_with_the_most_lines_counts(kept: Studio) -> None:
+    """All of them have one date then."""
+    for _ in range(3):
+        kept.hands.at += DAY_MS
+        kept.commit()
+        kept.write(STARTED)
+    kept.repo.git("rebase", "-q", "--force-rebase", "--root", "--autostash")
+    kept.start()
+    whole = kept.segment.read_bytes().splitlines(keepends=True)
+    kept.segment.write_bytes(b"".join(whole[:5]))
+    with pytest.raises(PersonNeeded, match="holds 6 lines"):
+        kept.start()
+
+
 def test_a_made_up_trailer_stops_nobody(kept: Studio) -> None:
     forged = "Nightpress-Ledger: mac 2026-11 99 99 " + "0" * 32
     kept.repo.git("commit", "-q", "--allow-empty", "-m", f"forged\n\n{forged}")
