@@ -272,17 +272,19 @@ def test_a_checkpoint_is_found_that_no_branch_holds_any_more(
         kept.start()
 
 
-def test_after_a_rebase_the_checkpoint_with_the_most_lines_counts(kept: Studio) -> None:
-    """All of them have one date then."""
-    for _ in range(3):
-        kept.hands.at += DAY_MS
-        kept.commit()
-        kept.write(STARTED)
-    kept.repo.git("rebase", "-q", "--force-rebase", "--root", "--autostash")
+def test_an_old_checkpoint_with_a_new_date_counts_no_more_than_it_holds(kept: Studio) -> None:
+    """A rebase dates them all anew."""
+    kept.hands.at += DAY_MS
+    kept.commit()
+    late = {**kept.repo.environment, "GIT_COMMITTER_DATE": "2027-01-01T00:00:00Z"}
+    mia = Repository(kept.repo.root, late)
+    mia.git("switch", "-q", "-c", "side", "HEAD~2")
+    mia.git("cherry-pick", "main~1")
+    mia.git("switch", "-q", "main")
     kept.start()
     whole = kept.segment.read_bytes().splitlines(keepends=True)
-    kept.segment.write_bytes(b"".join(whole[:5]))
-    with pytest.raises(PersonNeeded, match="holds 6 lines"):
+    kept.segment.write_bytes(b"".join(whole[:3]))
+    with pytest.raises(PersonNeeded, match="holds 4 lines"):
         kept.start()
 
 
