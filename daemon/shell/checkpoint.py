@@ -39,6 +39,7 @@ _NOON = "T12"
 """From this hour of the UTC day on, a press that is never at rest is not waited for."""
 _SAID_AFTER_MS = 3 * 24 * 3600 * 1000
 """What has failed for so long in one life of the daemon is an incident, once."""
+_COMING_AND_GOING = ("daemon.started", "daemon.stopped")
 _START_S = 10.0
 _LIMIT_BYTES = 2**31
 _SEGMENT = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2]))\.jsonl")
@@ -72,31 +73,35 @@ class Checkpoints:
         self._said: str | None = None
 
     async def run(self) -> None:
-        """Commit at the first quiet moment of each day, until cancelled."""
-        done = ""
+        """Commit at the first quiet moment of each day on which there is news, until cancelled."""
+        done, looked_at = "", -1
         while True:
-            now = instant_text(self._clock.now())
+            now, seq = instant_text(self._clock.now()), self._head().seq
+            quiet = now[10:13] >= _NOON or not self._busy()
             rest_s = _LOOK_S
-            if now[:10] > done and (now[10:13] >= _NOON or not self._busy()):
+            if quiet and now[:10] > done and seq != looked_at:
                 # Gathered, since not even a mistake of ours in here may end the daemon.
-                [error] = await asyncio.gather(self.commit(), return_exceptions=True)
-                if isinstance(error, BaseException):
-                    self._note_failure(error)
+                [made] = await asyncio.gather(self.commit(), return_exceptions=True)
+                if isinstance(made, BaseException):
+                    self._note_failure(made)
                     rest_s = _LATER_S
                 else:
-                    done, self._failing_since, self._said = now[:10], None, None
+                    self._failing_since, self._said = None, None
+                    done, looked_at = now[:10] if made else done, seq
             await asyncio.sleep(rest_s)
 
-    async def commit(self) -> None:
-        """Commit what is new since this branch's last trailer, unless that one is of today.
+    async def commit(self) -> bool:
+        """Commit what is new since this branch's last trailer; whether today's commit is there now.
 
         Raises ``WorldError`` GIT_CHECKPOINT when it cannot be now.
         """
         head, now = self._head(), self._clock.now()
         found = await vouched(self._git, host=self._host, everywhere=False)
+        if found and _day(found[0].at) >= _day(now):
+            return True
         last = found[1] if found else Trailer(self._host, "", 0, 0, "")
-        if head.seq == last.seq or (found and _day(found[0].at) >= _day(now)):
-            return
+        if head.seq == last.seq:
+            return False
         segments = await self._segments(last, head)
         if found and (text := fault(last, segments.get(last.segment, b""), commit=found[0].id)):
             raise WorldError("GIT_CHECKPOINT", text)
@@ -104,10 +109,13 @@ class Checkpoints:
         trailer = Trailer(self._host, head.segment, lines, head.seq, head.chain)
         # A month of lines may have to be read, and other work goes on meanwhile.
         message = await asyncio.to_thread(_message, segments, last, trailer)
+        if not message:
+            return False
         files = {_path(self._host, month): data for month, data in segments.items()}
         files |= await self._beside()
         made = await self._git.commit(files, message=message, at=now)
         log.info("the ledger is in git up to seq %d: commit %s", head.seq, made[:12])
+        return True
 
     async def _segments(self, last: Trailer, head: Head) -> Mapping[str, bytes]:
         """Month -> durable bytes, from the month of the last trailer on. Raises ``WorldError``."""
@@ -199,9 +207,11 @@ async def _bytes(disk: Disk, path: str) -> bytes:
 
 
 def _message(segments: Mapping[str, bytes], last: Trailer, trailer: Trailer) -> str:
-    """What the lines after the last trailer tell, in words."""
+    """What the lines after the last trailer tell; '' when the daemon only came and went."""
     lines = [line for month in sorted(segments) for line in segments[month].splitlines()]
     told: Sequence[Mapping[str, object]] = [json.loads(line) for line in lines]
     before, new = told[: last.lines], told[last.lines :]
+    if all(line["type"] in _COMING_AND_GOING for line in new):
+        return ""
     found = review({trailer.host: new}, before={trailer.host: before})
     return render(headline(found), summary_lines(found), trailer=trailer)

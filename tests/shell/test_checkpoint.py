@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import pytest
 from daemon.adapters.disk import StudioDisk
 from daemon.adapters.git import StudioGit
 from daemon.core.commands import Command, ReportIncident
-from daemon.core.events import DaemonStarted, Event
+from daemon.core.events import DaemonStarted, DaemonStopped, Event, Incident
 from daemon.errors import PersonNeeded, WorldError
 from daemon.ports import Commit
 from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.ledger import Ledger
-from daemon.wire.checkpoint import read_trailer
+from daemon.wire.checkpoint import Trailer, read_trailer, render
 from daemon.wire.ledger_line import Head, write_line
 from tests.cli.studio import failed, taken, trained, whole_story
 from tests.fakes import MemoryDisk
@@ -30,7 +30,7 @@ HOUR_MS = 3600 * 1000
 DAY_MS = 24 * HOUR_MS
 EVENING = 1_795_384_800_000
 """2026-11-22T22:00:00Z."""
-STARTED = DaemonStarted("0.2.0", "comfyui")
+NEWS = Incident("DISK_LOW", "Little space is left.")
 
 
 @dataclass
@@ -69,8 +69,8 @@ class Studio:
             page.write(event, at=self.hands.at)
         asyncio.run(self.ledger.append(page))
 
-    def commit(self) -> None:
-        asyncio.run(checkpoints(self).commit())
+    def commit(self) -> bool:
+        return asyncio.run(checkpoints(self).commit())
 
     def start(self) -> None:
         """As the daemon begins."""
@@ -103,7 +103,7 @@ def studio(tmp_path: Path) -> Studio:
 
 def test_three_nights_are_three_commits_that_say_what_the_night_made(studio: Studio) -> None:
     nights: Sequence[Sequence[Event]] = (
-        [STARTED, *whole_story(), *whole_story("ch01_p004")],
+        [NEWS, *whole_story(), *whole_story("ch01_p004")],
         [*taken("ch01_p005"), *failed("ch01_p005")],
         trained(),
     )
@@ -124,24 +124,28 @@ def test_three_nights_are_three_commits_that_say_what_the_night_made(studio: Stu
 
 
 def test_there_is_one_commit_a_day_and_none_without_news(studio: Studio) -> None:
-    studio.write(STARTED)
+    studio.write(NEWS)
     studio.commit()
-    studio.write(STARTED)
-    studio.commit()
+    studio.write(NEWS)
+    assert studio.commit()
     assert len(studio.subjects) == 2
     studio.hands.at += DAY_MS
-    studio.commit()
+    assert studio.commit()
     assert len(studio.subjects) == 3
     studio.hands.at += DAY_MS
-    studio.commit()
+    assert not studio.commit()
+    studio.write(DaemonStopped("asked to stop"), DaemonStarted("0.2.0", "comfyui"))
+    assert not studio.commit()
     assert len(studio.subjects) == 3
+    studio.write(NEWS)
+    assert studio.commit()
 
 
 def test_only_durable_lines_are_committed_whatever_is_behind_them(studio: Studio) -> None:
     """A line that was written and not confirmed may be gone after a power cut."""
-    studio.write(STARTED)
+    studio.write(NEWS)
     durable = studio.segment.read_bytes()
-    _, line = write_line(STARTED, at=studio.hands.at, head=studio.ledger.head)
+    _, line = write_line(NEWS, at=studio.hands.at, head=studio.ledger.head)
     studio.segment.write_bytes(durable + line + line[:20])
     studio.commit()
     assert studio.repo.git("show", "HEAD:ledger/mac/2026-11.jsonl") + "\n" == durable.decode()
@@ -149,9 +153,9 @@ def test_only_durable_lines_are_committed_whatever_is_behind_them(studio: Studio
 
 
 def test_a_month_that_ended_is_committed_to_its_end(studio: Studio) -> None:
-    studio.write(STARTED, STARTED)
+    studio.write(NEWS, NEWS)
     studio.commit()
-    studio.write(STARTED)
+    studio.write(NEWS)
     studio.hands.at += 10 * DAY_MS
     studio.write(*whole_story())
     studio.commit()
@@ -163,9 +167,9 @@ def test_a_month_that_ended_is_committed_to_its_end(studio: Studio) -> None:
 
 
 def test_a_branch_that_knows_nothing_of_the_ledger_gets_all_of_it(studio: Studio) -> None:
-    studio.write(STARTED)
+    studio.write(NEWS)
     studio.hands.at += 10 * DAY_MS
-    studio.write(STARTED)
+    studio.write(NEWS)
     studio.commit()
     files = {file: file.read_bytes() for file in studio.segment.parent.iterdir()}
     studio.repo.git("switch", "-q", "-c", "side", "HEAD~1")
@@ -174,20 +178,20 @@ def test_a_branch_that_knows_nothing_of_the_ledger_gets_all_of_it(studio: Studio
         file.write_bytes(data)
     studio.commit()
     assert studio.repo.status == []
-    assert studio.subjects == ["2 events, no job among them", "first page"]
+    assert studio.subjects == ["2 incidents", "first page"]
 
 
 def test_another_studio_of_the_repository_has_trailers_of_its_own(tmp_path: Path) -> None:
     repo = repository(tmp_path)
     one, two = Studio(repo, "one"), Studio(repo, "two")
-    one.write(STARTED, STARTED, STARTED)
+    one.write(NEWS, NEWS, NEWS)
     one.commit()
-    two.write(STARTED)
+    two.write(NEWS)
     two.commit()
     one.start()
     two.start()
     one.hands.at = two.hands.at = EVENING + DAY_MS
-    two.write(STARTED)
+    two.write(NEWS)
     two.commit()
     assert repo.status == []
     assert len(repo.git("log", "--format=%s").splitlines()) == 4
@@ -203,9 +207,9 @@ def test_another_studio_of_the_repository_has_trailers_of_its_own(tmp_path: Path
 @pytest.fixture
 def kept(studio: Studio) -> Studio:
     """A studio with a checkpoint of three lines, and one line more."""
-    studio.write(*[STARTED] * 3)
+    studio.write(*[NEWS] * 3)
     studio.commit()
-    studio.write(STARTED)
+    studio.write(NEWS)
     return studio
 
 
@@ -246,7 +250,7 @@ def test_a_ledger_that_was_written_anew_is_found(kept: Studio) -> None:
     kept.segment.unlink()
     kept.ledger = Ledger(kept.disk, host="mac")
     asyncio.run(kept.ledger.load())
-    kept.write(*[DaemonStarted("0.2.1", "comfyui")] * 5)
+    kept.write(*[Incident("DISK_FULL", "No space is left.")] * 5)
     with pytest.raises(PersonNeeded, match="REWRITTEN: it has 5 lines") as caught:
         kept.start()
     remedied(kept, str(caught.value))
@@ -317,7 +321,7 @@ def test_a_git_that_hangs_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatc
 
 @dataclass
 class FakeGit:
-    """A repository in which nothing can be committed. ``asked``: when it was tried."""
+    """A repository in which nothing can be committed, or all of it is; ``asked`` when."""
 
     refusal: str = "a merge is going on there"
     hangs: bool = False
@@ -329,13 +333,14 @@ class FakeGit:
             await asyncio.sleep(10**6)
         if self.refusal:
             raise WorldError("GIT_CHECKPOINT", self.refusal)
-        return ()
+        trailer = Trailer("mac", "2026-11", 1, 1, "0" * 32)
+        return [Commit("c" * 40, RunningClock().now(), render("said", [], trailer=trailer))]
 
     async def file(self, commit: str, path: str) -> bytes | None:
-        return None
+        return b'{"seq":1,"chain":"%s"}\n' % (b"0" * 32)
 
     async def commit(self, files: Mapping[str, bytes], *, message: str, at: int) -> str:
-        raise AssertionError("there is nothing to commit")
+        raise AssertionError("it is there")
 
 
 class RunningClock:
@@ -345,7 +350,18 @@ class RunningClock:
         return EVENING + round(asyncio.get_running_loop().time() * 1000)
 
 
-def watched(git: FakeGit, *, hours: float, busy: Sequence[float] = (0, 0)) -> list[Command]:
+def growing() -> Head:
+    """A ledger that has a new line at every look."""
+    return Head(RunningClock().now(), "", "")
+
+
+def watched(
+    git: FakeGit,
+    *,
+    hours: float,
+    busy: Sequence[float] = (0, 0),
+    head: Callable[[], Head] = growing,
+) -> list[Command]:
     """What was told while the checkpoints ran for so long; a job had the GPU between ``busy``."""
     told: list[Command] = []
 
@@ -358,7 +374,7 @@ def watched(git: FakeGit, *, hours: float, busy: Sequence[float] = (0, 0)) -> li
             disk=MemoryDisk(),
             clock=RunningClock(),
             host="mac",
-            head=Head,
+            head=head,
             busy=is_busy,
             tell=told.append,
         )
@@ -375,6 +391,12 @@ def test_it_is_tried_once_a_day_at_the_first_moment_without_a_job() -> None:
     watched(git, hours=30, busy=(0, 9))
     # It begins at 22:00, after noon; the next day is busy until 7:00, the third is quiet.
     assert [at / 3600 for at in git.asked] == [0.0, 9.0, 26.0]
+
+
+def test_git_is_not_asked_again_before_there_is_a_new_line() -> None:
+    git = FakeGit(refusal="")
+    watched(git, hours=60, head=lambda: Head(1, "", ""))
+    assert [at / 3600 for at in git.asked] == [0.0]
 
 
 def test_a_press_that_is_never_at_rest_is_not_waited_for_after_noon() -> None:

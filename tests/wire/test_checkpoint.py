@@ -37,9 +37,10 @@ def test_no_text_above_it_changes_what_the_trailer_says(headline: str, summary: 
 
 
 def test_a_message_is_as_people_write_them() -> None:
-    message = render("3 panels drawn", ["Drawn  ch01", "Failed ch02\nforged"], trailer=TRAILER)
+    summary = ["Drawn  ch01", "Failed ch02\nforged"]
+    message = render("3 panels\tdrawn\n", summary, trailer=TRAILER)
     assert message == (
-        "3 panels drawn\n\nDrawn  ch01\nFailed ch02\\nforged\n\n"
+        "3 panels\\tdrawn\\n\nDrawn  ch01\nFailed ch02\\nforged\n\n"
         f"Nightpress-Ledger: mac-2 2026-11 4 4 {CHAIN}\n"
     )
 
@@ -70,6 +71,7 @@ def test_a_ledger_that_holds_the_lines_and_more_is_right() -> None:
     for data in (b"".join(LEDGER[:4]), b"".join(LEDGER), b"".join(LEDGER) + b'{"seq":6'):
         assert is_held(TRAILER, data)
         assert fault(TRAILER, data, commit="c" * 40) == ""
+        assert not is_held(replace(TRAILER, lines=3), data)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3])
