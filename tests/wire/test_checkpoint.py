@@ -40,7 +40,7 @@ def test_a_message_is_as_people_write_them() -> None:
     summary = ["Drawn  ch01", "Failed ch02\nforged"]
     message = render("3 panels\tdrawn\n", summary, trailer=TRAILER)
     assert message == (
-        "3 panels\\tdrawn\\n\nDrawn  ch01\nFailed ch02\\nforged\n\n"
+        "3 panels\\tdrawn\\n\n\nDrawn  ch01\nFailed ch02\\nforged\n\n"
         f"Nightpress-Ledger: mac-2 2026-11 4 4 {CHAIN}\n"
     )
 
