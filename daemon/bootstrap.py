@@ -25,6 +25,7 @@ from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
 from daemon.adapters.disk import StudioDisk
 from daemon.adapters.folder_watch import FolderWatch
+from daemon.adapters.git import StudioGit
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
@@ -167,6 +168,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
         pixels=pixels,
         weights=_weights(home),
         trainer=_trainer(home, gpu),
+        git=StudioGit(home.folder, environment=home.environment),
     )
 
 
@@ -189,6 +191,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         rescan_s=settings.rescan_s,
         trainer_text="" if home.engine == "rehearsal" else _trainer_text(settings),
         tokenizer=settings.tokenizer,
+        checkpoints=settings.checkpoint == "daily",
     )
 
 

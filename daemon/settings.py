@@ -26,6 +26,7 @@ USER_FILE = "~/.config/nightpress/config.toml"
 MAX_BYTES = 64 * 1024
 
 EngineUse = Literal["auto", "comfyui", "rehearsal"]
+Checkpoint = Literal["off", "daily"]
 File = TypeVar("File", bound=BaseModel)
 
 _MISSION = Policy()
@@ -38,7 +39,7 @@ _MINE = (
 )
 _THEIRS = f"This belongs to the studio, not to the user. Move it to the studio's {STUDIO_FILE}."
 
-_LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "models", "git", "caption")
+_LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "models", "caption")
 _PROGRAMS = ("program", "python", "path", "args")
 
 _STUDIO_UNKNOWN: Mapping[str, str] = {
@@ -46,7 +47,7 @@ _STUDIO_UNKNOWN: Mapping[str, str] = {
     **dict.fromkeys(("trainer", *(f"comfyui.{key}" for key in ("base_path", *_PROGRAMS))), _MINE),
 }
 _USER_UNKNOWN: Mapping[str, str] = {
-    **dict.fromkeys(("engine", "intake", "disk", "policy"), _THEIRS),
+    **dict.fromkeys(("engine", "intake", "disk", "policy", "git"), _THEIRS),
     **dict.fromkeys(("comfyui.url", "comfyui.mode", "comfyui.timeout_s"), _THEIRS),
     **dict.fromkeys((*_LATER_TABLES, *(f"comfyui.{key}" for key in _PROGRAMS)), _LATER),
 }
@@ -105,6 +106,11 @@ class _Disk(BaseModel):
     min_free_gb: Annotated[float, between(0, 10_000, "nothing starts below")] = _MISSION.min_free_gb
 
 
+class _Git(BaseModel):
+    model_config = STRICT
+    checkpoint: Checkpoint = "off"
+
+
 class _Caps(BaseModel):
     model_config = STRICT
     i_have_more_memory: bool = False
@@ -123,6 +129,7 @@ class _StudioFile(BaseModel):
     intake: _Intake = _Intake()
     disk: _Disk = _Disk()
     policy: _Caps = _Caps()
+    git: _Git = _Git()
 
 
 class _UserComfyui(BaseModel):
@@ -165,6 +172,7 @@ class Settings:
     timeout_s: float = 10.0
     settle_s: float = 2.0
     rescan_s: float = 10.0
+    checkpoint: Checkpoint = "off"
     policy: Policy = field(default_factory=Policy)
 
 
@@ -198,6 +206,7 @@ def read_settings(
         timeout_s=studio.comfyui.timeout_s,
         settle_s=studio.intake.settle_s,
         rescan_s=studio.intake.rescan_s,
+        checkpoint=studio.git.checkpoint,
         policy=_policy(studio),
     )
 

@@ -44,6 +44,8 @@ settle_s = 1
 rescan_s = 5
 [disk]
 min_free_gb = 20
+[git]
+checkpoint = "daily"
 [policy]
 max_area = 262144
 max_side = 512
@@ -58,6 +60,7 @@ max_training_steps = 1200
     assert (found.engine, found.url, found.url_given) == ("comfyui", "http://localhost:8190", True)
     assert found.base_path == "/Users/me/ComfyUI"
     assert (found.timeout_s, found.settle_s, found.rescan_s) == (30.0, 1.0, 5.0)
+    assert found.checkpoint == "daily"
     assert found.policy == Policy(
         min_free_gb=20.0,
         max_area=262_144,
@@ -151,6 +154,8 @@ def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str
         ('[trainer]\npath = "/x"', "line 1, trainer", "cloned"),
         ('[engnie]\nuse = "auto"', "line 1, engnie", "`engine`"),
         ('[engine]\nuse = "comfy"', "line 2, engine.use", '"rehearsal"'),
+        ('[git]\ncheckpoint = "hourly"', "line 2, git.checkpoint", '"daily"'),
+        ("[git]\npush = true", "line 2, git.push", "The keys are: checkpoint"),
         ('[intake]\nsettle_s = "2"', "line 2, intake.settle_s", "without quotes"),
         ("[intake]\nsettle_s = -1", "line 2, intake.settle_s", "0 to 600"),
         ("[comfyui]\ntimeout_s = 1", "line 2, comfyui.timeout_s", "5 to 600"),
@@ -179,6 +184,7 @@ def test_everything_wrong_in_a_file_is_told_at_once() -> None:
         ('[comfyui]\nbase_path = "ComfyUI"', "beginning with /"),
         ('[comfyui]\nurl = "http://127.0.0.1"', "Move it to the studio's nightpress.toml"),
         ('[engine]\nuse = "auto"', "Move it to the studio's nightpress.toml"),
+        ('[git]\ncheckpoint = "daily"', "Move it to the studio's nightpress.toml"),
         ('[notify]\ncommand = "say"', "not in this version yet"),
     ],
 )

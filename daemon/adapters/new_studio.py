@@ -45,6 +45,9 @@ _SETTINGS = """\
 # max_steps = 60
 # max_pictures = 100
 # max_loras = 4
+
+[git]
+# checkpoint = "off"          # "daily": the daemon commits ledger/ once a day; it never pushes
 """
 _IGNORE = """\
 # What a run leaves behind; deletable when no daemon is alive.
@@ -58,8 +61,11 @@ _IGNORE = """\
 /outbox/*/resume/
 """
 _ATTRIBUTES = """\
-# A ledger line is hashed byte for byte: git must never change its line ends.
-ledger/** -text
+# A ledger line is hashed byte for byte: git must never change its line ends (-text). Each host
+# writes files of its own, so hosts merge by themselves; where two branches of one host meet, git
+# must leave one side's bytes and no conflict markers (-merge), and say that it is a conflict. The
+# side with more lines is the right one: `nightpress verify` says whether it is whole.
+ledger/** -text -merge
 """
 _ABOUT: Mapping[str, str] = {
     "inbox": "Drop job files (*.toml) here. It empties as they are taken; the answer to a file that"

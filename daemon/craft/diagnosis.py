@@ -278,6 +278,11 @@ _DISK: Mapping[str, Diagnosis] = {
         "git or an editor had taken lines out of the ledger; they were put back",
         "Commit ledger/ before you stash, reset or check out: then git has nothing to take away.",
     ),
+    "GIT_CHECKPOINT": Diagnosis(
+        "the ledger could not be committed to git",
+        "Do what the sentence names (finish the merge, git switch BRANCH, remove a stale"
+        ' index.lock); it is tried again every hour, or not at all with [git] checkpoint = "off".',
+    ),
     "CHANGING": Diagnosis(
         "a file changed while it was read", "Wait until it is written, then drop the job again."
     ),

@@ -16,17 +16,20 @@ from typing import Literal, Protocol
 from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureStats
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
+from daemon.ports.git import Commit, Git
 from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
 
 __all__ = [
     "Alarm",
     "Blob",
     "Clock",
+    "Commit",
     "Disk",
     "Ears",
     "Entropy",
     "FileKind",
     "FileStat",
+    "Git",
     "GpuLock",
     "Holder",
     "Pixels",

@@ -16,8 +16,9 @@ from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, World
 from daemon.errors import WorldError
-from daemon.ports import Alarm, Clock, Disk, GpuLock, Pixels, Renderer, Trainer, Weights
+from daemon.ports import Alarm, Clock, Disk, Git, GpuLock, Pixels, Renderer, Trainer, Weights
 from daemon.shell.board import Board
+from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.inbox import Inbox
 from daemon.shell.intake import Intake
@@ -55,6 +56,7 @@ class Ports:
     pixels: Pixels
     weights: Weights
     trainer: Trainer
+    git: Git | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
     ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
+    ``checkpoints``: the ledger is committed to git once a day.
     ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
     trainer, '' for its own.
     """
@@ -78,6 +81,7 @@ class Setup:
     tick_s: float = 2.0
     trainer_text: str = ""
     tokenizer: str = ""
+    checkpoints: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Crew:
     board: Board
     inbox: Inbox
     performer: Performer
+    checkpoints: Checkpoints | None
 
 
 class Press:
@@ -113,6 +118,8 @@ class Press:
         """Serve until ``stop``. Raises ``PersonNeeded`` when it must not go on by itself."""
         ports, setup = self._ports, self._setup
         ledger, loaded = await _load(ports.disk, setup.host)
+        if ports.git is not None:
+            await check_at_start(ports.git, ports.disk, host=setup.host)
         numbers, damaged = await foreign_numbers(ports.disk, host=setup.host)
         for key, number in numbers.items():
             loaded.state.numbers[key] = max(number, loaded.state.numbers.get(key, 0))
@@ -138,6 +145,7 @@ class Press:
                 crew.watch.run(),
                 _open(crew, told, rescan_s=self._setup.rescan_s),
                 crew.board.run(),
+                *([crew.checkpoints.run()] if crew.checkpoints else []),
             )
         ]
         waits = [*tasks, asyncio.ensure_future(self._stop.wait())]
@@ -233,7 +241,21 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     )
     inbox = _inbox(ports, setup, loop)
     performer = _performer(ports, setup, loop, outbox, progress, suspect=watch.suspect)
-    return Crew(loop, watch, board, inbox, performer)
+    return Crew(loop, watch, board, inbox, performer, _checkpoints(ports, setup, loop, ledger))
+
+
+def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Checkpoints | None:
+    if ports.git is None or not setup.checkpoints:
+        return None
+    return Checkpoints(
+        git=ports.git,
+        disk=ports.disk,
+        clock=ports.clock,
+        host=setup.host,
+        head=lambda: ledger.head,
+        busy=lambda: loop.state.lease is not None,
+        tell=loop.tell,
+    )
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:

@@ -14,8 +14,11 @@ from daemon.craft.diagnosis import diagnosis, first_check
 
 SOURCES = Path(daemon.__file__).parent
 CODE = re.compile(r"[A-Z]{2,}(?:_[A-Z]+)*")
-ENVIRONMENT = re.compile(r"(?:COMFYUI|NIGHTPRESS|PYTORCH|REHEARSAL|SD_SCRIPTS|HF|XDG|LC|NO)_.*")
-"""Other words in capitals that a source may hold: names of environment variables."""
+ENVIRONMENT = re.compile(
+    r"(?:COMFYUI|NIGHTPRESS|PYTORCH|REHEARSAL|SD_SCRIPTS|HF|XDG|LC|NO|GIT(?!_CHECKPOINT))_.*"
+    r"|[A-Z_]+_HEAD|BISECT_LOG"
+)
+"""Other words in capitals that a source may hold: environment variables, and files of git."""
 BEARERS = frozenset(
     {"WorldError", "EngineError", "PromptRefused", "Reason", "JobHeld", "Incident"}
     | {"ReportIncident", "Ended", "Undrawn", "Blame", "Verdict"}
