@@ -58,8 +58,9 @@ _IGNORE = """\
 /outbox/*/resume/
 """
 _ATTRIBUTES = """\
-# A ledger line is hashed byte for byte: git must never change its line ends.
-ledger/** -text
+# A ledger line is hashed byte for byte: git must never change its line ends, nor write marks of a
+# conflict into it. Where two branches differ, the file stays; nightpress puts back what is missing.
+ledger/** -text -merge
 """
 _ABOUT: Mapping[str, str] = {
     "inbox": "Drop job files (*.toml) here. It empties as they are taken; the answer to a file that"
