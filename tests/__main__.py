@@ -21,6 +21,7 @@ PYTEST = (sys.executable, "-m", "pytest")
 CAMPAIGNS: Mapping[str, str] = {
     "crash": "test_crash.py",
     "days": "test_days.py",
+    "git": "test_git.py",
     "kill": "test_kill.py",
 }
 

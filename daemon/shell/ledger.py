@@ -2,7 +2,8 @@
 synced.
 
 Law: what ``append`` returned from is on the disk, and what ``load`` returns is all that ever was,
-whatever git did to the files. Only a torn last line is set aside, and its bytes are kept.
+whatever git did to the files, and whenever: what is read and believed is read under the second
+name, of which git knows nothing. Only a torn last line is set aside, and its bytes are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.core.events import Entry, Event
 from daemon.core.ids import split_job
@@ -96,7 +97,7 @@ class Ledger:
         self._noted = await self._note()
         state = State()
         torn, end, rest = None, 0, b""
-        names = await self._segments()
+        names = await self._spare.segments()
         for name in names:
             end, lines, rest = await self._fold(state, name)
             if rest and name != names[-1]:
@@ -106,9 +107,8 @@ class Ledger:
         if self._head.seq < self._noted.seq:
             raise self._gone_back(f"it ends with seq {self._head.seq}, chain {self._head.chain}")
         if rest:
-            torn = await self._set_aside(f"{self._folder}/{names[-1]}", rest, keep=end)
-        if names:
-            await self._confirm(names)
+            torn = await self._set_aside(names[-1], rest, keep=end)
+        await self._confirm(names)
         return Loaded(state, torn)
 
     def page(self) -> Page:
@@ -138,27 +138,21 @@ class Ledger:
                 text = f"{error} {await self._seen_again()}"
                 raise LedgerDamaged(text, segment=f"{self._folder}/{name}") from error
         self._head = page.head
+        self._inodes[name] = self._file.inode
 
     async def look(self) -> None:
         """In a quiet moment: put back what git took meanwhile, and note where the ledger ends."""
-        found = {item.name: item for item in await self._disk.list(self._folder)}
-        now = found.get(f"{self._head.segment}.jsonl", _NEW)
+        path = f"{self._folder}/{self._head.segment}.jsonl"
+        now = await self._disk.stat(path) or _NEW
         if (now.inode, now.size) != (self._file.inode, self._file.size):
             await self._put_back()
-            now = self._file
-        inodes = {name: item.inode for name, item in found.items()}
-        if not self._inodes.items() <= inodes.items():
+        if not await self._spare.holds(self._inodes):
             self.restored += await self._spare.mend()
-            await self._learn_inodes()
+            await self._learn_inodes(self._inodes)
         if self._noted.seq != self._head.seq:
             await self._take_note()
 
     async def _take_note(self) -> None:
-        """Note where the ledger ends, and see to it that its file has a second name."""
-        name = f"{self._head.segment}.jsonl"
-        if name not in self._inodes:
-            await self._spare.renew(name)
-            self._inodes[name] = self._file.inode
         # On a full disk the note lags behind, which is allowed.
         with suppress(WorldError):
             head = render_head(self._head, host=self._host)
@@ -174,18 +168,18 @@ class Ledger:
             ours = await self._spare.read(name, limit_bytes=size)
         if len(ours) < size:
             raise self._gone_back(f"{path} was cut or replaced while it was written to")
-        restored = await self._spare.put_back(name, ours)
+        restored, inode = await self._spare.put_back(name, ours)
         if restored is not None:
             self.restored.append(restored)
-        self._file = await self._disk.stat(path) or _NEW
-        self._inodes[name] = self._file.inode
+        self._file = replace(self._file, inode=inode)
+        self._inodes[name] = inode
 
     async def _seen_again(self) -> str:
         """After a failed sync: what can be read of the file now, in a sentence; it is no proof."""
         again = Ledger(self._disk, host=self._host)
         try:
             state = State()
-            for name in await self._segments():
+            for name in await self._spare.segments():
                 await again._fold(state, name)
         except (LedgerDamaged, WorldError) as error:
             return f"Read again, it does not fit: {error}"
@@ -200,42 +194,35 @@ class Ledger:
         A process may die between writing and syncing, and a sync may fail: what can be read then is
         in the system's memory only, and to sync the same file again would prove nothing.
         """
-        if self._head.seq > self._noted.seq:
-            path = f"{self._folder}/{names[-1]}"
-            await self._disk.copy(path, path)
-            await self._spare.renew(names[-1])
-        await self._learn_inodes()
+        if names and self._head.seq > self._noted.seq:
+            await self._spare.rewrite(names[-1])
+        await self._learn_inodes(names)
 
-    async def _learn_inodes(self) -> None:
-        for item in await self._disk.list(self._folder):
-            if item.kind == "file" and SEGMENT.fullmatch(item.name):
-                self._inodes[item.name] = item.inode
-                if item.name == f"{self._head.segment}.jsonl":
-                    self._file = item
-
-    async def _segments(self) -> Sequence[str]:
-        return [
-            item.name
-            for item in await self._disk.list(self._folder)
-            if item.kind == "file" and SEGMENT.fullmatch(item.name)
-        ]
+    async def _learn_inodes(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            item = await self._disk.stat(await self._spare.home(name))
+            if item is None:
+                continue
+            self._inodes[name] = item.inode
+            if name == f"{self._head.segment}.jsonl":
+                self._file = item
 
     async def _note(self) -> Head:
         """The head that was noted last, of this host; the empty one when none can be read."""
         data = await self._disk.tail(HEAD, offset=0, limit_bytes=_HEAD_LIMIT_BYTES)
         return read_head(data, host=self._host) or Head()
 
-    async def _set_aside(self, path: str, torn: bytes, *, keep: int) -> Torn:
-        kept = f"{path}.torn-{keep}"
+    async def _set_aside(self, name: str, torn: bytes, *, keep: int) -> Torn:
+        kept = f"{self._folder}/{name}.torn-{keep}"
         await self._disk.write(kept, torn, synced=True)
-        await self._disk.cut(path, size=keep)
+        await self._disk.cut(await self._spare.home(name), size=keep)
         return Torn(len(torn), kept)
 
     async def _fold(self, state: State, name: str) -> tuple[int, int, bytes]:
         """Carry a segment into the state: where its whole lines end, how many, what is behind."""
-        path, month = f"{self._folder}/{name}", name[:7]
+        path, home, month = f"{self._folder}/{name}", await self._spare.home(name), name[:7]
         size, first, rest = 0, 1, b""
-        while chunk := await self._disk.tail(path, offset=size, limit_bytes=_CHUNK_BYTES):
+        while chunk := await self._disk.tail(home, offset=size, limit_bytes=_CHUNK_BYTES):
             size += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             self._fold_lines(state, lines, path, first=first)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -42,7 +42,10 @@ class Spare:
         self._spare = f".nightpress/spare/{host}"
 
     async def mend(self) -> Sequence[Restored]:
-        """Put back what is gone of any file, and name what is new a second time."""
+        """Put back what is gone of any file, and name what is new a second time.
+
+        Raises ``LedgerChanged``, and ``WorldError`` when git is not done yet or the disk is full.
+        """
         names = {
             item.name
             for folder in (self._ledger, self._spare)
@@ -52,57 +55,92 @@ class Spare:
         found = [await self._mend(name) for name in sorted(names)]
         return [restored for restored in found if restored is not None]
 
-    async def renew(self, name: str) -> None:
-        """Give a file its second name, whatever had that before.
+    async def segments(self) -> Sequence[str]:
+        """The names of all segments, in order, whatever git has just done to them."""
+        folders = [await self._disk.list(folder) for folder in (self._ledger, self._spare)]
+        names = {item.name for folder in folders for item in folder if item.kind == "file"}
+        return sorted(name for name in names if SEGMENT.fullmatch(name))
 
-        Where that cannot be (a full disk), git is still seen through by a living daemon.
-        """
-        with suppress(WorldError):
-            await self._disk.link(f"{self._ledger}/{name}", f"{self._spare}/{name}")
+    async def home(self, name: str) -> str:
+        """The path by which a file is to be read: the name that git does not know."""
+        spare = f"{self._spare}/{name}"
+        return f"{self._ledger}/{name}" if await self._disk.stat(spare) is None else spare
+
+    async def holds(self, inodes: Mapping[str, int]) -> bool:
+        """Whether each of these files has both of its names."""
+        for folder in (self._ledger, self._spare):
+            found = {item.name: item.inode for item in await self._disk.list(folder)}
+            if not inodes.items() <= found.items():
+                return False
+        return True
+
+    async def rewrite(self, name: str) -> None:
+        """Write a file again whole, as another one: it is on the drive then, whatever it was."""
+        home = await self.home(name)
+        await self._disk.copy(home, home)
+        if home != f"{self._ledger}/{name}":
+            await self._disk.link(home, f"{self._ledger}/{name}")
 
     async def read(self, name: str, *, limit_bytes: int) -> bytes:
         """The bytes under a second name; nothing when there is none."""
         path = f"{self._spare}/{name}"
         return await self._disk.tail(path, offset=0, limit_bytes=limit_bytes)
 
-    async def put_back(self, name: str, ours: bytes) -> Restored | None:
+    async def put_back(self, name: str, ours: bytes) -> tuple[Restored | None, int]:
         """Make a segment what it was, from the bytes that are known to be the ledger's.
 
-        None when they are all there, in another file. Raises ``LedgerChanged``.
+        What was missing, None when it was all there in another file; and the file's inode. Raises
+        ``LedgerChanged``.
         """
-        path = f"{self._ledger}/{name}"
+        path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
         theirs = await self._disk.tail(path, offset=0, limit_bytes=_LIMIT_BYTES)
+        # The second name first: git may take the other one again before this is over.
+        if await self.read(name, limit_bytes=len(ours) + 1) != ours:
+            await self._disk.write(spare, ours, synced=True)
         if not ours.startswith(theirs):
-            if await self._disk.stat(f"{self._spare}/{name}") is None:
-                await self._disk.write(f"{self._spare}/{name}", ours, synced=True)
             raise await self._parted(name)
-        restored = None
-        if theirs != ours:
+        if await self._disk.link(spare, path):
+            home = await self._disk.stat(spare)
+        else:
             await self._disk.write(path, ours, synced=True)
-            restored = _restored(path, ours[theirs.rfind(b"\n") + 1 :])
-        await self.renew(name)
-        return restored
+            await self._disk.remove(spare)
+            home = await self._disk.stat(path)
+        # Gone again already: no file has the inode -1, and the next append puts it back.
+        inode = home.inode if home is not None else -1
+        if theirs == ours:
+            return None, inode
+        return _restored(path, ours[theirs.rfind(b"\n") + 1 :]), inode
 
     async def _mend(self, name: str) -> Restored | None:
         path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
         ours, theirs = await self._disk.stat(spare), await self._disk.stat(path)
         if ours is None:
-            await self.renew(name)
+            # Where that cannot be (a full disk), a living daemon still sees through git.
+            with suppress(WorldError):
+                await self._renew(name)
             return None
         if theirs is not None and theirs.inode == ours.inode:
             return None
         size = theirs.size if theirs is not None else 0
         common = await self._common(path, spare)
         if theirs is not None and common == ours.size:
-            await self.renew(name)
+            await self._renew(name)
             return None
         if common < size:
             if name == _BINDING:
                 return None  # A machine's binding says the same in other words each time.
+            if await self._disk.stat(path) != theirs:
+                raise WorldError("CHANGING", f"{path} is being replaced; it is looked at again.")
             raise await self._parted(name)
         gone = await self._disk.tail(spare, offset=0, limit_bytes=_LIMIT_BYTES)
         await self._disk.link(spare, path)
         return _restored(path, gone[gone.rfind(b"\n", 0, size) + 1 :])
+
+    async def _renew(self, name: str) -> None:
+        """Give a file its second name; where there are no hard links, nothing else may have it."""
+        path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
+        if not await self._disk.link(path, spare):
+            await self._disk.remove(spare)
 
     async def _common(self, path: str, spare: str) -> int:
         """How many bytes two files begin with alike."""
@@ -150,7 +188,7 @@ def _restored(path: str, gone: bytes) -> Restored:
     which = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     lines = gone.count(b"\n")
     if not found:
-        return Restored(lines, f"{path} was gone or replaced by git or an editor; it was put back.")
+        return Restored(0, f"{path} was gone or replaced by git or an editor; it was put back.")
     span = (
         f"{found[0][1].decode()} to {found[-1][1].decode()}" if lines > 1 else found[0][1].decode()
     )
