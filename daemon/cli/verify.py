@@ -5,12 +5,16 @@ Law: it only reads. It says the command that puts the right bytes back, and neve
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from daemon.adapters.git import StudioGit
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.folded import entries
@@ -18,7 +22,9 @@ from daemon.cli.lines import segments
 from daemon.cli.say import aligned, document, paint, say
 from daemon.cli.tables import raw, table_in
 from daemon.core.state import State
-from daemon.errors import LedgerDamaged
+from daemon.errors import LedgerDamaged, WorldError
+from daemon.shell.checkpoint import vouched
+from daemon.wire.checkpoint import Trailer
 from daemon.wire.damage import After, Anchor, Damage, Mend, Place, explain, mend, missed, span
 from daemon.wire.ledger_line import Head, read_head
 from daemon.wire.phrases import counted
@@ -52,13 +58,30 @@ class Verdict:
     torn_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a checkpoint's ``commit`` holds of a host."""
+
+    commit: str
+    trailer: Trailer
+
+    @property
+    def place(self) -> Place:
+        return Place(self.trailer.seq, self.trailer.chain)
+
+    @property
+    def anchor(self) -> Anchor:
+        return Anchor(f"git commit {self.commit}", self.trailer.seq, self.trailer.chain)
+
+
 def verify(arguments: Arguments) -> int:
     """Check every host's ledger; 1 when one is damaged."""
     studio = place.studio(arguments)
     # What is remembered is read before the ledger: a daemon may be writing both.
-    anchors = _anchors(studio)
-    hosts = sorted({*segments(studio), *anchors})
-    verdicts = [_verdict(studio, host, anchors.get(host, [])) for host in hosts]
+    noted = _noted(studio)
+    kept = dict(_kept(studio))
+    hosts = sorted({*segments(studio), *noted, *kept})
+    verdicts = [_verdict(studio, host, noted.get(host), kept.get(host)) for host in hosts]
     damaged = any(verdict.damage for verdict in verdicts)
     if arguments.json:
         document({"damaged": damaged, "hosts": list(map(_document, verdicts))})
@@ -70,19 +93,27 @@ def verify(arguments: Arguments) -> int:
     return 1 if damaged else 0
 
 
-def _anchors(studio: Path) -> dict[str, list[Anchor]]:
-    """By host: what is remembered of its ledger outside of it."""
-    found: dict[str, list[Anchor]] = {}
+def _noted(studio: Path) -> dict[str, Anchor]:
+    """By host: what the daemon has noted of its ledger."""
     path = studio / _NOTE
     data = path.read_bytes() if path.is_file() else b""
     host = raw(table_in(data), "host")
     head = read_head(data, host=host)
-    if head:
-        found.setdefault(host, []).append(Anchor(_NOTE, head.seq, head.chain))
-    return found
+    return {host: Anchor(_NOTE, head.seq, head.chain)} if head else {}
 
 
-def _verdict(studio: Path, host: str, anchors: Sequence[Anchor]) -> Verdict:
+def _kept(studio: Path) -> Iterator[tuple[str, Kept]]:
+    """By host: what the furthest of its checkpoints holds; none where git cannot be asked."""
+    git = StudioGit(studio, environment=os.environ)
+    for host in (folder.name for folder in (studio / "ledger").iterdir() if folder.is_dir()):
+        with suppress(WorldError):
+            found = asyncio.run(vouched(git, host=host, everywhere=True))
+            if found:
+                yield host, Kept(found[0].id[:12], found[1])
+
+
+def _verdict(studio: Path, host: str, noted: Anchor | None, kept: Kept | None) -> Verdict:
+    anchors = [anchor for anchor in (noted, kept and kept.anchor) if anchor]
     files = segments(studio).get(host, [])
     head, starts = Head(), {str(file.relative_to(studio)): Head() for file in files}
     chains = dict.fromkeys((anchor.seq for anchor in anchors), "")
@@ -103,6 +134,8 @@ def _verdict(studio: Path, host: str, anchors: Sequence[Anchor]) -> Verdict:
         told = (missed(each, segment=last, head=head, chain=chains[each.seq]) for each in anchors)
         damage = next(filter(None, told), None)
     repair = _repair(studio, damage, starts) if damage else None
+    if damage and kept and not repair and damage.expected == kept.place:
+        repair = _recorded(studio, kept)
     end = files[-1].read_bytes() if files else b""
     torn = len(end) - end.rfind(b"\n") - 1
     return Verdict(host, len(files), head.seq, head.seq, head.chain, damage, repair, torn)
@@ -148,7 +181,7 @@ def _copies(studio: Path, path: str, data: bytes) -> Iterator[tuple[str, str, by
     spare = _spare(path)
     if (studio / spare).is_file():
         yield spare, f"cat {shlex.quote(spare)}", (studio / spare).read_bytes()
-    listed = _git(studio, "rev-list", f"--max-count={_REVISIONS}", "HEAD", "--", path)
+    listed = _git(studio, "rev-list", f"--max-count={_REVISIONS}", "--all", "--reflog", "--", path)
     for revision in listed.decode().split():
         short = revision[:12]
         show = f"git show {shlex.quote(f'{short}:./{path}')}"
@@ -165,7 +198,7 @@ def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Rep
     parts = [f"{show} | head -n {better.lines}"]
     if better.onward:
         parts.append(f"tail -n +{better.onward} {name}")
-    written = f"{{ {'; '.join(parts)}; }} > .nightpress/mended"
+    written = f"mkdir -p .nightpress && {{ {'; '.join(parts)}; }} > .nightpress/mended"
     # The second name of the damaged file has its damage too, and would be held against the mended.
     spare = shlex.quote(_spare(path))
     goes_on = ""
@@ -177,6 +210,16 @@ def _told(path: str, source: str, show: str, better: Mend, *, lines: int) -> Rep
         f"{source} has lines 1 to {better.lines} of {path} as they were written{goes_on}.",
         f"{written} && mv {name} {kept} && mv .nightpress/mended {name} && rm -f {spare}",
     )
+
+
+def _recorded(studio: Path, kept: Kept) -> Repair:
+    """How the segment is brought back that a checkpoint holds."""
+    path, source = kept.trailer.path, f"git commit {kept.commit}"
+    show = f"git show {kept.commit}:./{path}"
+    if (studio / path).exists():
+        lines = len(_lines((studio / path).read_bytes()))
+        return _told(path, source, show, Mend(kept.trailer.lines, 0), lines=lines)
+    return Repair(f"{source} has {path}, which is not here.", f"{show} > {path}")
 
 
 def _gone(studio: Path, damage: Damage) -> Repair | None:

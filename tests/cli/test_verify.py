@@ -16,6 +16,7 @@ from daemon.adapters.disk import StudioDisk
 from daemon.cli import main
 from daemon.core.events import Incident
 from daemon.shell.ledger import Ledger
+from daemon.wire.checkpoint import Trailer, render
 from daemon.wire.ledger_line import Head, render_head
 from tests import needs
 from tests.cli.studio import StudioFiles, started, whole_story
@@ -377,3 +378,82 @@ def test_where_nobody_has_it_right_the_remedy_is_told(
         said, verdict = verified(capsys)
     assert verdict["repair"] is None
     assert "what to do  Stop the daemon. Look for the bytes as they were written" in said
+
+
+# What a checkpoint in git vouches for.
+
+
+def checkpointed(studio: StudioFiles) -> str:
+    """The ledger is committed as the daemon does it; the commit."""
+    head = studio.head
+    trailer = Trailer("mac", head.segment, head.seq, head.seq, head.chain)
+    (studio.root / "message").write_text(render("1 panel drawn", [], trailer=trailer))
+    name = "-c user.name=a -c user.email=a@b.c -c commit.gpgsign=false"
+    shell(f"git init -q; git {name} commit -q --allow-empty -m first; git add ledger", studio)
+    shell(f"git {name} commit -q -F message", studio)
+    told = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=studio.root, capture_output=True, text=True, check=True
+    )
+    return told.stdout[:12]
+
+
+def shorter(studio: StudioFiles) -> None:
+    studio.segment.write_bytes(b"".join(lines_of(studio)[:3]))
+
+
+def gone(studio: StudioFiles) -> None:
+    studio.segment.unlink()
+
+
+def written_anew(studio: StudioFiles) -> None:
+    studio.segment.unlink()
+    StudioFiles(studio.root).write(*[started()] * 12)
+
+
+@pytest.mark.parametrize(
+    ("harm", "code"), [(shorter, "SHORT"), (gone, "SHORT"), (written_anew, "REWRITTEN")]
+)
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_what_a_checkpoint_holds_is_missed_and_can_be_had_back(
+    studio: StudioFiles,
+    capsys: Captured,
+    harm: Callable[[StudioFiles], None],
+    code: str,
+    *,
+    is_reset: bool,
+) -> None:
+    """Where the lines fit each other nothing else can find it, a chain being a chain."""
+    commit, whole = checkpointed(studio), studio.segment.read_bytes()
+    if is_reset:
+        shell("git reset -q HEAD~1", studio)
+    assert main(["verify"]) == 0
+    capsys.readouterr()
+    harm(studio)
+    said, verdict = verified(capsys)
+    damage = verdict["damage"]
+    assert (damage["code"], damage["line"]) == (code, 0)
+    assert f"git commit {commit} remembers" in damage["text"]
+    assert damage["expected"] == {"seq": 8, "chain": studio.head.chain}
+    assert damage["expected"]["chain"] in said
+    assert damage["found"]["chain"] != studio.head.chain
+    shell(verdict["repair"]["command"], studio)
+    assert studio.segment.read_bytes() == whole
+    assert main(["verify"]) == 0
+
+
+def test_a_checkpoint_behind_a_note_is_not_offered_instead_of_it(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    """It has fewer lines than are there."""
+    checkpointed(studio)
+    studio.write(started())
+    note(studio, Head(10, "1" * 32, studio.head.segment))
+    _, verdict = verified(capsys)
+    assert verdict["damage"]["code"] == "SHORT"
+    assert verdict["repair"] is None
+
+
+def test_a_ledger_that_goes_on_from_its_checkpoint_is_intact(studio: StudioFiles) -> None:
+    checkpointed(studio)
+    studio.write(started())
+    assert main(["verify"]) == 0
