@@ -141,6 +141,11 @@ def test_there_is_one_commit_a_day_and_none_without_news(studio: Studio) -> None
     assert studio.commit()
 
 
+def test_a_ledger_without_a_line_is_no_reason_to_commit_or_to_complain(studio: Studio) -> None:
+    assert not studio.commit()
+    assert studio.subjects == ["first page"]
+
+
 def test_only_durable_lines_are_committed_whatever_is_behind_them(studio: Studio) -> None:
     """A line that was written and not confirmed may be gone after a power cut."""
     studio.write(NEWS)
@@ -321,10 +326,13 @@ def test_a_git_that_hangs_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatc
 
 @dataclass
 class FakeGit:
-    """A repository in which nothing can be committed, or all of it is; ``asked`` when."""
+    """A repository in which nothing can be committed, or all is from ``made_at_h`` on; ``asked``
+    when.
+    """
 
     refusal: str = "a merge is going on there"
     hangs: bool = False
+    made_at_h: float = 0.0
     asked: list[float] = field(default_factory=list)
 
     async def commits(self, text: str, *, everywhere: bool) -> Sequence[Commit]:
@@ -334,7 +342,9 @@ class FakeGit:
         if self.refusal:
             raise WorldError("GIT_CHECKPOINT", self.refusal)
         trailer = Trailer("mac", "2026-11", 1, 1, "0" * 32)
-        return [Commit("c" * 40, RunningClock().now(), render("said", [], trailer=trailer))]
+        made = self.asked[-1] >= self.made_at_h * 3600
+        at = RunningClock().now() - (0 if made else DAY_MS)
+        return [Commit("c" * 40, at, render("said", [], trailer=trailer))]
 
     async def file(self, commit: str, path: str) -> bytes | None:
         return b'{"seq":1,"chain":"%s"}\n' % (b"0" * 32)
@@ -397,6 +407,15 @@ def test_git_is_not_asked_again_before_there_is_a_new_line() -> None:
     git = FakeGit(refusal="")
     watched(git, hours=60, head=lambda: Head(1, "", ""))
     assert [at / 3600 for at in git.asked] == [0.0]
+
+
+def test_news_that_comes_later_in_the_day_is_committed_on_that_day() -> None:
+    def head() -> Head:
+        return Head(1 if asyncio.get_running_loop().time() < 3600 else 2, "", "")
+
+    git = FakeGit(refusal="", made_at_h=1.0)
+    watched(git, hours=2, head=head)
+    assert [at / 3600 for at in git.asked] == [0.0, 1.0]
 
 
 def test_a_press_that_is_never_at_rest_is_not_waited_for_after_noon() -> None:
