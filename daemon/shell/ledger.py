@@ -246,9 +246,9 @@ class Ledger:
         return LedgerChanged(
             f"{self._folder} had come to seq {noted.seq}, chain {noted.chain} (segment "
             f"{noted.segment}), and {what}. Lines that were durable are gone. Nothing was changed. "
-            f"Look for them in git (git log --all -- {self._folder}; git stash list; git reflog) "
-            f"or a backup and put the files back. To go on without them, remove {HEAD}. Then "
-            "start again."
+            "`nightpress verify` says whether git has them, and the command that brings them back; "
+            f"else look into `git stash list` and backups. To go on without them, remove {HEAD}. "
+            "Then start again."
         )
 
 
