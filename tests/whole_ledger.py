@@ -15,10 +15,10 @@ from daemon.core.events import (
     JobHeld,
     LedgerRestored,
     LedgerTorn,
-    ModelRecorded,
     PictureReproduced,
 )
 from daemon.core.jobs import JobId
+from daemon.core.tools import ModelRecorded
 from daemon.wire.ledger_line import Head, write_line
 from tests.cli.studio import drawn, failed, refusal, started, taken, trained, whole_story
 from tests.desk import EPOCH_MS

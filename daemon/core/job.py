@@ -31,7 +31,6 @@ from daemon.core.events import (
     LedgerRestored,
     LedgerTorn,
     LoraInstalled,
-    ModelRecorded,
     PictureReproduced,
     PromptSent,
     ResultPublished,
@@ -47,6 +46,7 @@ from daemon.core.jobs import (
     Spec,
     TrainingImage,
 )
+from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that a training has saved. ``saved`` is the entry that recorded it."""
+    """A checkpoint that a training has saved. ``saved`` is the entry that recorded it; ``bytes``
+    0 and ``device`` '' where release 0.1.0 wrote that.
+    """
 
     sha256: str
     loss: float
     attempt: int
     saved: Entry
+    bytes: int = 0
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Job:
     """A job as its events left it. Times in ms since 1970; ``attempt`` 0 = none yet.
 
     ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
-    each attempt's: the chain value of the line that started it, which nothing else can have.
+    each attempt's: the chain value of the line that started it, which nothing else can have;
+    ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
     """
 
@@ -102,6 +107,7 @@ class Job:
     images: Mapping[int, Image] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     nonces: Mapping[int, str] = field(default_factory=dict)
+    trainers: Mapping[int, TrainerRecorded] = field(default_factory=dict)
     dataset: tuple[TrainingImage, ...] = ()
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     approved: tuple[int, ...] = ()
@@ -138,10 +144,14 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             )
             return replace(job, images={**job.images, image: drawn})
         case CheckpointSaved(step=step):
-            saved = Checkpoint(event.sha256, event.loss, event.attempt, entry)
+            saved = Checkpoint(
+                event.sha256, event.loss, event.attempt, entry, event.bytes, event.device
+            )
             return replace(job, checkpoints={**job.checkpoints, step: saved}, unlucky=0)
         case DatasetRecorded(images=images):
             return replace(job, dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
+        case TrainerRecorded(attempt=attempt):
+            return replace(job, trainers={**job.trainers, attempt: event})
         case JobApproved(image=image, checkpoint=step):
             return replace(job, approved=(*job.approved, image or step))
         case AttemptEnded():
@@ -164,6 +174,7 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             | DaemonStarted()
             | DaemonStopped()
             | ModelRecorded()
+            | EngineRecorded()
             | CalibrationMeasured()
             | LedgerTorn()
             | LedgerRestored()

@@ -206,9 +206,10 @@ def _read_dataset(line: dict[str, Any]) -> None:
     line["images"] = tuple((name, sha256, caption) for name, sha256, caption in line["images"])
 
 
-def _tuple(key: str) -> Callable[[dict[str, Any]], None]:
+def _tuple(*keys: str) -> Callable[[dict[str, Any]], None]:
     def read(line: dict[str, Any]) -> None:
-        line[key] = tuple(line[key])
+        for key in keys:
+            line[key] = tuple(line.get(key, ()))
 
     return read
 
@@ -221,6 +222,9 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "attempt.ended": _read_attempt_ended,
     "job.ended": _read_job_ended,
     "dataset.recorded": _read_dataset,
+    "image.judged": _tuple("models"),
+    "engine.recorded": _tuple("args", "custom_nodes"),
+    "trainer.recorded": _tuple("arguments", "models"),
     "calibration.measured": _tuple("times"),
     "picture.reproduced": _tuple("differences"),
 }

@@ -24,7 +24,8 @@ def trained() -> Floor:
 
 
 def published(floor: Floor) -> Mapping[str, str]:
-    return asyncio.run(publish_training(floor.disk, floor.job, host="mini", places=PLACES))
+    state = floor.desk.state
+    return asyncio.run(publish_training(floor.disk, floor.job, state, host="mini", places=PLACES))
 
 
 def path(step: int, ending: str = "safetensors") -> str:
