@@ -1,6 +1,6 @@
 """The face: `rebuild`, which writes outbox views again from the ledger.
 
-Law: what a living daemon keeps up to date itself (status.json, open jobs) is left to it.
+Law: never beside a living daemon, which writes these files itself.
 """
 
 from __future__ import annotations
@@ -43,17 +43,11 @@ _BAD = (Finding.LOST, Finding.FOREIGN)
 def write_again(arguments: Arguments) -> int:
     """Write what is missing or out of date; 1 when something is not as the ledger recorded it."""
     studio = place.studio(arguments)
-    found: dict[str, Finding] = {}
-    with _guarded(studio) as alone:
-        done, state = -1, folded.fold(studio)
-        while state.seq != done:
-            wanted = _wanted(studio, state, alone=alone)
-            found |= asyncio.run(rebuild(StudioDisk(studio), wanted, everything=arguments.all))
-            # A living daemon may have moved a job on meanwhile: then once more, as it left that.
-            done, state = state.seq, state if alone else folded.fold(studio)
+    with _guarded(studio):
+        state = folded.fold(studio)
+        wanted = {**views(state, host=folded.own(studio)), **_status(studio, state)}
+        found = asyncio.run(rebuild(StudioDisk(studio), wanted, everything=arguments.all))
     _tell(found)
-    if not alone:
-        say("A daemon is alive here: status.json and open jobs are left to it.")
     return 1 if any(finding in _BAD for finding in found.values()) else 0
 
 
@@ -69,15 +63,6 @@ def _tell(found: Mapping[str, Finding]) -> None:
         say("Everything in outbox/ that the ledger can give is as the ledger says.")
 
 
-def _wanted(studio: Path, state: State, *, alone: bool) -> Mapping[str, View]:
-    host = folded.own(studio)
-    if not alone:
-        theirs = {f"outbox/{job}/status.toml" for job in state.queue}
-        found = views(state, host=host)
-        return {path: view for path, view in found.items() if path not in theirs}
-    return {**views(state, host=host), **_status(studio, state)}
-
-
 def _status(studio: Path, state: State) -> Mapping[str, View]:
     """status.json, unless what is there says of the ledger what the ledger says."""
     if not state.seq:
@@ -88,15 +73,17 @@ def _status(studio: Path, state: State) -> Mapping[str, View]:
 
 
 @contextmanager
-def _guarded(studio: Path) -> Iterator[bool]:
-    """Keep daemons out meanwhile. Gives False where one is alive already."""
+def _guarded(studio: Path) -> Iterator[None]:
+    """Keep daemons out meanwhile. Raises ``Bad`` where one is alive."""
     guard = Guard(studio / ".nightpress" / "guard")
     try:
         guard.take(since=instant_text(SystemClock().now()))
     except StudioBusy:
-        yield False
-        return
+        raise place.Bad(
+            "A daemon is alive in this studio and writes these files itself. Stop it (Ctrl-C where "
+            "it runs, or SIGTERM), rebuild, and start it again; what the engine draws goes on."
+        ) from None
     try:
-        yield True
+        yield
     finally:
         guard.give_back()

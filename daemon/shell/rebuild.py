@@ -1,7 +1,7 @@
 """Writes again what of the outbox the ledger can give.
 
-Law: a record that is there is never rewritten, whatever it says; a folder that somebody removed (or emptied)
-stays so unless it is asked for; what the ledger does not hold is not touched.
+Law: a record that is there is never rewritten, whatever it says; a folder that somebody removed
+or emptied stays so unless it is asked for; what the ledger does not hold is not touched.
 """
 
 from __future__ import annotations
