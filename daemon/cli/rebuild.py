@@ -29,8 +29,8 @@ _SAID = {
     Finding.WRITTEN: "written",
     Finding.REPLACED: "said something else than the ledger; written again",
     Finding.LOST: (
-        "gone, and the ledger does not hold all that was in it (release 0.1.0 recorded less), so "
-        "only git or a backup can give it back"
+        "not there as it was recorded, and the ledger does not hold all that is in it (release "
+        "0.1.0 recorded less), so only git or a backup can give it back"
     ),
     Finding.FOREIGN: (
         "not the file that the ledger recorded, and left as it is. To have the recorded one, move "

@@ -18,8 +18,10 @@ _LIMIT_BYTES = 4 * 2**20
 
 
 class Finding(Enum):
-    """What became of a file that was not as the ledger says. ``LOST``: it is gone, and the ledger
-    does not hold it. ``FOREIGN``: a record that is not the recorded one, left as it is.
+    """What became of a file that was not as the ledger says.
+
+    ``FOREIGN``: a record that is not the recorded one, left as it is; ``LOST``: the recorded one is
+    not there, and the ledger cannot give it.
     """
 
     WRITTEN = "written"
@@ -56,11 +58,13 @@ async def rebuild(
 
 def _compared(there: bytes | None, view: View) -> Finding | None:
     """What is to become of a file, None when it is as it should be."""
+    if there is not None and (there == view.data or digest(there) == view.sha256):
+        return None
+    if view.data is None:
+        return Finding.LOST
     if there is None:
-        return Finding.LOST if view.data is None else Finding.WRITTEN
-    if not view.sha256:
-        return None if there == view.data else Finding.REPLACED
-    return None if digest(there) == view.sha256 else Finding.FOREIGN
+        return Finding.WRITTEN
+    return Finding.FOREIGN if view.sha256 else Finding.REPLACED
 
 
 async def _bytes(disk: Disk, path: str) -> bytes | None:
