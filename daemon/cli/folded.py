@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from os import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 from daemon.adapters.machine import machine_id, own_host
 from daemon.cli.lines import segments
@@ -35,20 +37,26 @@ def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
     head = Head()
     files = segments(studio).get(host, [])
     for file in files:
-        data = file.read_bytes()
-        end = data.rfind(b"\n") + 1
-        name = str(file.relative_to(studio))
-        number = 0
-        lines = data[:end].split(b"\n")[:-1]
-        for number, entry in enumerate(read_lines(lines, head=head, segment=name), start=1):
-            try:
-                apply(state, entry)
-            except AssertionError as error:
-                raise LedgerDamaged.at(name, number, f"it cannot follow: {error}") from error
-            head = Head(entry.seq, entry.chain, file.stem)
-            yield entry
-        if end < len(data) and file != files[-1]:
-            raise LedgerDamaged.at(name, number + 1, "it is cut off, yet a later segment exists")
+        name, number = str(file.relative_to(studio)), 0
+        with file.open("rb") as lines:
+            whole = (line[:-1] for line in lines if line.endswith(b"\n"))
+            for number, entry in enumerate(read_lines(whole, head=head, segment=name), start=1):
+                try:
+                    apply(state, entry)
+                except AssertionError as error:
+                    raise LedgerDamaged.at(name, number, f"it cannot follow: {error}") from error
+                head = Head(entry.seq, entry.chain, file.stem)
+                yield entry
+            if file != files[-1] and _is_torn(lines):
+                raise LedgerDamaged.at(
+                    name, number + 1, "it is cut off, yet a later segment exists"
+                )
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Whether something follows the last newline."""
+    file.seek(-min(1, file.seek(0, SEEK_END)), SEEK_END)
+    return file.read() not in (b"", b"\n")
 
 
 def own_entries(studio: Path, state: State) -> Iterator[Entry]:

@@ -17,8 +17,8 @@ from itertools import islice
 from daemon.core.job import Job
 from daemon.core.jobs import JobId
 
-LOOSE = 8192
-"""How many of the jobs that have ended are kept as they are: two months of a busy studio."""
+LOOSE = 4096
+"""How many of the jobs that have ended are kept as they are: half a year of a busy studio."""
 _BLOCK = 64
 """How many are packed together, for what they have in common."""
 

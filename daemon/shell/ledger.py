@@ -231,15 +231,17 @@ class Ledger:
         return size - len(rest), first - 1, rest
 
     def _fold_lines(self, state: State, lines: Iterable[bytes], path: str, *, first: int) -> None:
+        entry, noted = None, self._noted
         entries = read_lines(lines, head=self._head, segment=path, first=first)
         for number, entry in enumerate(entries, start=first):
             try:
                 apply(state, entry)
             except AssertionError as error:
                 raise LedgerDamaged.at(path, number, f"it cannot follow: {error}") from error
-            self._head = Head(entry.seq, entry.chain, entry.segment)
-            if entry.seq == self._noted.seq and entry.chain != self._noted.chain:
+            if entry.seq == noted.seq and entry.chain != noted.chain:
                 raise self._gone_back(f"its seq {entry.seq} has chain {entry.chain}")
+        if entry is not None:
+            self._head = Head(entry.seq, entry.chain, entry.segment)
 
     def _gone_back(self, what: str) -> LedgerChanged:
         noted = max(self._noted, self._head, key=lambda head: head.seq)

@@ -208,25 +208,28 @@ def _entry(line: dict[str, Any], segment: str, chain: str) -> Entry:
 
 
 def _accepted(line: dict[str, Any]) -> JobAccepted:
-    _refuse_unknown(JobAccepted, line)
+    if not line.keys() <= _KEYS[JobAccepted]:
+        raise _unknown(JobAccepted, line)
     spec = line.pop("spec")
     if line["kind"] == "panel":
         spec = _record(PanelSpec, {"negative": "", **spec})
-    else:
+    elif line["kind"] == "train":
         spec = _record(TrainSpec, {"features": (), "grid": None, **spec})
+    else:
+        raise _Unknown(f"its kind {line['kind']} is not known here")
     line["file"] = _record(FileFacts, line["file"])
     return JobAccepted(**msgspec.structs.asdict(msgspec.convert(line, _ACCEPTED)), spec=spec)
 
 
-def _refuse_unknown(kind: type, values: Mapping[str, Any]) -> None:
-    if not values.keys() <= _KEYS[kind]:
-        unknown = ", ".join(sorted(values.keys() - _KEYS[kind]))
-        raise _Unknown(f"its key {unknown} is not known here")
+def _unknown(kind: type, values: Mapping[str, Any]) -> _Unknown:
+    keys = ", ".join(sorted(values.keys() - _KEYS[kind]))
+    return _Unknown(f"its key {keys} is not known here")
 
 
 def _record(kind: type[_T], values: dict[str, Any]) -> _T:
     """A record of these values, each of its field's very type."""
-    _refuse_unknown(kind, values)
+    if not values.keys() <= _KEYS[kind]:
+        raise _unknown(kind, values)
     for key, part in _INNER[kind]:
         match values.get(key):
             case None:

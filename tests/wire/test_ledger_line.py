@@ -406,6 +406,63 @@ def test_a_line_of_a_newer_nightpress_is_not_called_damaged(line: bytes, what: s
     assert "git" not in str(caught.value)
 
 
+PANEL_FIELDS: dict[str, Any] = json.loads(written([accepted()])[1][0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"priority": "high"}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"kind": "poster"}, "poster"),
+        ({"file": {**PANEL_FIELDS["file"], "size": "large"}}, "size"),
+        ({"file": {**PANEL_FIELDS["file"], "mood": 1}}, "mood"),
+        ({"spec": {**PANEL_FIELDS["spec"], "cfg": "7"}}, "cfg"),
+        ({"spec": {**PANEL_FIELDS["spec"], "mood": 1}}, "mood"),
+        ({"spec": {**PANEL_FIELDS["spec"], "seeds": 421}}, "seeds"),
+        ({"spec": {**PANEL_FIELDS["spec"], "loras": [{"name": "a"}]}}, "strength"),
+        (
+            {"spec": {**PANEL_FIELDS["spec"], "loras": [{"name": "a", "strength": 1, "mood": 1}]}},
+            "mood",
+        ),
+        ({"warnings": [1]}, "warnings"),
+        ({"spec": None}, "content cannot be read"),
+        ({"mood": 1}, "mood"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_and_a_key_that_nobody_knows_stop_at_any_depth(
+    changed: Mapping[str, object], what: str
+) -> None:
+    fields = {key: value for key, value in PANEL_FIELDS.items() if key != "chain"}
+    with pytest.raises(LedgerDamaged, match=what):
+        read(forged(**{**fields, **changed}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"seq":1,"at":"2026-11-18T11:06:40.000Z","type":"incident","code":"A","text":"\xe9"',
+        b'{"seq":1,"at":"2026-11-18T11:06:40.000Z","type":"incident","code":"A","text":B',
+        b'{"seq":1,"at":"2026-11-18T11:06:40.000Z","type":"incident","code":"A","text":"a\x01"',
+        b"[1",
+        b'{"seq":1e400',
+        b"",
+    ],
+)
+def test_what_is_no_json_stops_though_its_chain_fits(body: bytes) -> None:
+    chain = hashlib.sha256(GENESIS.encode() + body).hexdigest()[:32]
+    with pytest.raises(LedgerDamaged, match="line 1"):
+        read(body + b',"chain":"' + chain.encode() + b'"}\n')
+
+
+def test_a_name_that_is_no_utf8_is_read_back() -> None:
+    """Such a file's name is told with lone surrogates, which strict readers of JSON refuse."""
+    happened = JobDuplicate(JobId("a_v1"), replace(FILE, name="b\udce9.toml"))
+    entries, lines = written([happened])
+    assert read(b"".join(lines)) == entries
+
+
 # Months.
 
 
