@@ -109,6 +109,10 @@ class SimDisk:
     trace: list[str] = field(default_factory=list)
     free: int = 2**40
 
+    def handle(self) -> LifeDisk:
+        """The disk as the daemon that lives now sees it."""
+        return LifeDisk(Life(self))
+
     def new_node(self) -> Node:
         self.inodes += 1
         self.now_ns += 1_000_003
