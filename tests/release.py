@@ -31,44 +31,43 @@ from daemon.core.events import (
 from daemon.core.jobs import JobId, ModelFacts, Outcome, Phase
 from daemon.core.state import State, fold
 from daemon.wire.ledger_line import Head, read_lines, write_line
-from tests.sim.story import BAD, OTHER, PANEL, TRAIN, Drop, Fate, tell
+from tests.sim.scenarios import PANEL, TRAIN, TWO_SEEDS, Drop, Scenario
+from tests.sim.story import Fate, tell
 
 LEDGERS = Path(__file__).parent / "ledgers"
 CUT_AT = 500
 END = b"end = true\n"
 DRAWN = b'"type":"result.published","job":"ch01_p003_v1"'
-STORY = (
-    Drop(0.5, "spyke.toml", TRAIN),
-    Drop(0.6, "wide.toml", BAD),
-    Drop(0.7, "ch01_p003.toml", PANEL + END, after=b'"type":"job.ended","job":"spyke_v1"'),
-    Drop(0.8, "again.toml", PANEL + END, after=b'"type":"prompt.sent","job":"ch01_p003_v1"'),
-    Drop(
-        0.9,
-        "good.toml",
-        b'kind = "approve"\njob = "spyke_v1"\ncheckpoint = 20\n' + END,
-        after=DRAWN,
-    ),
-    Drop(1.0, "hush.toml", b'kind = "pause"\n' + END, after=b'"type":"lora.installed"'),
-    Drop(1.1, "ch01_p004.toml", OTHER + END, after=b'"kind":"pause"'),
-    Drop(1.2, "on.toml", b'kind = "resume"\n' + END, after=b'"job":"ch01_p004_v1"'),
-    Drop(
-        1.3,
-        "stop.toml",
-        b'kind = "cancel"\njob = "ch01_p004_v1"\n' + END,
-        after=b'"type":"prompt.sent","job":"ch01_p004_v1"',
-    ),
-    Drop(
-        1.4,
-        "more.toml",
-        b'kind = "retry"\njob = "ch01_p004_v1"\n' + END,
-        after=b'"type":"job.ended","job":"ch01_p004_v1"',
-    ),
-    Drop(
-        1.5,
-        "pick.toml",
-        b'kind = "approve"\njob = "ch01_p003_v1"\nimage = 2\n' + END,
-        after=b'"type":"result.published","job":"ch01_p004_v1"',
-    ),
+STORY = Scenario(
+    (
+        Drop("spyke.toml", TRAIN),
+        Drop("wide.toml", PANEL.replace(b"width = 64", b"width = 4096")),
+        Drop("ch01_p003.toml", TWO_SEEDS, after=b'"type":"job.ended","job":"spyke_v1"'),
+        Drop("again.toml", TWO_SEEDS, after=b'"type":"prompt.sent","job":"ch01_p003_v1"'),
+        Drop(
+            "good.toml",
+            b'kind = "approve"\njob = "spyke_v1"\ncheckpoint = 20\n' + END,
+            after=DRAWN,
+        ),
+        Drop("hush.toml", b'kind = "pause"\n' + END, after=b'"type":"lora.installed"'),
+        Drop("ch01_p004.toml", PANEL.replace(b"leaping", b"sitting"), after=b'"kind":"pause"'),
+        Drop("on.toml", b'kind = "resume"\n' + END, after=b'"job":"ch01_p004_v1"'),
+        Drop(
+            "stop.toml",
+            b'kind = "cancel"\njob = "ch01_p004_v1"\n' + END,
+            after=b'"type":"prompt.sent","job":"ch01_p004_v1"',
+        ),
+        Drop(
+            "more.toml",
+            b'kind = "retry"\njob = "ch01_p004_v1"\n' + END,
+            after=b'"type":"job.ended","job":"ch01_p004_v1"',
+        ),
+        Drop(
+            "pick.toml",
+            b'kind = "approve"\njob = "ch01_p003_v1"\nimage = 2\n' + END,
+            after=b'"type":"result.published","job":"ch01_p004_v1"',
+        ),
+    )
 )
 
 

@@ -291,7 +291,9 @@ class Performer:
         except GivenUp as error:
             # A server that was away for so long comes back restarted, without our prompt.
             log.warning("%s is cancelled without the engine: %s", job.id, error.text)
-        await self._ask(ReportEnded(job.id, job.attempt, Outcome.CANCELLED, "CANCELLED"))
+        await self._ask(
+            ReportEnded(job.id, job.attempt, Outcome.CANCELLED, "CANCELLED", "Cancelled by you.")
+        )
 
     async def _interrupt(self, job: Job) -> None:
         renderer, patience = self._tools.renderer, Patience(self._policy)

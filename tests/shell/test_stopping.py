@@ -86,7 +86,9 @@ def test_a_prompt_of_a_cancelled_attempt_is_interrupted_and_that_is_reported() -
     engine = FakeEngine(prompts={PROMPT: Sent({}, "client1", 0.0)})
     reports, took_s = stopped(engine)
     assert engine.calls == [f"interrupt {PROMPT}"]
-    assert reports == [ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED")]
+    assert reports == [
+        ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED", "Cancelled by you.")
+    ]
     assert took_s < 1
 
 
@@ -97,5 +99,7 @@ def test_cancelling_waits_for_an_engine_that_is_away_but_not_for_ever(
     """N5.1: a server that stays away has forgotten the prompt; the job is cancelled all the same"""
     engine = FakeEngine(gone=[(0.0, away_s)])
     reports, took_s = stopped(engine)
-    assert reports == [ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED")]
+    assert reports == [
+        ReportEnded(CANCELLED.id, 1, Outcome.CANCELLED, "CANCELLED", "Cancelled by you.")
+    ]
     assert min(away_s, 60.0) <= took_s < at_most_s

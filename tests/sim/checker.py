@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Line = Mapping[str, Any]
@@ -40,6 +40,8 @@ def violations(lines: Sequence[Line]) -> list[str]:
     return [
         *_jobs(lines),
         *_lease(lines),
+        *_evidence(lines),
+        *_reasons(lines),
         *_drops(lines),
         *_pictures(lines),
         *_trainings(lines),
@@ -58,12 +60,19 @@ def open_jobs(lines: Sequence[Line]) -> set[str]:
     return found
 
 
+def is_paused(lines: Iterable[Line]) -> bool:
+    """Whether nothing is to start by the maker's own wish."""
+    said = [line["kind"] for line in lines if line["type"] == "control.taken" and not line["error"]]
+    return [kind for kind in said if kind in ("pause", "resume")][-1:] == ["pause"]
+
+
 def to_install(lines: Sequence[Line]) -> set[tuple[str, str]]:
     """Job and hash of each approved checkpoint that is not installed yet."""
     wanted = set()
     for index, line in enumerate(lines):
         if line["type"] == "job.approved" and line["checkpoint"]:
-            wanted.add((line["job"], _saved(lines[:index], line["job"])[line["checkpoint"]]))
+            saved = _saved(lines[:index], line["job"])
+            wanted.add((line["job"], saved.get(line["checkpoint"], "a checkpoint of none")))
     found = {(line["job"], line["sha256"]) for line in lines if line["type"] == "lora.installed"}
     return wanted - found
 
@@ -99,7 +108,8 @@ def _jobs(lines: Sequence[Line]) -> list[str]:
             found.append(f"{job} was published after its end")
         elif kind == "attempt.started" and phases[job] != "open":
             found.append(f"{job} was started after its end")
-    found += [f"{job} never ended" for job, phase in phases.items() if phase == "open"]
+    if not is_paused(lines):
+        found += [f"{job} never ended" for job, phase in phases.items() if phase == "open"]
     published = Counter(line["job"] for line in lines if line["type"] == "result.published")
     found += [f"{job} was published {count} times" for job, count in published.items() if count > 1]
     return found
@@ -127,8 +137,81 @@ def _lease(lines: Sequence[Line]) -> list[str]:
                 found.append(f"{line['type']} of {line['job']} outside its attempt")
             if line["type"] == "attempt.ended":
                 running = None
-                if line["outcome"] in ("failed", "lost") and not line["code"]:
-                    found.append(f"{line['job']}: an end without a reason")
+    return found
+
+
+def _evidence(lines: Sequence[Line]) -> list[str]:
+    """Every end says why, or what it made."""
+    found = []
+    files: set[str] = set()
+    for line in lines:
+        if line["type"] == "attempt.ended" and line["outcome"] != "succeeded":
+            if not line["code"]:
+                found.append(f"{line['job']}: an attempt {line['outcome']} without a code")
+            if not line["evidence"]:
+                found.append(f"{line['job']}: an attempt {line['outcome']} without a sentence")
+        elif line["type"] == "result.published":
+            files |= {line["job"]} if line["files"] else set()
+        elif line["type"] == "job.ended" and line["phase"] == "published":
+            if line["job"] not in files:
+                found.append(f"{line['job']} ended as published without files")
+        elif line["type"] == "job.ended" and not line["code"]:
+            found.append(f"{line['job']} ended as {line['phase']} without a code")
+    return found
+
+
+def _reasons(lines: Sequence[Line]) -> list[str]:
+    """Whenever nothing runs and a job waits, it is written in the same moment why."""
+    found = []
+    running = False
+    waiting: dict[str, str] = {}
+    for line, after in zip(lines, [*lines[1:], None], strict=True):
+        kind, job = line["type"], line.get("job", "")
+        if kind == "job.accepted" or _is_retry(line):
+            waiting[job] = ""
+        elif kind in ("attempt.started", "job.ended"):
+            waiting.pop(job, None)
+            running = running or kind == "attempt.started"
+        elif kind == "attempt.ended":
+            running = False
+            if line["outcome"] in ("lost", "stopped"):
+                waiting[job] = line["code"]
+        elif kind == "job.held":
+            waiting[job] = line["code"] if line["text"] else ""
+        elif kind == "control.taken" and line["kind"] == "resume":
+            waiting = dict.fromkeys(waiting, "")
+        # What a power cut tore off follows the next start.
+        moment = "" if after is None else after["at"]
+        torn = after is not None and after["type"] in ("daemon.started", "ledger.torn")
+        silent = waiting and not running and not any(waiting.values())
+        if silent and not torn and moment != line["at"]:
+            found.append(f"{next(iter(waiting))} waits after seq {line['seq']} for no reason")
+    return found
+
+
+def end_violations(lines: Sequence[Line], phases: Collection[str]) -> list[str]:
+    """Jobs that ended otherwise than they can in this story."""
+    last = {line["job"]: line for line in lines if line["type"] == "job.ended"}
+    return [
+        f"{job} {line['phase']} ({line['code']}) by a cut alone"
+        for job, line in last.items()
+        if line["phase"] not in phases
+    ]
+
+
+def restart_violations(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
+    """What a start on a resting studio changed, but for its own two lines and status.json."""
+    found = []
+    for path in sorted({*before, *after} - {"outbox/status.json"}):
+        old, new = before.get(path, b""), after.get(path)
+        if new == old:
+            continue
+        if new is None or not path.startswith("ledger/") or not new.startswith(old):
+            found.append(f"a start at rest changed {path}")
+            continue
+        kinds = [line["type"] for line in parse(new[len(old) :])]
+        if kinds != ["daemon.started", "daemon.stopped"]:
+            found.append(f"a start at rest wrote {kinds}")
     return found
 
 
@@ -234,7 +317,7 @@ def file_violations(
     """What the ledger says of files that are not so; ``read`` gives a file of the studio, ``made``
     the optimizer steps in each whole checkpoint of a trainer by its hash.
     """
-    found = []
+    found = _unexplained(lines, read("outbox/status.json"))
     for line in lines:
         if line["type"] == "checkpoint.saved" and made.get(line["sha256"]) != line["step"]:
             found.append(f"{line['job']}: nobody made {line['step']} steps of {line['sha256']}")
@@ -243,6 +326,14 @@ def file_violations(
         told = _told(line)
         found += [f"{path} is not what is told" for path in told if _sha(read(path)) != told[path]]
     return found
+
+
+def _unexplained(lines: Sequence[Line], status: bytes | None) -> list[str]:
+    """Open jobs that status.json does not show, or shows without a reason."""
+    shown = {job["job"]: job for job in json.loads(status or b"{}").get("queue", ())}
+    found = [f"status.json does not show {job}" for job in open_jobs(lines) - shown.keys()]
+    silent = [job for job, told in shown.items() if not told["code"] or not told["reason"]]
+    return found + [f"status.json shows {job} without a reason" for job in silent]
 
 
 def _told(line: Line) -> Mapping[str, str]:

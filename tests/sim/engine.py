@@ -3,8 +3,9 @@ time.
 
 The fault model: with probability ``mischief`` a call fails before or after it took effect, answers
 late, or finds the history not yet written; sockets drop or say nothing. ``crash`` loses the queue
-and
-the history. Everything is drawn from one seeded chance, so a seed is a history.
+and the history. A request that changes something is two steps of the daemon's life: before it, and
+when it took effect and its answer is under way. All is drawn from one seeded chance: a seed is a
+history.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureStats
 from daemon.errors import EngineError, PromptRefused, WorldError
 from daemon.wire.comfyui import (
     EngineFacts,
+    Failure,
     HistoryEntry,
     Message,
     OutputFile,
     Progress,
     QueueView,
 )
-from tests.sim.disk import PowerCut
+from tests.sim.disk import Life
 
+EngineFault = Literal["", "error", "restart"]
+"""A node of every prompt raises, or the server is restarted under the first."""
 FACTS = EngineFacts("comfyui", "0.3.64", "cpu", "cpu", ("main.py",), "3.11", "2.13", "posix")
 
 
@@ -48,6 +52,7 @@ class SimEngine:
 
     chance: random.Random
     mischief: float = 0.0
+    fault: EngineFault = ""
     step_s: float = 0.2
     refuse: str = ""
     before_post: Callable[[str], None] = lambda prompt: None
@@ -56,6 +61,7 @@ class SimEngine:
     pending: list[Prompt] = field(default_factory=list)
     ended: dict[str, HistoryEntry] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
     executed: list[str] = field(default_factory=list)
     interrupted: set[str] = field(default_factory=set)
     sockets: dict[str, asyncio.Queue[Message]] = field(default_factory=dict)
@@ -82,8 +88,11 @@ class SimEngine:
             self.running = prompt = self.pending.pop(0)
             self.before_draw(prompt.id)
             self.executed.append(prompt.id)
-            ending = await self._execute(prompt)
-            self.ended[prompt.id] = ending
+            if self.fault == "restart" and len(self.executed) == 1:
+                await asyncio.sleep(self.step_s)
+                self.pending.clear()
+            else:
+                self.ended[prompt.id] = await self._execute(prompt)
             self.running = None
 
     async def _execute(self, prompt: Prompt) -> HistoryEntry:
@@ -94,6 +103,9 @@ class SimEngine:
             ears = self.sockets.get(prompt.client)
             if ears is not None:
                 ears.put_nowait(Progress(step, 4, "sampler", prompt.id))
+        if self.fault == "error":
+            failure = Failure("3", "KSampler", "RuntimeError", "mat1 and mat2 cannot be multiplied")
+            return HistoryEntry(prompt.id, prompt.graph, "error", failure, ())
         save, prefix = _save_node(prompt.graph)
         name = f"{prefix.rpartition('/')[2]}_00001_.png"
         self.files[name] = picture_of(prompt.graph)
@@ -119,16 +131,18 @@ def picture_of(graph: Mapping[str, Any]) -> bytes:
 
 @dataclass
 class SimRenderer:
-    """``ports.Renderer``; each call is one request that can go wrong."""
+    """``ports.Renderer``; each call is one request that can go wrong. ``life`` None: nobody cuts
+    it.
+    """
 
     engine: SimEngine
-    alive: Callable[[], bool] = lambda: True
+    life: Life | None = None
 
     async def _request(self) -> bool:
         """True when the answer gets lost after the request took effect."""
         await asyncio.sleep(0.003)
-        if not self.alive():
-            raise PowerCut("a dead client asks nothing")
+        if self.life is not None:
+            self.life.check("a request")
         if self.engine.chance.random() >= self.engine.mischief:
             return False
         fate = self.engine.chance.randrange(3)
@@ -138,6 +152,10 @@ class SimRenderer:
             await asyncio.sleep(self.engine.chance.uniform(0.5, 3.0))
             return False
         return True
+
+    def _step(self, what: str) -> None:
+        if self.life is not None:
+            self.life.step(what)
 
     async def describe(self) -> EngineFacts:
         if await self._request():
@@ -164,19 +182,26 @@ class SimRenderer:
             raise PromptRefused("VALIDATION", self.engine.refuse)
         graph = body["prompt"]
         assert isinstance(graph, Mapping)
+        self._step("send a prompt")
         self.engine.post(Prompt(str(body["prompt_id"]), graph, str(body["client_id"])))
+        self._step("hear that the prompt was accepted")
         if lost:
             raise EngineError("ENGINE_UNREACHABLE", "the answer was lost")
         return {}
 
     async def interrupt(self, prompt_id: str) -> None:
         await self._request()
+        self._step("interrupt a prompt")
         self.engine.pending = [p for p in self.engine.pending if p.id != prompt_id]
         if self.engine.running is not None and self.engine.running.id == prompt_id:
             self.engine.interrupted.add(prompt_id)
+        self._step("hear that the prompt was interrupted")
 
     async def upload(self, *, name: str, data: bytes) -> str:
         await self._request()
+        self._step(f"upload {name}")
+        self.engine.uploads[name] = data
+        self._step(f"hear that {name} was stored")
         return name
 
     async def view(self, file: OutputFile) -> bytes:
@@ -222,8 +247,9 @@ class SimPixels:
 class SimWeights:
     """``ports.Weights``: every model is there; ``installed`` is what the LoRA folder got."""
 
-    def __init__(self, installed: dict[str, bytes] | None = None) -> None:
+    def __init__(self, installed: dict[str, bytes] | None = None, life: Life | None = None) -> None:
         self.installed = {} if installed is None else installed
+        self._step = life.step if life else lambda what: None
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:
         return ModelFacts(role, name, sha256(f"{role}{name}".encode()).hexdigest(), 1000, "F16")
@@ -232,5 +258,7 @@ class SimWeights:
         return f"/models/{role}/{name}"
 
     async def install(self, name: str, data: bytes) -> None:
+        self._step(f"install {name}")
         if self.installed.setdefault(name, data) != data:
             raise WorldError("LORA_EXISTS", f"{name} is there and is another file")
+        self._step(f"know that {name} is installed")

@@ -1,126 +1,59 @@
-"""Runs a story through the real shell: files dropped, lives lived and cut short, until all is at
-rest.
+"""Runs a scenario through the real shell: files dropped, lives lived and cut short, until all is at
+rest; and says what was broken on the way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from daemon import __version__
 from daemon.core.policy import Policy
+from daemon.errors import PersonNeeded
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
 from tests.sim.checker import (
+    Line,
     chain_violations,
+    end_violations,
     file_violations,
+    is_paused,
     open_jobs,
     parse,
+    restart_violations,
     to_install,
     violations,
 )
-from tests.sim.disk import PowerCut, SimDisk
+from tests.sim.disk import Life, LifeDisk, PowerCut, SimDisk
 from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
+from tests.sim.scenarios import DATASET, Drop, Scenario
 from tests.sim.trainer import SimGpu, SimTrainer, SimTrainings
 from tests.virtual_time import run
 
 TEMPLATES = Path(__file__).parents[2] / "workflows"
-EPOCH_MS = 1_795_000_000_000
+FILES = {
+    **{f"workflows/{path.name}": path.read_bytes() for path in sorted(TEMPLATES.glob("panel.*"))},
+    **DATASET,
+}
 LIMIT_S = 900.0
 """A story that is not at rest after this many virtual seconds hangs."""
-
-PANEL = b"""kind = "panel"
-prompt = "spyke_plasma_v1, white cloak, leaping, rain"
-width = 64
-height = 64
-seeds = [421, 422]
-vae = "vae-ft-mse-840000-ema-pruned.safetensors"
-checkpoint = "anything-v5.safetensors"
-ref = "run-7/ch01/3"
-"""
-OTHER = PANEL.replace(b"seeds = [421, 422]", b"variations = 1").replace(b"leaping", b"sitting")
-BAD = PANEL.replace(b"width = 64", b"width = 4096")
-TRAIN = b"""kind = "train"
-lora = "spyke"
-trigger = "spyke_plasma_v1"
-dataset = "datasets/spyke"
-vae = "vae-ft-mse-840000-ema-pruned.safetensors"
-checkpoint = "anything-v5.safetensors"
-steps = 30
-save_every = 10
-network_dim = 1
-end = true
-"""
-DATASET = {
-    f"datasets/spyke/{n:02}{end}": b"%d%a" % (n, end) for n in range(10) for end in (".png", ".txt")
-}
+POLL_S = 0.1
+AGAIN_S = 3.0
+"""How long the last start is watched: longer than a tick."""
 
 
 @dataclass(frozen=True)
-class Drop:
-    """A file saved in the inbox at a virtual second, and when the ledger has ``after`` in it."""
-
-    at_s: float
-    name: str
-    data: bytes
-    after: bytes = b""
-
-
-PANEL_STORY = (
-    Drop(0.5, "ch01_p003.toml", PANEL),
-    Drop(0.6, "wide.toml", BAD),
-    Drop(9.0, "again.toml", PANEL),
-    Drop(9.1, "ch01_p004.toml", OTHER),
-)
-
-CONTROL_STORY = (
-    Drop(0.5, "ch01_p003.toml", PANEL),
-    Drop(0.6, "ch01_p004.toml", OTHER),
-    Drop(8.5, "stop.toml", b'kind = "cancel"\njob = "ch01_p003_v1"\nend = true\n'),
-    Drop(9.0, "hush.toml", b'kind = "pause"\nend = true\n'),
-    Drop(30.0, "on.toml", b'kind = "resume"\nend = true\n'),
-    Drop(31.0, "more.toml", b'kind = "retry"\njob = "ch01_p003_v1"\nend = true\n'),
-    Drop(45.0, "late.toml", b'kind = "cancel"\njob = "ch01_p003_v1"\nend = true\n'),
-)
-
-TRAIN_STORY = (
-    Drop(0.5, "spyke.toml", TRAIN),
-    Drop(0.6, "ch01_p003.toml", OTHER + b"end = true\n"),
-    Drop(
-        0.7,
-        "good.toml",
-        b'kind = "approve"\njob = "spyke_v1"\ncheckpoint = 20\nend = true\n',
-        after=b'"type":"job.ended","job":"spyke_v1"',
-    ),
-)
-
-TRAIN_CONTROL_STORY = (
-    Drop(0.5, "spyke.toml", TRAIN.replace(b"steps = 30", b"steps = 40")),
-    Drop(
-        0.6,
-        "stop.toml",
-        b'kind = "cancel"\njob = "spyke_v1"\nend = true\n',
-        after=b'"type":"checkpoint.saved"',
-    ),
-    Drop(
-        0.7,
-        "more.toml",
-        b'kind = "retry"\njob = "spyke_v1"\nend = true\n',
-        after=b'"type":"job.ended","job":"spyke_v1"',
-    ),
-)
-
-
-@dataclass
 class SimClock:
     """``ports.Clock``: virtual milliseconds."""
 
+    began_ms: int
+
     def now(self) -> int:
-        return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
+        return self.began_ms + round(asyncio.get_running_loop().time() * 1000)
 
 
 class SimAlarm:
@@ -140,169 +73,227 @@ class SimAlarm:
 
 @dataclass(frozen=True)
 class Fate:
-    """What goes wrong: the power (or only the process) before step ``cut_at``; 0 = never."""
+    """What goes wrong: the power (or only the process) before step ``cut_at``, and once more before
+    step ``again_at`` of what follows; 0 = never.
+    """
 
     seed: int
     cut_at: int = 0
     kill_only: bool = False
     mischief: float = 0.0
+    again_at: int = 0
 
 
 @dataclass
 class History:
     """What a story left behind."""
 
+    scenario: Scenario
     fate: Fate
     disk: SimDisk
     engine: SimEngine
     trainings: SimTrainings
     installed: dict[str, bytes] = field(default_factory=dict)
     dropped: list[Drop] = field(default_factory=list)
+    steps: int = 0
     lives: int = 0
+    cuts: int = 0
+    stopped: bool = False
     broken: list[str] = field(default_factory=list)
-    seen: list[bytes] = field(default_factory=list)
+    rests: tuple[bytes, bool] = (b"", False)
 
     def ledger(self) -> bytes:
         """All segments of the one host, in order."""
-        names = sorted(
-            name
-            for name in self.disk.names
-            if name.startswith("ledger/") and name.endswith(".jsonl")
-        )
+        names = sorted(name for name in self.disk.names if _is_segment(name))
         return b"".join(self.disk.names[name].data for name in names)
 
+    def at_rest(self) -> bool:
+        """Every drop is answered, every accepted job has ended (or the press is paused), and what
+        is approved is installed.
+        """
+        if any(name.startswith(("inbox/", ".nightpress/taken/")) for name in self.disk.names):
+            return False
+        ledger = self.ledger()
+        if self.rests[0] != ledger:
+            lines = parse(ledger)
+            ended = not open_jobs(lines) or is_paused(lines)
+            self.rests = (ledger, bool(lines) and ended and not to_install(lines))
+        return self.rests[1]
 
-def tell(story: Sequence[Drop], fate: Fate) -> History:
-    """Live the story to its rest, starting the daemon again after each cut, and check every
+
+def tell(scenario: Scenario, fate: Fate) -> History:
+    """Live the scenario to its rest, starting the daemon again after each cut, and check every
     promise.
     """
-    return run(_tell(story, fate))
+    return run(_tell(scenario, fate))
 
 
-async def _tell(story: Sequence[Drop], fate: Fate) -> History:
-    history = _new_history(fate)
-    disk, engine = history.disk, history.engine
-    maker = asyncio.ensure_future(_drop(story, history))
-    while not (maker.done() and at_rest(disk)):
-        history.lives += 1
-        await _live(history, maker)
-        history.seen.append(history.ledger())
-        if not fate.kill_only:
-            engine.crash()
-        _check_drops(history)
-        if asyncio.get_running_loop().time() > LIMIT_S:
-            history.broken.append("it never came to rest")
-            break
-    engine.crash()
+async def _tell(scenario: Scenario, fate: Fate) -> History:
+    history = _new_history(scenario, fate)
+    maker = asyncio.ensure_future(_drop(history))
+
+    def is_over() -> bool:
+        if scenario.stop_after and not history.stopped and scenario.stop_after in history.ledger():
+            history.stopped = True
+            return True
+        return maker.done() and history.at_rest()
+
+    stopped = False
+    while not (stopped and maker.done() and history.at_rest()) and not _hangs(history):
+        stopped = await _live(history, until=is_over)
+        _check_life(history)
+    history.steps, history.disk.cut_at = history.disk.steps, 0
+    if not history.broken:
+        _check(history)
+        await _check_again(history)
+    history.engine.crash()
     maker.cancel()
-    _check(history)
     return history
 
 
-def _new_history(fate: Fate) -> History:
-    disk = SimDisk(random.Random(fate.seed), cut_at=fate.cut_at, kill_only=fate.kill_only)
-    engine = SimEngine(random.Random(fate.seed + 1), mischief=fate.mischief)
-    trainings = SimTrainings(disk, random.Random(fate.seed + 2), mischief=fate.mischief)
-    history = History(fate, disk, engine, trainings)
+def _hangs(history: History) -> bool:
+    if asyncio.get_running_loop().time() > LIMIT_S:
+        history.broken.append("it never came to rest")
+    return bool(history.broken)
+
+
+def _new_history(scenario: Scenario, fate: Fate) -> History:
+    engine = SimEngine(
+        random.Random(fate.seed + 1), mischief=fate.mischief, fault=scenario.engine, step_s=0.1
+    )
+    disk = SimDisk(
+        random.Random(fate.seed),
+        cut_at=fate.cut_at,
+        again_at=fate.again_at,
+        kill_only=fate.kill_only,
+        full_s=scenario.full_s,
+        bad_sync=scenario.bad_sync,
+        power_off=engine.crash,
+    )
+    trainings = SimTrainings(
+        disk, random.Random(fate.seed + 2), mischief=fate.mischief, fault=scenario.trainer
+    )
+    history = History(scenario, fate, disk, engine, trainings)
     engine.before_post = lambda prompt: _was_recorded(history, prompt)
     engine.before_draw = lambda prompt: _has_the_gpu(history, prompt)
     trainings.watch = lambda folder: _is_leased(history, folder)
-    for path in sorted(TEMPLATES.iterdir()):
-        disk.put(f"workflows/{path.name}", path.read_bytes())
-    for name, data in DATASET.items():
+    for name, data in FILES.items():
         disk.put(name, data)
     return history
 
 
-async def _drop(story: Sequence[Drop], history: History) -> None:
-    for drop in story:
-        await asyncio.sleep(max(0.0, drop.at_s - asyncio.get_running_loop().time()))
+async def _drop(history: History) -> None:
+    for drop in history.scenario.drops:
         # What is waited for may never come: a training can fail before its first checkpoint.
         while drop.after not in history.ledger():
-            if at_rest(history.disk):
+            if history.at_rest():
                 break
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(POLL_S)
         history.disk.put(f"inbox/{drop.name}", drop.data)
         history.dropped.append(drop)
 
 
-async def _live(history: History, maker: asyncio.Task[None]) -> None:
-    disk, life, alarm = history.disk, history.disk.life, SimAlarm()
-    ports = Ports(
-        disk=disk.handle(),
-        clock=SimClock(),
-        gpu=SimGpu(history.trainings, life),
-        alarm=alarm,
-        renderer=SimRenderer(history.engine, lambda: life not in disk.dead_lives),
-        pixels=SimPixels(),
-        weights=SimWeights(history.installed),
-        trainer=SimTrainer(history.trainings, life),
-    )
-    setup = Setup(
-        studio="0123456789ab",
-        host="press",
-        version=__version__,
-        daemon=DaemonFacts(__version__, 1, "0123456789ab", EPOCH_MS),
-        engine="comfyui",
-        places={"$STUDIO": "/studio"},
-        policy=Policy(),
-        settle_s=2.0,
-        rescan_s=5.0,
-    )
-    press = Press(ports, setup)
+async def _live(history: History, *, until: Callable[[], bool]) -> bool:
+    """One life of the daemon: to its cut, or to its stop when ``until`` says so. Whether it could
+    stop.
+    """
+    history.lives += 1
+    life, alarm = Life(history.disk), SimAlarm()
+    press = Press(_ports(history, life, alarm), _setup(history))
     serving = asyncio.ensure_future(press.run())
-    while not serving.done() and life not in disk.dead_lives:
-        await asyncio.sleep(0.05)
-        if maker.done() and at_rest(disk):
+    while not serving.done() and not life.over:
+        await asyncio.wait([serving], timeout=POLL_S)
+        if until() or asyncio.get_running_loop().time() > LIMIT_S:
             press.stop()
+            await asyncio.wait([serving], timeout=2 * AGAIN_S)
             break
-        if asyncio.get_running_loop().time() > LIMIT_S:
-            break
-    if life in disk.dead_lives or asyncio.get_running_loop().time() > LIMIT_S:
+    if not serving.done():
         serving.cancel()
     (ended,) = await asyncio.gather(serving, return_exceptions=True)
     for task in alarm.tasks:
         task.cancel()
-    if isinstance(ended, BaseException) and not isinstance(
+    cut = life.over
+    if cut:
+        history.cuts += 1
+    else:
+        history.disk.end_life()
+    if isinstance(ended, PersonNeeded):
+        failed = 0 < history.disk.bad_sync <= history.disk.syncs
+        history.disk.bad_sync = 0
+        if not failed:
+            history.broken.append(f"life {history.lives} ended for good: {ended}")
+    elif isinstance(ended, BaseException) and not isinstance(
         ended, PowerCut | asyncio.CancelledError
     ):
         raise ended
-    disk.dead_lives.add(life)
-    disk.life = max(disk.life, life + 1)
+    return not cut and not isinstance(ended, BaseException)
 
 
-def at_rest(disk: SimDisk) -> bool:
-    """Every drop is answered, every accepted job has ended, and what is approved is installed."""
-    if any(name.startswith(("inbox/", ".nightpress/taken/")) for name in disk.names):
-        return False
-    ledger = [name for name in disk.names if name.startswith("ledger/") and name.endswith(".jsonl")]
-    lines = [line for name in sorted(ledger) for line in parse(disk.names[name].data)]
-    return bool(lines) and not open_jobs(lines) and not to_install(lines)
+def _ports(history: History, life: Life, alarm: SimAlarm) -> Ports:
+    return Ports(
+        disk=LifeDisk(life),
+        clock=SimClock(history.scenario.began_ms),
+        gpu=SimGpu(history.trainings, life),
+        alarm=alarm,
+        renderer=SimRenderer(history.engine, life),
+        pixels=SimPixels(),
+        weights=SimWeights(history.installed, life),
+        trainer=SimTrainer(history.trainings, life),
+    )
+
+
+def _setup(history: History) -> Setup:
+    return Setup(
+        studio="0123456789ab",
+        host="press",
+        version=__version__,
+        daemon=DaemonFacts(__version__, 1, "0123456789ab", history.scenario.began_ms),
+        engine="comfyui",
+        places={"$STUDIO": "/studio"},
+        policy=Policy(),
+        settle_s=2.0,
+        rescan_s=1.0,
+    )
+
+
+def _is_segment(name: str) -> bool:
+    return name.startswith("ledger/") and name.endswith(".jsonl")
 
 
 def _was_recorded(history: History, prompt: str) -> None:
     """Nothing is sent whose id is not on the platter."""
     synced = b"".join(
-        node.synced or b""
-        for name, node in history.disk.durable.items()
-        if name.startswith("ledger/") and name.endswith(".jsonl")
+        node.synced or b"" for name, node in history.disk.durable.items() if _is_segment(name)
     )
     if prompt.encode() not in synced:
         history.broken.append(f"prompt {prompt} was sent before it was durable")
 
 
 def _has_the_gpu(history: History, prompt: str) -> None:
-    """Nothing is drawn while a training has the memory."""
+    """Nothing is drawn but of the attempt that has the lease, and while nothing is trained."""
+    last = _last_attempt(history)
     if trains := history.trainings.training():
         history.broken.append(f"prompt {prompt} is drawn while {trains} trains")
+    # A prompt that could not be taken back is drawn later, by nobody's fault.
+    if not history.fate.mischief and (
+        last is None
+        or last["type"] != "attempt.started"
+        or (last["job"], last["attempt"], prompt)
+        not in {
+            (line["job"], line["attempt"], line["prompt_id"])
+            for line in parse(history.ledger())
+            if line["type"] == "prompt.sent"
+        }
+    ):
+        history.broken.append(f"prompt {prompt} is drawn, and the last of attempts is {last}")
 
 
 def _is_leased(history: History, folder: str) -> None:
     """Nothing is trained but the attempt that has the lease, by the ledger."""
-    whole = history.ledger().rpartition(b"\n")[0]
-    last = parse(whole[whole.rfind(b'{"seq"', 0, whole.rfind(b'"type":"attempt.')) :] + b"\n")[0]
+    last = _last_attempt(history)
     if (
-        last["type"] != "attempt.started"
+        last is None
+        or last["type"] != "attempt.started"
         or f"{last['job']}/resume/a{last['attempt']}-" not in folder
     ):
         history.broken.append(f"{folder} trains, and the last of attempts is {last}")
@@ -310,11 +301,23 @@ def _is_leased(history: History, folder: str) -> None:
         history.broken.append(f"{folder} trains while a picture is drawn")
 
 
-def _check_drops(history: History) -> None:
-    """No file is gone from the inbox without a line."""
+def _last_attempt(history: History) -> Line | None:
+    """The last start or end of an attempt."""
+    whole = history.ledger().rpartition(b"\n")[0] + b"\n"
+    at = whole.rfind(b'"type":"attempt.')
+    line = whole[whole.rfind(b"\n", 0, at) + 1 : whole.find(b"\n", at) + 1]
+    return parse(line)[0] if at >= 0 else None
+
+
+def _check_life(history: History) -> None:
+    """What each life owes to the next: all that was confirmed, and every file that was dropped."""
+    disk = history.disk
+    for path, confirmed in disk.confirmed.items():
+        if not (disk.get(path) or b"").startswith(confirmed):
+            history.broken.append(f"{path}: confirmed lines are gone in life {history.lives}")
     here = [
         node.data
-        for name, node in history.disk.names.items()
+        for name, node in disk.names.items()
         if name.startswith(("inbox/", ".nightpress/taken/"))
     ]
     ledger = history.ledger()
@@ -325,14 +328,10 @@ def _check_drops(history: History) -> None:
 
 
 def _check(history: History) -> None:
-    ledger = history.ledger()
-    history.broken += chain_violations(ledger)
+    ledger, fate = history.ledger(), history.fate
     lines = parse(ledger)
+    history.broken += chain_violations(ledger)
     history.broken += violations(lines)
-    for before in history.seen:
-        whole = before[: before.rfind(b"\n") + 1]
-        if not ledger.startswith(whole):
-            history.broken.append("the ledger did not only grow")
     history.broken += file_violations(
         lines,
         history.disk.get,
@@ -344,15 +343,21 @@ def _check(history: History) -> None:
         "datasets/spyke" in step for step in history.disk.trace
     ):
         history.broken.append("the maker's dataset was written to")
+    if not fate.mischief:
+        history.broken += end_violations(lines, _ends(history))
     for line in lines:
-        unlucky = line["type"] == "job.ended" and line["phase"] in ("failed", "quarantined")
-        if unlucky and not history.fate.mischief:
-            history.broken.append(f"{line['job']} {line['phase']} ({line['code']}) by a cut alone")
         if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
             _check_success(history, line["job"], line["attempt"])
-    engine_lived = history.fate.kill_only or history.lives == 1
+    engine_lived = fate.kill_only or not history.cuts
+    engine_lived = engine_lived and history.scenario.engine != "restart"
     if engine_lived and len(history.engine.executed) != len(set(history.engine.executed)):
         history.broken.append("a prompt was drawn twice though the engine still had it")
+
+
+def _ends(history: History) -> frozenset[str]:
+    """How its jobs may end: a training that the power went from twice is not begun a third time."""
+    twice = history.fate.again_at and not history.fate.kill_only
+    return history.scenario.ends | ({"quarantined"} if twice else set())
 
 
 def _check_success(history: History, job: str, attempt: int) -> None:
@@ -361,3 +366,21 @@ def _check_success(history: History, job: str, attempt: int) -> None:
         ended_well = sitting.code == 0 and not sitting.orphaned
         if f"/{job}/resume/a{attempt}-" in folder and not ended_well:
             history.broken.append(f"{folder} succeeded, and its process did not: {sitting}")
+
+
+async def _check_again(history: History) -> None:
+    """Started again at its rest, the daemon finds nothing to do."""
+    before, loop = _seen(history), asyncio.get_running_loop()
+    rested_s = loop.time() + AGAIN_S
+    await _live(history, until=lambda: loop.time() > rested_s)
+    history.broken += restart_violations(before, _seen(history))
+
+
+def _seen(history: History) -> dict[str, bytes]:
+    """What a person sees of a studio."""
+    names = [
+        name
+        for name in history.disk.names
+        if name.startswith(("inbox/", "outbox/", "ledger/")) and "/." not in name
+    ]
+    return {name: history.disk.names[name].data for name in sorted(names)}

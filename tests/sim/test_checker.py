@@ -8,12 +8,23 @@ from typing import Any
 
 import pytest
 
-from tests.sim.checker import chain_violations, file_violations, parse, violations
-from tests.sim.story import PANEL_STORY, TRAIN_STORY, Fate, tell
+from tests.sim.checker import (
+    chain_violations,
+    end_violations,
+    file_violations,
+    parse,
+    restart_violations,
+    violations,
+)
+from tests.sim.scenarios import DRAWN, SCENARIOS, TRAIN_APPROVED
+from tests.sim.story import Fate, tell
 
 Lines = list[dict[str, Any]]
-LEDGER = tell(PANEL_STORY, Fate(seed=1)).ledger()
-TRAINED = tell(TRAIN_STORY, Fate(seed=1))
+LEDGER = tell(DRAWN, Fate(seed=1)).ledger()
+CANCELLED_LINES = parse(tell(SCENARIOS["cancel"], Fate(seed=1)).ledger())
+PAUSED = tell(SCENARIOS["accept"], Fate(seed=1))
+PAUSED_LINES = parse(PAUSED.ledger())
+TRAINED = tell(TRAIN_APPROVED, Fate(seed=1))
 TRAINED_LINES = parse(TRAINED.ledger())
 FOLDER = "outbox/spyke_v1"
 
@@ -75,7 +86,11 @@ SPOILED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (without("attempt.started"), "outside its attempt"),
     (changed("attempt.started", attempt=2), "out of turn"),
     (without("attempt.ended"), "had the GPU"),
-    (changed("attempt.ended", outcome="lost", code=""), "without a reason"),
+    (changed("attempt.ended", outcome="lost", code=""), "lost without a code"),
+    (changed("attempt.ended", outcome="failed", code="X", evidence=""), "without a sentence"),
+    (changed("result.published", files={}), "published without files"),
+    (without("result.published"), "published without files"),
+    (changed("job.ended", phase="failed"), "failed without a code"),
     (without("prompt.sent"), "never asked for"),
     (without("image.judged"), "nobody judged"),
     (changed("result.published", files={}), "nobody judged"),
@@ -98,23 +113,35 @@ def unlisted(name: str) -> Callable[[Lines], Lines]:
 MISTRAINED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (moved_last("checkpoint.saved"), "outside its attempt"),
     (changed("checkpoint.saved", step=11), "ends no epoch"),
-    (changed("checkpoint.saved", step=40), "ends no epoch"),
-    (changed("checkpoint.saved", step=30), "is saved again"),
+    (changed("checkpoint.saved", step=30), "ends no epoch"),
+    (
+        lambda lines: [{**x, "step": 30 - x["step"]} if "step" in x else x for x in lines],
+        "is saved again",
+    ),
     (changed("checkpoint.saved", sha256="0"), "not published as it was saved"),
-    (unlisted("checkpoints/spyke_v1-000030.safetensors"), "not published as it was saved"),
+    (unlisted("checkpoints/spyke_v1-000020.safetensors"), "not published as it was saved"),
     (unlisted("checkpoints/spyke_v1-000010.lock.toml"), "without a lock"),
-    (lambda lines: [line for line in lines if line.get("step") != 30], "without its last"),
+    (lambda lines: [line for line in lines if line.get("step") != 20], "without its last"),
     (without("dataset.recorded"), "0 pictures of its dataset"),
     (without("job.approved"), "nobody approved it"),
     (moved_last("job.approved"), "nobody approved it"),
     (changed("lora.installed", sha256="0"), "nobody approved it"),
     (without("lora.installed"), "was not installed"),
 ]
+UNEXPLAINED: Sequence[tuple[Lines, Callable[[Lines], Lines], str]] = [
+    (CANCELLED_LINES, changed("attempt.ended", code=""), "cancelled without a code"),
+    (CANCELLED_LINES, changed("attempt.ended", evidence=""), "cancelled without a sentence"),
+    (CANCELLED_LINES, changed("job.ended", code=""), "cancelled without a code"),
+    (PAUSED_LINES, without("job.held"), "waits after seq 3 for no reason"),
+    (PAUSED_LINES, changed("job.held", text=""), "for no reason"),
+    (PAUSED_LINES, changed("job.held", code=""), "for no reason"),
+    (PAUSED_LINES, without("control.taken"), "never ended"),
+]
 MISPLACED: Sequence[tuple[str, bytes | None]] = [
-    (f"{FOLDER}/checkpoints/spyke_v1-000030.safetensors", None),
-    (f"{FOLDER}/checkpoints/spyke_v1-000030.lock.toml", b"other"),
-    (f"{FOLDER}/resume/dataset/03.png", b"other"),
-    (f"{FOLDER}/resume/dataset/03.txt", None),
+    (f"{FOLDER}/checkpoints/spyke_v1-000020.safetensors", None),
+    (f"{FOLDER}/checkpoints/spyke_v1-000020.lock.toml", b"other"),
+    (f"{FOLDER}/resume/dataset/01.png", b"other"),
+    (f"{FOLDER}/resume/dataset/01.txt", None),
 ]
 
 
@@ -128,6 +155,71 @@ def test_a_broken_promise_of_a_training_is_found(
     spoil: Callable[[Lines], Lines], words: str
 ) -> None:
     assert any(words in found for found in violations(spoil(TRAINED_LINES)))
+
+
+@pytest.mark.parametrize(("lines", "spoil", "words"), UNEXPLAINED)
+def test_an_end_or_a_wait_without_its_reason_is_found(
+    lines: Lines, spoil: Callable[[Lines], Lines], words: str
+) -> None:
+    assert any(words in found for found in violations(spoil(lines)))
+
+
+def test_a_queue_that_nobody_works_at_is_found() -> None:
+    """A retry that is never started, and a second job that waits for nothing."""
+    lines = parse(LEDGER)
+    last = first(lines, "daemon.stopped")
+    retry = {**lines[last], "type": "control.taken", "kind": "retry", "error": "", "job": "p_v1"}
+    late = {**retry, "at": "2036-01-01T00:00:00.000Z", "type": "incident", "job": ""}
+    for more in ([retry], [retry, late]):
+        found = violations([*lines[:last], *more])
+        assert f"p_v1 waits after seq {lines[last]['seq']} for no reason" in found
+
+
+def test_an_end_that_no_cut_explains_is_found() -> None:
+    lines = changed("job.ended", phase="quarantined", code="LOST")(parse(LEDGER))
+    assert end_violations(lines, {"published"}) == ["p_v1 quarantined (LOST) by a cut alone"]
+    assert end_violations(parse(LEDGER), {"published"}) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (None, "status.json does not show p_v1"),
+        (b'{"queue":[]}', "status.json does not show p_v1"),
+        (b'{"queue":[{"job":"p_v1","code":"","reason":"x"}]}', "without a reason"),
+        (b'{"queue":[{"job":"p_v1","code":"PAUSED","reason":""}]}', "without a reason"),
+    ],
+)
+def test_a_status_that_explains_no_wait_is_found(told: bytes | None, words: str) -> None:
+    (found,) = file_violations(PAUSED_LINES, lambda path: told, installed={}, made={})
+    assert words in found
+    assert file_violations(PAUSED_LINES, PAUSED.disk.get, installed={}, made={}) == []
+
+
+RESTING = {"outbox/p_v1/job.toml": b"a", "outbox/status.json": b"b", "ledger/press/1.jsonl": b""}
+STARTED = b'{"type":"daemon.started"}\n{"type":"daemon.stopped"}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "words"),
+    [
+        ("outbox/p_v1/job.toml", b"other", "changed outbox/p_v1/job.toml"),
+        ("outbox/p_v1/job.toml", None, "changed outbox/p_v1/job.toml"),
+        ("outbox/p_v1/p_v1.png", b"new", "changed outbox/p_v1/p_v1.png"),
+        ("inbox/p.toml", b"again", "changed inbox/p.toml"),
+        ("ledger/press/1.jsonl", b'{"type":"incident"}\n' + STARTED, "wrote ['incident'"),
+        ("ledger/press/1.jsonl", None, "changed ledger/press/1.jsonl"),
+    ],
+)
+def test_a_start_at_rest_that_did_something_is_found(
+    path: str, data: bytes | None, words: str
+) -> None:
+    after = {**RESTING, "outbox/status.json": b"c", "ledger/press/1.jsonl": STARTED}
+    assert restart_violations(RESTING, after) == []
+    changes = {**after, path: data}
+    spoiled = {name: said for name, said in changes.items() if said is not None}
+    (found,) = restart_violations(RESTING, spoiled)
+    assert words in found
 
 
 def misfiled(lines: Lines, read: Callable[[str], bytes | None] = TRAINED.disk.get) -> Sequence[str]:
@@ -162,6 +254,7 @@ def test_an_installed_file_that_is_another_is_found() -> None:
 
 def test_a_good_history_has_no_violations() -> None:
     assert violations(parse(LEDGER)) == violations(TRAINED_LINES) == []
+    assert violations(PAUSED_LINES) == violations(CANCELLED_LINES) == []
     assert misfiled(TRAINED_LINES) == []
     assert chain_violations(LEDGER) == []
 

@@ -12,6 +12,7 @@ The fault model, which is this module's documentation:
   else: a whole state of another epoch is gone on with. It counts the steps that were really taken.
 - With probability ``mischief`` a shim is killed (its trainer goes on, and may for a while not be
   identified), a trainer is killed by signal 9, or a shim dies before it has left its start record.
+  ``fault`` is one of these, or an error of the trainer's own, that comes to the first run for sure.
 - It complains of us (``broken``) when two trainers live at once, when an attempt is begun again, or
   without the GPU's lock.
 """
@@ -25,14 +26,18 @@ import random
 import tomllib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from daemon.errors import WorldError
 from daemon.ports import Holder, TrainerFacts, TrainingOrder
-from tests.sim.disk import Change, Node, PowerCut, SimDisk
+from tests.sim.disk import Change, Life, Node, PowerCut, SimDisk
 
 STUDIO = "/studio"
+TrainerFault = Literal["", "fails", "shim killed", "trainer killed"]
+_FAULT_S = 0.8
 _PAUSE_S = 0.02
+_BARS = 5
+"""How many steps the trainer takes before what it says of them gets to its log."""
 _LOOK_S = 0.5
 _LAST_FAULT_S = 12.0
 _STATE_FILES = ("train_state.json", "model.safetensors", "optimizer.bin", "random_states_0.pkl")
@@ -93,6 +98,7 @@ class SimTrainings:
     disk: SimDisk
     chance: random.Random
     mischief: float = 0.0
+    fault: TrainerFault = ""
     step_s: float = 0.3
     gpu_life: int = 0
     runs: dict[str, Run] = field(default_factory=dict)
@@ -112,17 +118,20 @@ class SimTrainings:
 
     def gpu_held(self) -> bool:
         """By a daemon that lives, or by a training that has inherited the lock."""
-        ours = self.gpu_life and self.gpu_life not in self.disk.dead_lives
-        return bool(ours) or any(self.living(folder) for folder in self.runs)
+        return self.gpu_life == self.disk.life or any(self.living(folder) for folder in self.runs)
 
     def start(self, order: TrainingOrder) -> Run:
         if self.disk.get(f"{order.folder}/shim.json") is not None:
             self.broken.append(f"{order.folder} is begun again")
         run = self.runs[order.folder] = Run(order, self.disk.boots)
+        loop = asyncio.get_running_loop()
+        if len(self.runs) == 1 and self.fault in ("shim killed", "trainer killed"):
+            kill = self._kill_shim if self.fault == "shim killed" else self._kill_trainer
+            loop.call_later(_FAULT_S, kill, run)
         if self.chance.random() < self.mischief:
             fault = self.chance.choice([self._kill_shim, self._kill_trainer, self._kill_shim_first])
             at_s = 0.0 if fault == self._kill_shim_first else self.chance.random() * _LAST_FAULT_S
-            asyncio.get_running_loop().call_later(at_s, fault, run)
+            loop.call_later(at_s, fault, run)
         run.shim.begin(self._watch_over(run), self.broken)
         return run
 
@@ -219,6 +228,9 @@ class _Sitting:
         except ValueError as error:
             await self._err(f"RuntimeError: PytorchStreamReader failed: {error}\n")
             run.code = 1
+        except MemoryError:
+            await self._err("RuntimeError: MPS backend out of memory\n")
+            run.code = 1
         else:
             run.code = 0
 
@@ -235,11 +247,14 @@ class _Sitting:
         step = 0
         for epoch in range(done + 1, self._epochs + 1):
             await self._out(f"\nepoch {epoch}/{self._epochs}\n\n")
-            for _ in range(self._epoch_steps):
-                await self._learn()
-                step += 1
-                self._taken += 1
-                await self._err(self._bars(step))
+            for first in range(0, self._epoch_steps, _BARS):
+                bars = ""
+                for _ in range(first, min(first + _BARS, self._epoch_steps)):
+                    await self._learn()
+                    step += 1
+                    self._taken += 1
+                    bars += self._bars(step)
+                await self._err(bars)
             if epoch < self._epochs:
                 await self._save(f"{self._name}-{epoch:06d}.safetensors")
                 await self._save_state(f"{self._name}-{epoch:06d}-state", epoch, step)
@@ -251,6 +266,8 @@ class _Sitting:
 
     async def _learn(self) -> None:
         await asyncio.sleep(self._world.step_s)
+        if self._world.fault == "fails":
+            raise MemoryError
         if self._run.boot == self._world.disk.boots:
             self._world.watch(self._folder)
 
@@ -360,15 +377,14 @@ def _ours(path: str) -> str:
 class SimTrainer:
     """``ports.Trainer`` for one life of the daemon."""
 
-    def __init__(self, world: SimTrainings, life: int) -> None:
+    def __init__(self, world: SimTrainings, life: Life) -> None:
         self._world = world
         self._life = life
         self._boot = world.disk.boots
 
     async def _ask(self) -> None:
         await asyncio.sleep(0.001)
-        if self._life in self._world.disk.dead_lives:
-            raise PowerCut(f"life {self._life} is over")
+        self._life.check("a question to the system")
 
     async def describe(self) -> TrainerFacts:
         await self._ask()
@@ -379,10 +395,11 @@ class SimTrainer:
         await self._ask()
         if world.living(order.folder):
             raise WorldError("TRAINER_BUSY", f"somebody has the lock of {order.folder}")
-        if world.gpu_life != self._life:
+        if world.gpu_life != self._life.number:
             world.broken.append(f"{order.folder} was started without the GPU's lock")
-        world.disk.step(self._life, f"start the shim of {order.folder}")
+        self._life.step(f"start the shim of {order.folder}")
         run = world.start(order)
+        self._life.step(f"know that the shim of {order.folder} was started")
         while world.disk.get(f"{order.folder}/shim.json") is None:
             if not run.shim.alive:
                 raise WorldError("TRAINER_START", "the shim did not begin")
@@ -403,8 +420,9 @@ class SimTrainer:
         unsure = self._world.chance.random() < 0.5
         if unsure or not run.identified or run.order.nonce != nonce:
             return False
+        self._life.step(f"signal the orphan of {folder}")
         run.trainer.kill()
-        await self._ask()
+        self._life.step(f"know that the orphan of {folder} was signalled")
         return True
 
     async def boot(self) -> str:
@@ -414,9 +432,9 @@ class SimTrainer:
 class SimGpu:
     """``ports.GpuLock`` for one life of the daemon: of a machine with one studio."""
 
-    def __init__(self, world: SimTrainings, life: int) -> None:
+    def __init__(self, world: SimTrainings, life: Life) -> None:
         self._world = world
-        self._life = life
+        self._life = life.number
 
     def try_take(self) -> bool:
         if self._world.gpu_life == self._life:
