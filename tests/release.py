@@ -28,7 +28,7 @@ from daemon.core.events import (
     LedgerTorn,
     PictureReproduced,
 )
-from daemon.core.jobs import JobId, Outcome, Phase
+from daemon.core.jobs import JobId, ModelFacts, Outcome, Phase
 from daemon.core.state import State, fold
 from daemon.wire.ledger_line import Head, read_lines, write_line
 from tests.sim.story import BAD, OTHER, PANEL, TRAIN, Drop, Fate, tell
@@ -84,7 +84,9 @@ def summary(state: State, chain: str) -> dict[str, object]:
         "installs": [list(key) for key in state.installs],
         "loras": dict(state.loras),
         "models": {
-            f"{role} {name}": model.sha256 for (role, name), model in sorted(state.models.items())
+            f"{role} {name}": model.sha256
+            for (role, name), seq in sorted(state.latest.items())
+            if isinstance(model := state.recorded[seq], ModelFacts)
         },
         "jobs": {
             job.id: {

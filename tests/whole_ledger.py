@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from daemon.core.events import (
     CalibrationMeasured,
@@ -15,12 +16,13 @@ from daemon.core.events import (
     JobHeld,
     LedgerRestored,
     LedgerTorn,
-    ModelRecorded,
     PictureReproduced,
 )
 from daemon.core.jobs import JobId
+from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 from daemon.wire.ledger_line import Head, write_line
 from tests.cli.studio import drawn, failed, refusal, started, taken, trained, whole_story
+from tests.core.asking import ENGINE, TRAINER
 from tests.desk import EPOCH_MS
 from tests.examples import FILE
 
@@ -47,6 +49,8 @@ def events() -> Sequence[Event]:
         ControlTaken("ch09_v1", "cancel", "There is no such job.", FILE),
         ControlTaken("", "pause", "", FILE),
         *trained(),
+        EngineRecorded(**asdict(ENGINE)),
+        TrainerRecorded(JobId("spyke_v1"), 2, **{**asdict(TRAINER), "models": (2,)}),
         LedgerTorn(17, f"{DAMAGED}.torn-400"),
         LedgerRestored(2, "It was replaced by an older version."),
         DaemonStopped("asked to"),

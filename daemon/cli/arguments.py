@@ -35,6 +35,7 @@ _VERBS = (
     ("show", "history.show", "One job: what was asked, where it stands, what it made."),
     ("log", "history.log", "The ledger's events, oldest first."),
     ("verify", "verify.verify", "Check every line of the ledger against its chain."),
+    ("rebuild", "rebuild.write_again", "Write status files, requests and locks again."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
@@ -96,6 +97,9 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         result.add_argument("--image", type=int, metavar="N", help="a panel's picture, from 1")
         what = "a training's checkpoint by its step, installed into the engine's models/loras"
         result.add_argument("--checkpoint", type=int, metavar="STEP", help=what)
+    if verb == "rebuild":
+        what = "also in folders that somebody removed; pictures and checkpoints cannot be rebuilt"
+        parser.add_argument("--all", action="store_true", help=what)
     if verb == "submit":
         parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
     if verb == "status":

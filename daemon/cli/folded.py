@@ -52,16 +52,21 @@ def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
 
 
 def own_entries(studio: Path, state: State) -> Iterator[Entry]:
-    """``entries`` of this machine's host, or of the only one there is. Raises ``Bad`` for none."""
+    """``entries`` of the host that is ``own``. Raises as it does."""
+    return entries(studio, own(studio), state)
+
+
+def own(studio: Path) -> str:
+    """This machine's host, or the only one there is, '' for none. Raises ``Bad`` for a choice."""
     hosts = list(segments(studio))
     ours = machine_id(Path.home() / ".config" / "nightpress")
-    own = own_host(studio / "ledger", machine=ours)
-    if own not in hosts and len(hosts) > 1:
+    host = own_host(studio / "ledger", machine=ours)
+    if host not in hosts and len(hosts) > 1:
         raise Bad(
             f"None of this studio's ledgers ({', '.join(hosts)}) is this machine's own, so there "
             "is no one state to show. `nightpress log` shows the events of all."
         )
-    return entries(studio, own if own in hosts and own else "".join(hosts), state)
+    return host if host in hosts and host else "".join(hosts)
 
 
 def fold(studio: Path) -> State:

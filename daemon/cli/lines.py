@@ -131,6 +131,13 @@ def what(table: Table) -> str:
             return f"{counted(len(inner(table, 'files')), 'file')} in outbox/{text(table, 'job')}"
         case "dataset.recorded":
             return counted(_length(table, "images"), "picture")
+        case "image.judged":
+            where = f"attempt {whole(table, 'attempt')}, image {whole(table, 'image')}"
+            return f"{where}, verdict {text(table, 'verdict')}"
+        case "engine.recorded":
+            return " ".join(text(table, key) for key in ("name", "version", "device"))
+        case "trainer.recorded":
+            return " ".join(text(table, key) for key in ("trainer", "commit"))
         case "checkpoint.saved":
             return f"step {whole(table, 'step')}, loss {decimal(table, 'loss')}"
         case "job.approved":

@@ -14,8 +14,10 @@ from daemon.core.jobs import (
     Control,
     FileFacts,
     JobId,
+    Making,
     ModelFacts,
     Outcome,
+    TrainerUse,
     TrainingImage,
 )
 from daemon.core.world import World
@@ -93,6 +95,15 @@ class RecordDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordTrainer:
+    """An attempt at a training is about to be started with this."""
+
+    job: JobId
+    attempt: int
+    trainer: TrainerUse
+
+
+@dataclass(frozen=True, slots=True)
 class ReportImage:
     job: JobId
     attempt: int
@@ -100,17 +111,22 @@ class ReportImage:
     sha256: str
     verdict: str
     scores: Mapping[str, float]
+    making: Making
 
 
 @dataclass(frozen=True, slots=True)
 class ReportCheckpoint:
-    """A checkpoint of the running attempt is kept, whole. ``step`` counts over all attempts."""
+    """A checkpoint of the running attempt is kept, whole. ``step`` counts over all attempts,
+    ``bytes`` is its size, ``device`` as the trainer said it.
+    """
 
     job: JobId
     attempt: int
     step: int
     sha256: str
     loss: float
+    bytes: int
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +195,7 @@ Command = (
     | RecordPrompt
     | RecordModels
     | RecordDataset
+    | RecordTrainer
     | ReportImage
     | ReportCheckpoint
     | ReportEnded

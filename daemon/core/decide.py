@@ -6,7 +6,7 @@ answered with no event (or with a sentence in one), never with an exception.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from daemon.core.commands import (
     RecordDataset,
     RecordModels,
     RecordPrompt,
+    RecordTrainer,
     Reject,
     ReportCheckpoint,
     ReportEnded,
@@ -48,7 +49,6 @@ from daemon.core.events import (
     LedgerRestored,
     LedgerTorn,
     LoraInstalled,
-    ModelRecorded,
     PromptSent,
     ResultPublished,
 )
@@ -64,8 +64,10 @@ from daemon.core.jobs import (
     TrainingImage,
     TrainSpec,
 )
+from daemon.core.making import named
 from daemon.core.policy import Policy
 from daemon.core.state import State, drop_of
+from daemon.core.tools import TrainerRecorded
 
 _IMAGES_A_LINE = 100
 
@@ -101,11 +103,9 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
                 return []
             return [PromptSent(job, attempt, image, prompt)]
         case RecordModels(models=models):
-            return [
-                ModelRecorded(m.role, m.name, m.sha256, m.bytes, m.dtype)
-                for m in models
-                if state.models.get((m.role, m.name)) != m
-            ]
+            return named(state, models)[0]
+        case RecordTrainer():
+            return _trainer(state, command)
         case RecordDataset(job, images):
             trained = state.jobs.get(job)
             listed = trained.dataset if trained else images
@@ -118,7 +118,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return _ended(state, command)
         case ConfirmPublished(job=job, files=files):
             publishing = _in_phase(state, job, Phase.PUBLISHING)
-            return [ResultPublished(job, dict(files))] if publishing else []
+            return [ResultPublished(job, _sorted(files))] if publishing else []
         case ConfirmInstalled(job, step, name, sha256):
             return [LoraInstalled(job, name, sha256)] if (job, step) in state.installs else []
         case ReportUnpublishable(job=job, text=text):
@@ -168,16 +168,53 @@ def _in_phase(state: State, job: JobId, phase: Phase) -> Job | None:
 def _image(state: State, command: ReportImage) -> Sequence[Event]:
     if _current(state, command.job, command.attempt) is None:
         return []
-    return [
-        ImageJudged(
-            command.job,
-            command.attempt,
-            command.image,
-            command.sha256,
-            command.verdict,
-            dict(command.scores),
-        )
-    ]
+    making = command.making
+    new, (engine, *models) = named(state, (making.engine, *making.models))
+    judged = ImageJudged(
+        job=command.job,
+        attempt=command.attempt,
+        image=command.image,
+        sha256=command.sha256,
+        verdict=command.verdict,
+        scores=dict(command.scores),
+        engine=engine,
+        models=tuple(models),
+        template=making.template,
+        template_sha256=making.template_sha256,
+        workflow_sha256=making.workflow_sha256,
+        bytes=making.bytes,
+        perceptual_hash=making.perceptual_hash,
+        rung=making.rung,
+    )
+    return [*new, judged]
+
+
+def _sorted(values: Mapping[str, str]) -> Mapping[str, str]:
+    """In the order in which the ledger's line has them, so that what is written of them before and
+    after a restart is the same.
+    """
+    return dict(sorted(values.items()))
+
+
+def _trainer(state: State, command: RecordTrainer) -> Sequence[Event]:
+    job, trainer = _current(state, command.job, command.attempt), command.trainer
+    if job is None:
+        return []
+    new, models = named(state, trainer.models)
+    recorded = TrainerRecorded(
+        job=job.id,
+        attempt=job.attempt,
+        trainer=trainer.trainer,
+        commit=trainer.commit,
+        python=trainer.python,
+        packages=_sorted(trainer.packages),
+        arguments=trainer.arguments,
+        environment=_sorted(trainer.environment),
+        models=tuple(models),
+        config=trainer.config,
+        dataset=trainer.dataset,
+    )
+    return [] if job.trainers.get(job.attempt) == recorded else [*new, recorded]
 
 
 def _checkpoint(state: State, command: ReportCheckpoint) -> Sequence[Event]:
@@ -187,9 +224,16 @@ def _checkpoint(state: State, command: ReportCheckpoint) -> Sequence[Event]:
     known = job.checkpoints.get(command.step)
     if known is not None and known.sha256 == command.sha256:
         return []
-    return [
-        CheckpointSaved(command.job, command.step, command.sha256, command.loss, command.attempt)
-    ]
+    saved = CheckpointSaved(
+        job=command.job,
+        step=command.step,
+        sha256=command.sha256,
+        loss=command.loss,
+        attempt=command.attempt,
+        bytes=command.bytes,
+        device=command.device,
+    )
+    return [saved]
 
 
 def _ended(state: State, command: ReportEnded) -> Sequence[Event]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daemon.core.jobs import Complaint, FileFacts, JobId, Kind, Outcome, Phase, Spec
+from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,11 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class ImageJudged:
-    """A picture is here, whole, and was looked at. ``scores`` are the judge's numbers by name."""
+    """A picture is here, whole, and was looked at. ``scores`` are the judge's numbers by name.
+
+    ``engine`` and ``models`` are the seqs of the lines that say what drew it; 0 and none before
+    release 0.2.0. ``bytes`` is the picture's size, ``rung`` that of the precision ladder.
+    """
 
     type: ClassVar[str] = "image.judged"
     job: JobId
@@ -123,11 +128,22 @@ class ImageJudged:
     sha256: str
     verdict: str
     scores: Mapping[str, float]
+    engine: int = 0
+    models: tuple[int, ...] = ()
+    template: str = ""
+    template_sha256: str = ""
+    workflow_sha256: str = ""
+    bytes: int = 0
+    perceptual_hash: str = ""
+    rung: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
-    """A checkpoint is here, whole. ``step`` is the true optimizer step, over all attempts."""
+    """A checkpoint is here, whole. ``step`` is the true optimizer step, over all attempts.
+
+    ``bytes`` is its size, ``device`` as the trainer said it; 0 and '' before release 0.2.0.
+    """
 
     type: ClassVar[str] = "checkpoint.saved"
     job: JobId
@@ -135,6 +151,8 @@ class CheckpointSaved:
     sha256: str
     loss: float
     attempt: int = 0
+    bytes: int = 0
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +162,6 @@ class DatasetRecorded:
     type: ClassVar[str] = "dataset.recorded"
     job: JobId
     images: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecorded:
-    """A model file as it was at its first use, or at the first use after it changed."""
-
-    type: ClassVar[str] = "model.recorded"
-    role: str
-    name: str
-    sha256: str
-    bytes: int
-    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +269,8 @@ Event = (
     | CheckpointSaved
     | DatasetRecorded
     | ModelRecorded
+    | EngineRecorded
+    | TrainerRecorded
     | ResultPublished
     | JobEnded
     | JobApproved

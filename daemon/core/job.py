@@ -31,7 +31,6 @@ from daemon.core.events import (
     LedgerRestored,
     LedgerTorn,
     LoraInstalled,
-    ModelRecorded,
     PictureReproduced,
     PromptSent,
     ResultPublished,
@@ -47,6 +46,7 @@ from daemon.core.jobs import (
     Spec,
     TrainingImage,
 )
+from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that a training has saved. ``saved`` is the entry that recorded it."""
+    """A checkpoint that a training has saved. ``saved`` is the entry that recorded it; ``bytes``
+    0 and ``device`` '' where release 0.1.0 wrote that.
+    """
 
     sha256: str
     loss: float
     attempt: int
     saved: Entry
+    bytes: int = 0
+    device: str = ""
 
 
 _NONE: Mapping[Any, Any] = {}
@@ -79,7 +83,8 @@ class Job(NamedTuple):
     ``dataclasses.replace`` takes 8, half of the time that a line takes in all.
 
     ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
-    each attempt's: the chain value of the line that started it, which nothing else can have.
+    each attempt's: the chain value of the line that started it, which nothing else can have;
+    ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
     """
 
@@ -107,6 +112,7 @@ class Job(NamedTuple):
     images: Mapping[int, Image] = _NONE
     files: Mapping[str, str] = _NONE
     nonces: Mapping[int, str] = _NONE
+    trainers: Mapping[int, TrainerRecorded] = _NONE
     dataset: tuple[TrainingImage, ...] = ()
     checkpoints: Mapping[int, Checkpoint] = _NONE
     approved: tuple[int, ...] = ()
@@ -139,10 +145,14 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             drawn = Image(sent.prompt_id, event.verdict, event.sha256, entry)
             return job._replace(images={**job.images, image: drawn})
         case CheckpointSaved(step=step):
-            saved = Checkpoint(event.sha256, event.loss, event.attempt, entry)
+            saved = Checkpoint(
+                event.sha256, event.loss, event.attempt, entry, event.bytes, event.device
+            )
             return job._replace(checkpoints={**job.checkpoints, step: saved}, unlucky=0)
         case DatasetRecorded(images=images):
             return job._replace(dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
+        case TrainerRecorded(attempt=attempt):
+            return job._replace(trainers={**job.trainers, attempt: event})
         case JobApproved(image=image, checkpoint=step):
             return job._replace(approved=(*job.approved, image or step))
         case AttemptEnded():
@@ -165,6 +175,7 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             | DaemonStarted()
             | DaemonStopped()
             | ModelRecorded()
+            | EngineRecorded()
             | CalibrationMeasured()
             | LedgerTorn()
             | LedgerRestored()

@@ -7,6 +7,7 @@ ledger means the same after a default has changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NewType
@@ -220,3 +221,58 @@ class ModelFacts:
     sha256: str
     bytes: int
     dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What draws, as a lock says it. ``args`` and ``custom_nodes`` name no path; ``commit`` '' =
+    unknown.
+    """
+
+    name: str
+    version: str
+    commit: str = ""
+    mode: str
+    args: tuple[str, ...]
+    device: str
+    python: str
+    torch: str
+    os: str
+    custom_nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerUse:
+    """What an attempt at a training was started with, as its locks say it.
+
+    ``config`` and ``dataset`` are its documents with names for folders; ``packages`` are versions
+    by name.
+    """
+
+    trainer: str
+    commit: str
+    python: str
+    packages: Mapping[str, str]
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    models: tuple[ModelFacts, ...]
+    config: str
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """All that a picture's lock says of how it was made, beside its job.
+
+    ``workflow_sha256`` is that of the executed graph's file, ``bytes`` the picture's size;
+    ``perceptual_hash`` 16 hexadecimal digits or '', ``rung`` that of the precision ladder.
+    """
+
+    engine: Engine
+    models: tuple[ModelFacts, ...]
+    template: str
+    template_sha256: str
+    workflow_sha256: str
+    bytes: int
+    perceptual_hash: str = ""
+    rung: str = "default"

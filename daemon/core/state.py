@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from daemon.core.events import (
     AttemptEnded,
@@ -24,13 +24,13 @@ from daemon.core.events import (
     JobEnded,
     JobRejected,
     LoraInstalled,
-    ModelRecorded,
     PromptSent,
     ResultPublished,
 )
 from daemon.core.ids import is_rehearsal, lora_file, split_job
 from daemon.core.job import Job, evolve
 from daemon.core.jobs import (
+    Engine,
     FileFacts,
     JobId,
     Kind,
@@ -38,6 +38,7 @@ from daemon.core.jobs import (
     Outcome,
 )
 from daemon.core.shelf import Shelf
+from daemon.core.tools import EngineRecorded, ModelRecorded
 
 REFUSALS_KEPT = 200
 """How many of the latest refused files status can still tell of."""
@@ -54,6 +55,15 @@ def drop_of(file: FileFacts) -> Drop:
     return (file.sha256, file.inode, file.mtime_ns, file.size)
 
 
+Fact = Engine | ModelFacts
+"""What a line records once, and later lines name by its seq."""
+
+
+def key_of(fact: Fact) -> tuple[str, str]:
+    """What a later line of the same thing replaces: role and name."""
+    return ("engine", "") if isinstance(fact, Engine) else (fact.role, fact.name)
+
+
 @dataclass(slots=True)
 class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
@@ -61,7 +71,9 @@ class State:
     ``queue`` are the open jobs, ``ended`` the latest to end, the last one last.
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
-    each training's latest approved file, which a panel may name by the training.
+    each training's latest approved file, which a panel may name by the training. ``recorded`` are
+    engines and models by the seq of the line that says what they were; ``latest`` the last such
+    line of each, by role and name.
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=Shelf)
@@ -71,7 +83,8 @@ class State:
     numbers: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     kinds: MutableMapping[str, Kind] = field(default_factory=dict)
     requests: MutableMapping[str, JobId] = field(default_factory=dict)
-    models: MutableMapping[tuple[str, str], ModelFacts] = field(default_factory=dict)
+    recorded: MutableMapping[int, Fact] = field(default_factory=dict)
+    latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
     lease: JobId | None = None
     paused: bool = False
@@ -94,7 +107,8 @@ class State:
             numbers=ChainMap({}, self.numbers),
             kinds=ChainMap({}, self.kinds),
             requests=ChainMap({}, self.requests),
-            models=ChainMap({}, self.models),
+            recorded=ChainMap({}, self.recorded),
+            latest=ChainMap({}, self.latest),
             loras=ChainMap({}, self.loras),
         )
 
@@ -152,11 +166,18 @@ def apply(state: State, entry: Entry) -> None:
             state.losses = 0
         case JobApproved() | LoraInstalled():
             _choose_lora(state, event)
-        case ModelRecorded(role, name, sha256, size, dtype):
-            state.models[(role, name)] = ModelFacts(role, name, sha256, size, dtype)
+        case ModelRecorded() | EngineRecorded():
+            _record(state, event)
         case _:
             pass
     _apply_to_job(state, entry)
+
+
+def _record(state: State, event: ModelRecorded | EngineRecorded) -> None:
+    kind = ModelFacts if isinstance(event, ModelRecorded) else Engine
+    fact: Fact = kind(**asdict(event))
+    state.recorded[state.seq] = fact
+    state.latest[key_of(fact)] = state.seq
 
 
 def _apply_to_job(state: State, entry: Entry) -> None:

@@ -15,12 +15,12 @@ from daemon.shell.training_folder import (
     Attempt,
     attempts_of,
     file_or_none,
-    result_name,
     resume_folder,
 )
 from daemon.wire.safetensors_head import PREFIX_BYTES, header_bytes, read_head
 from daemon.wire.sd_scripts import checkpoint_file, state_folder
 from daemon.wire.seal import LAST_WRITTEN, Seal, read_seal, render_seal
+from daemon.wire.training_lock import result_name
 
 
 async def is_whole(disk: Disk, path: str) -> bool:
@@ -40,7 +40,7 @@ def source_of(attempt: Attempt, epoch: int) -> str:
 
 
 async def keep_epoch(
-    disk: Disk, attempt: Attempt, epoch: int, *, loss: float
+    disk: Disk, attempt: Attempt, epoch: int, *, loss: float, device: str
 ) -> ReportCheckpoint | None:
     """Copy an epoch's checkpoint to where it is published; None: it is not whole."""
     source = source_of(attempt, epoch)
@@ -49,8 +49,16 @@ async def keep_epoch(
     step = epoch * attempt.spec.epoch_steps
     kept = f"outbox/{attempt.job.id}/{result_name(attempt.job.id, step)}"
     await disk.copy(source, kept)
-    sha256 = await disk.digest(kept)
-    return ReportCheckpoint(attempt.job.id, attempt.number, step, sha256, loss)
+    sha256, found = await disk.digest(kept), await disk.stat(kept)
+    return ReportCheckpoint(
+        job=attempt.job.id,
+        attempt=attempt.number,
+        step=step,
+        sha256=sha256,
+        loss=loss,
+        bytes=found.size if found else 0,
+        device=device,
+    )
 
 
 async def seal_state(disk: Disk, attempt: Attempt, epoch: int) -> None:

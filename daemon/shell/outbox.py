@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.core.events import Entry, JobAccepted, JobRejected
+from daemon.core.events import ImageJudged, JobAccepted, JobRejected
 from daemon.core.ids import split_job
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, PanelSpec, TrainSpec
+from daemon.core.jobs import JobId, Making, PanelSpec, TrainSpec
+from daemon.core.making import recorded_making
 from daemon.core.state import State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.dataset import aside
 from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
-from daemon.wire.lock_file import render_lock
-from daemon.wire.making import Making, digest, hint_name, lock_of, read_making, render_making
+from daemon.wire.making import (
+    digest,
+    hint_name,
+    images_of,
+    picture_lock,
+    result_stem,
+)
+from daemon.wire.notes import read_making
 from daemon.wire.rejected import REJECTED, rejected_folder, rejected_status_toml
 from daemon.wire.status import Document, job_status_toml, status_json
 
@@ -28,7 +35,7 @@ STAGING = ".nightpress/staging"
 DATASET_COPY = "resume/dataset"
 REJECTED_KEPT = 500
 PICTURE_LIMIT_BYTES = 64 * 2**20
-_NOTE_LIMIT_BYTES = 4 * 2**20
+_GRAPH_LIMIT_BYTES = 4 * 2**20
 _NOT_THERE = frozenset({"NOT_FOUND", "NOT_A_FILE", "OUTSIDE"})
 
 
@@ -39,11 +46,6 @@ class StagedImage:
     png: bytes
     workflow: bytes
     making: Making
-
-    @property
-    def sha256(self) -> str:
-        """Of the picture's bytes, hexadecimal."""
-        return digest(self.png)
 
 
 class Outbox:
@@ -108,76 +110,64 @@ class Outbox:
         for item in folders[: max(0, len(folders) - REJECTED_KEPT + 1)]:
             await self._disk.remove(f"{REJECTED}/{item.name}")
 
-    async def stage(self, job: JobId, *, attempt: int, image: int, drawing: StagedImage) -> None:
-        """Keep a drawn picture where the next start finds it. The note comes last: it seals."""
-        stem = _staged_stem(job, attempt, image)
-        note = render_making(drawing.making, png=drawing.png, workflow=drawing.workflow)
-        await self._disk.write(f"{stem}.png", drawing.png, synced=True)
-        await self._disk.write(f"{stem}.workflow.json", drawing.workflow, synced=True)
-        await self._disk.write(f"{stem}.facts.json", note, synced=True)
+    async def stage(self, job: Job, image: int, *, png: bytes, workflow: bytes) -> None:
+        """Keep a drawn picture and its executed graph where the next start finds them, before the
+        ledger's line that says what they must be.
+        """
+        stem = _staged_stem(job, image)
+        await self._disk.write(f"{stem}.png", png, synced=True)
+        await self._disk.write(f"{stem}.workflow.json", workflow, synced=True)
 
-    async def staged(
-        self, job: JobId, *, attempt: int, image: int, sha256: str = ""
-    ) -> StagedImage | None:
-        """A picture that was staged whole, or None; with ``sha256`` only that very picture."""
-        stem = _staged_stem(job, attempt, image)
-        note = await self._read(f"{stem}.facts.json", _NOTE_LIMIT_BYTES)
-        png = await self._read(f"{stem}.png", PICTURE_LIMIT_BYTES)
-        workflow = await self._read(f"{stem}.workflow.json", _NOTE_LIMIT_BYTES)
-        if note is None or png is None or workflow is None:
+    async def staged(self, job: Job, image: int, state: State) -> StagedImage | None:
+        """A picture of the current attempt as its line says it was drawn; None: not whole here."""
+        judged = job.images[image].judged if image in job.images else None
+        if judged is None or not isinstance(judged.event, ImageJudged):
             return None
-        making = read_making(note, png=png, workflow=workflow)
-        if making is None or sha256 not in ("", digest(png)):
+        stem = _staged_stem(job, image)
+        png = await self._read(f"{stem}.png", PICTURE_LIMIT_BYTES)
+        workflow = await self._read(f"{stem}.workflow.json", _GRAPH_LIMIT_BYTES)
+        if png is None or workflow is None or digest(png) != judged.event.sha256:
+            return None
+        making = recorded_making(state, judged.event)
+        if making is None:
+            note = await self._read(f"{stem}.facts.json", _GRAPH_LIMIT_BYTES)
+            making = read_making(note, png=png, workflow=workflow)
+        if making is None or making.workflow_sha256 != digest(workflow):
             return None
         return StagedImage(png, workflow, making)
 
-    async def publish(self, job: Job) -> Mapping[str, str]:
+    async def publish(self, job: Job, state: State) -> Mapping[str, str]:
         """Put a drawn job's pictures, executed graphs and locks into its folder: name -> sha256.
 
         Writes nothing before every picture was found staged and whole; doing it again writes the
         same bytes. Raises ``WorldError`` RESULT_GONE when a picture has to be drawn again.
         """
-        for image in _images(job):
-            await self._drawn(job, image)
+        for image in images_of(job):
+            await self._drawn(job, image, state)
         published: dict[str, str] = {}
-        for image in _images(job):
-            for name, data in (await self._result(job, image)).items():
+        for image in images_of(job):
+            for name, data in (await self._result(job, image, state)).items():
                 await self._disk.write(f"{job_folder(job.id)}/{name}", data, synced=True)
                 published[name] = digest(data)
         return published
 
-    async def _drawn(self, job: Job, image: int) -> tuple[StagedImage, Entry]:
-        seen = job.images.get(image)
-        if seen is not None and seen.judged is not None:
-            drawing = await self.staged(
-                job.id, attempt=job.attempt, image=image, sha256=seen.sha256
-            )
-            if drawing is not None:
-                return drawing, seen.judged
+    async def _drawn(self, job: Job, image: int, state: State) -> StagedImage:
+        drawing = await self.staged(job, image, state)
+        if drawing is not None:
+            return drawing
         raise WorldError(
             "RESULT_GONE",
             f"Picture {image} of {job.id} was drawn and is no longer whole in $STUDIO/{STAGING}, "
             "so it cannot be published; the job is drawn again.",
         )
 
-    async def _result(self, job: Job, image: int) -> Mapping[str, bytes]:
+    async def _result(self, job: Job, image: int, state: State) -> Mapping[str, bytes]:
         """The three files of a picture, by name, the lock last: it vouches for the others."""
-        drawing, judged = await self._drawn(job, image)
-        stem = result_stem(job, image)
-        picture, workflow = f"{stem}.png", f"{stem}.workflow.json"
-        lock = lock_of(
-            job,
-            judged=judged,
-            making=drawing.making,
-            picture=(picture, drawing.png),
-            workflow=(workflow, drawing.workflow),
-            image=image,
-            host=self.host,
-        )
+        drawing, stem = await self._drawn(job, image, state), result_stem(job, image)
         return {
-            picture: drawing.png,
-            workflow: drawing.workflow,
-            f"{stem}.lock.toml": render_lock(lock),
+            f"{stem}.png": drawing.png,
+            f"{stem}.workflow.json": drawing.workflow,
+            f"{stem}.lock.toml": picture_lock(job, image, drawing.making, host=self.host),
         }
 
     async def clear_staging(self, job: JobId) -> None:
@@ -238,15 +228,5 @@ def job_folder(job: JobId) -> str:
     return f"outbox/{job}"
 
 
-def result_stem(job: Job, image: int) -> str:
-    """What a picture's files are called: the job's id, with a number where there are several."""
-    return job.id if len(_images(job)) == 1 else f"{job.id}-{image:02}"
-
-
-def _images(job: Job) -> range:
-    assert isinstance(job.spec, PanelSpec), f"{job.id} draws no picture"
-    return range(1, len(job.spec.seeds) + 1)
-
-
-def _staged_stem(job: JobId, attempt: int, image: int) -> str:
-    return f"{STAGING}/{job}/a{attempt}-{image:02}"
+def _staged_stem(job: Job, image: int) -> str:
+    return f"{STAGING}/{job.id}/a{job.attempt}-{image:02}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -25,7 +25,7 @@ from daemon.core.commands import (
 )
 from daemon.core.ids import file_prefix, is_rehearsal, prompt_id
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, ModelFacts, Outcome, PanelSpec
+from daemon.core.jobs import JobId, Making, ModelFacts, Outcome, PanelSpec
 from daemon.core.plan import (
     Effect,
     InstallLora,
@@ -45,11 +45,11 @@ from daemon.ports import Disk, Pixels, Renderer, Weights
 from daemon.shell.dataset import DATASETS
 from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
 from daemon.shell.intake import HINT_LIMIT_BYTES, HINTS, Pattern, model_facts, read_pattern
-from daemon.shell.outbox import STAGING, Outbox, StagedImage, job_folder
+from daemon.shell.outbox import STAGING, Outbox, job_folder
 from daemon.shell.patience import GivenUp, Patience
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
-from daemon.wire.making import Making, engine_of, hint_name, models_of
+from daemon.wire.making import digest, engine_of, hint_name
 from daemon.wire.places import Places, portable_text
 from daemon.wire.status import Drawing
 
@@ -203,9 +203,7 @@ class Performer:
         job, spec = sheet.job, sheet.spec
         before = job.images.get(image)
         if before is not None and _passes(before.verdict, spec):
-            known = await self._outbox.staged(
-                job.id, attempt=job.attempt, image=image, sha256=before.sha256
-            )
+            known = await self._outbox.staged(job, image, self._state())
             if known is not None:
                 return None
         bound = bind(sheet.pattern.template, spec, seed=spec.seeds[image - 1], hint=sheet.hint)
@@ -257,32 +255,32 @@ class Performer:
         )
 
     async def _judge(
-        self, sheet: Sheet, models: Sequence[ModelFacts], drawn: Drawn, image: int
+        self, sheet: Sheet, models: tuple[ModelFacts, ...], drawn: Drawn, image: int
     ) -> Ended | None:
         job, spec = sheet.job, sheet.spec
         stats = await self._tools.pixels.measure(drawn.png)
         verdict = judge(stats, width=spec.width, height=spec.height)
+        workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
         making = Making(
             engine=engine_of(drawn.engine, self._places),
-            models=models_of(spec, models),
+            models=models,
             template=f"{sheet.pattern.name}.json",
             template_sha256=sheet.pattern.sha256,
-            verdict=verdict.code or GOOD,
+            workflow_sha256=digest(workflow),
+            bytes=len(drawn.png),
             perceptual_hash=stats.perceptual_hash,
         )
-        workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
-        staged = StagedImage(drawn.png, workflow, making)
-        await self._outbox.stage(job.id, attempt=job.attempt, image=image, drawing=staged)
-        await self._ask(
-            ReportImage(
-                job.id,
-                job.attempt,
-                image,
-                staged.sha256,
-                verdict.code or GOOD,
-                verdict.scores,
-            )
+        await self._outbox.stage(job, image, png=drawn.png, workflow=workflow)
+        report = ReportImage(
+            job=job.id,
+            attempt=job.attempt,
+            image=image,
+            sha256=digest(drawn.png),
+            verdict=verdict.code or GOOD,
+            scores=verdict.scores,
+            making=making,
         )
+        await self._ask(report)
         if _passes(verdict.code or GOOD, spec):
             return None
         return Ended(Outcome.FAILED, verdict.code, verdict.text)
@@ -302,11 +300,12 @@ class Performer:
                 await patience.ask(partial(renderer.interrupt, image.prompt_id))
 
     async def _publish(self, job: Job) -> None:
+        state = self._state()
         try:
             if job.kind == "train":
-                files = await self._training.publish(job, host=self._outbox.host)
+                files = await self._training.publish(job, state, host=self._outbox.host)
             else:
-                files = await self._outbox.publish(job)
+                files = await self._outbox.publish(job, state)
         except WorldError as error:
             if error.code != "RESULT_GONE":
                 raise

@@ -21,12 +21,13 @@ from daemon.core.commands import (
 )
 from daemon.core.job import Job
 from daemon.core.jobs import Outcome
+from daemon.core.state import State
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.epochs import forget_state, is_whole, keep_epoch, seal_state, source_of
 from daemon.shell.progress import Progress
-from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none, result_name
+from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
 from daemon.shell.training_result import approved_lora, publish_training
 from daemon.shell.training_start import Workshop, prepare
 from daemon.wire.places import portable_text
@@ -42,6 +43,7 @@ from daemon.wire.shim_record import (
     stop_marker,
 )
 from daemon.wire.status import Drawing
+from daemon.wire.training_lock import result_name
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +113,10 @@ class Training:
         await self._make_sure(attempt, _CANCEL)
         await self._report(attempt, Verdict(Outcome.CANCELLED, _CANCEL.code, _CANCEL.text))
 
-    async def publish(self, job: Job, *, host: str) -> Mapping[str, str]:
+    async def publish(self, job: Job, state: State, *, host: str) -> Mapping[str, str]:
         """Put the result into the job's folder: name -> sha256. Raises as ``publish_training``."""
-        files = await publish_training(self._disk, job, host=host, places=self._shop.places)
+        places = self._shop.places
+        files = await publish_training(self._disk, job, state, host=host, places=places)
         steps = [str(step) for step in job.checkpoints if result_name(job.id, step) not in files]
         if steps:
             text = (
@@ -297,7 +300,8 @@ class _Watch:
             if step in self._kept or not math.isfinite(loss) or (last and not over):
                 continue
             self._kept.add(step)
-            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss)
+            device = output.reading.device
+            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss, device=device)
             if report is None:
                 log.warning(
                     "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch

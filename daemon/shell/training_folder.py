@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.core.ids import lora_file
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainSpec
 from daemon.errors import WorldError
@@ -45,11 +44,6 @@ def attempts_of(job: Job) -> Sequence[Attempt]:
 def resume_folder(job: JobId) -> str:
     """Where a training keeps what only it needs, until a checkpoint is approved."""
     return f"outbox/{job}/resume"
-
-
-def result_name(job: JobId, step: int) -> str:
-    """A checkpoint's name in the job's folder, by its true step; installed without the folder."""
-    return f"checkpoints/{lora_file(job, step)}"
 
 
 async def file_or_none(disk: Disk, path: str) -> bytes | None:

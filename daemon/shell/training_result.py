@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.core.job import Checkpoint, Job
-from daemon.core.jobs import JobId
+from daemon.core.jobs import JobId, TrainerUse
+from daemon.core.making import recorded_trainer
+from daemon.core.state import State
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.outbox import job_folder
@@ -22,13 +24,17 @@ from daemon.shell.training_folder import (
     Log,
     attempts_of,
     file_or_none,
-    result_name,
 )
 from daemon.wire.making import digest
+from daemon.wire.notes import read_trainer
 from daemon.wire.places import Places, portable_text
 from daemon.wire.sd_output import loss_csv
 from daemon.wire.sd_scripts import CONFIG, done_epochs
-from daemon.wire.training_lock import Note, Subject, read_note, render_training_lock
+from daemon.wire.training_lock import (
+    checkpoint_lock,
+    lock_name,
+    result_name,
+)
 
 _LOG_LIMIT_BYTES = 16 * 2**20
 LORA_LIMIT_BYTES = 2**30
@@ -36,21 +42,25 @@ LORA_LIMIT_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What an attempt left in words: its note, its log's reading, the epochs done before it."""
+    """What an attempt was started with and what it said: its log's reading, the epochs done
+    before it.
+    """
 
     attempt: Attempt
-    note: Note
+    trainer: TrainerUse
     log: Log
     done: int
 
 
-async def publish_training(disk: Disk, job: Job, *, host: str, places: Places) -> Mapping[str, str]:
+async def publish_training(
+    disk: Disk, job: Job, state: State, *, host: str, places: Places
+) -> Mapping[str, str]:
     """Write a training's result files into its folder: name -> sha256.
 
     A checkpoint of an earlier epoch that somebody took away is left out. Raises ``WorldError``
     RESULT_GONE when the last one is: it is trained again from the last whole epoch.
     """
-    told = await _told(disk, job)
+    told = await _told(disk, job, state)
     published: dict[str, str] = {}
     for step, made in sorted(job.checkpoints.items()):
         name = result_name(job.id, step)
@@ -59,16 +69,11 @@ async def publish_training(disk: Disk, job: Job, *, host: str, places: Places) -
             if step == max(job.checkpoints):
                 raise _gone(job, name)
             continue
-        lock = render_training_lock(
-            job,
-            Subject(step, name, size),
-            by.note,
-            device=by.log.output.reading.device,
-            host=host,
-        )
-        lock_name = f"{name.removesuffix('.safetensors')}.lock.toml"
-        await _write(disk, job.id, lock_name, lock)
-        published |= {name: made.sha256, lock_name: digest(lock)}
+        # Release 0.1.0 did not record on which device it was made.
+        device = made.device or by.log.output.reading.device
+        lock = checkpoint_lock(job, step, by.trainer, size=size, device=device, host=host)
+        await _write(disk, job.id, lock_name(job.id, step), lock)
+        published |= {name: made.sha256, lock_name(job.id, step): digest(lock)}
     texts = {
         "training.log": portable_text(await _said(disk, told.values()), places).encode(),
         "loss.csv": loss_csv(_losses(told.values())),
@@ -91,16 +96,18 @@ async def approved_lora(disk: Disk, job: Job, step: int) -> tuple[str, bytes]:
     return name.rpartition("/")[2], blob.data
 
 
-async def _told(disk: Disk, job: Job) -> Mapping[int, _Told]:
+async def _told(disk: Disk, job: Job, state: State) -> Mapping[int, _Told]:
     """By attempt, those that were started."""
     found = {}
     for attempt in attempts_of(job):
-        note = read_note(await file_or_none(disk, attempt.path(NOTE)), nonce=attempt.nonce)
+        trainer = recorded_trainer(state, job, attempt.number) or read_trainer(
+            await file_or_none(disk, attempt.path(NOTE)), nonce=attempt.nonce
+        )
         config = await file_or_none(disk, attempt.path(CONFIG))
-        if note is not None and config is not None:
+        if trainer is not None and config is not None:
             log = Log(disk, attempt)
             await log.catch_up()
-            found[attempt.number] = _Told(attempt, note, log, done_epochs(config))
+            found[attempt.number] = _Told(attempt, trainer, log, done_epochs(config))
     return found
 
 

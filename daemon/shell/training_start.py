@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from daemon.core.commands import Command, RecordDataset, RecordModels
+from daemon.core.commands import Command, RecordDataset, RecordModels, RecordTrainer
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import ModelFacts
+from daemon.core.jobs import ModelFacts, TrainerUse
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
 from daemon.shell.dataset import images_in
 from daemon.shell.epochs import resume_point
 from daemon.shell.outbox import DATASET_COPY, job_folder
-from daemon.shell.training_folder import NOTE, OUT, Attempt
+from daemon.shell.training_folder import OUT, Attempt
 from daemon.wire import sd_scripts
 from daemon.wire.places import Places, portable_args, portable_text
-from daemon.wire.training_lock import Note, render_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Workshop:
 async def prepare(
     shop: Workshop, attempt: Attempt, ask: Callable[[Command], Awaitable[None]]
 ) -> TrainingOrder:
-    """Write an attempt's documents and note; what its shim is to do.
+    """Write an attempt's documents, record what it is started with; what its shim is to do.
 
     Raises ``WorldError``: ENGINE_MISSING, DATASET_CHANGED, TRAINER_MISSING, or what models and disk
     raise.
@@ -67,21 +66,21 @@ async def prepare(
         grace_s=shop.policy.training_grace_s,
         log_limit_bytes=shop.policy.training_log_bytes,
     )
-    note = _note(shop, order, facts, models, documents)
-    for name, data in {**documents, NOTE: render_note(note)}.items():
+    for name, data in documents.items():
         await shop.disk.write(attempt.path(name), data, synced=True)
+    use = _use(shop, order, facts, models, documents)
+    await ask(RecordTrainer(attempt.job.id, attempt.number, use))
     return order
 
 
-def _note(
+def _use(
     shop: Workshop,
     order: TrainingOrder,
     facts: TrainerFacts,
     models: tuple[ModelFacts, ...],
     documents: Mapping[str, bytes],
-) -> Note:
-    return Note(
-        nonce=order.nonce,
+) -> TrainerUse:
+    return TrainerUse(
         trainer=facts.name,
         commit=facts.commit,
         python=facts.python,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.core.jobs import Engine
 from daemon.craft.samplers import Noise
 from daemon.errors import AskerError
 from daemon.wire.toml_text import Section, toml_bytes
@@ -42,22 +43,6 @@ class Request:
     attempt: int
     image: int
     request_sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """What drew it. ``args`` and ``custom_nodes`` name no path; ``commit`` '' = unknown."""
-
-    name: str
-    version: str
-    commit: str = ""
-    mode: str
-    args: tuple[str, ...]
-    device: str
-    python: str
-    torch: str
-    os: str
-    custom_nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,66 +1,20 @@
-"""Spells how a picture was made: the note that waits beside a drawn picture until it is published.
+"""Spells how a picture was made: from what the engine and the ledger say to the picture's lock.
 
-Law: ``read_making`` gives back what ``render_making`` was given, or None; a note is believed only
-for the bytes it was written for.
+Law: a lock is made of the job and of what the ledger recorded, so that it can be made again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 
-from pydantic import TypeAdapter, ValidationError
-
-from daemon.core.events import Entry
 from daemon.core.job import Job
-from daemon.core.jobs import ModelFacts, PanelSpec
+from daemon.core.jobs import Engine, Making, ModelFacts, PanelSpec
 from daemon.craft.samplers import noise_of
 from daemon.wire import lock_file
 from daemon.wire.comfyui import EngineFacts
-from daemon.wire.lock_file import Engine, Input, LockFacts, Model
+from daemon.wire.lock_file import Input, LockFacts, Model, render_lock
 from daemon.wire.places import Places, portable_args, portable_text
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What only who drew a picture knows of it.
-
-    ``rung`` is that of the precision ladder; ``perceptual_hash`` 16 hexadecimal digits or ''.
-    """
-
-    engine: Engine
-    models: tuple[Model, ...]
-    template: str
-    template_sha256: str
-    verdict: str
-    rung: str = "default"
-    perceptual_hash: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    sha256: str
-    workflow_sha256: str
-    making: Making
-
-
-_READER = TypeAdapter(_Note)
-
-
-def render_making(making: Making, *, png: bytes, workflow: bytes) -> bytes:
-    """The note, bound to the picture's bytes and to those of its executed graph."""
-    return _READER.dump_json(_Note(digest(png), digest(workflow), making))
-
-
-def read_making(data: bytes, *, png: bytes, workflow: bytes) -> Making | None:
-    """The note, if it is one and was written for these very bytes."""
-    try:
-        note = _READER.validate_json(data)
-    except ValidationError:
-        return None
-    fits = (note.sha256, note.workflow_sha256) == (digest(png), digest(workflow))
-    return note.making if fits else None
 
 
 def digest(data: bytes) -> str:
@@ -113,43 +67,49 @@ def hint_name(hint_sha256: str) -> str:
     return f"input-{hint_sha256[:12]}.png"
 
 
-def lock_of(
-    job: Job,
-    *,
-    judged: Entry,
-    making: Making,
-    picture: tuple[str, bytes],
-    workflow: tuple[str, bytes],
-    image: int,
-    host: str,
-) -> LockFacts:
-    """The lock of picture ``image`` (from 1). ``picture`` and ``workflow`` are names and bytes.
+def images_of(job: Job) -> range:
+    """The numbers of a panel's pictures, from 1 in the order of its seeds."""
+    return range(1, len(_spec(job).seeds) + 1)
 
-    ``judged`` is the ledger entry of its verdict, ``host`` whose ledger that is in.
-    """
-    spec = job.spec
-    assert isinstance(spec, PanelSpec), f"{job.id} draws no picture"
+
+def result_stem(job: Job, image: int) -> str:
+    """What a picture's files are called: the job's id, with a number where there are several."""
+    return job.id if len(images_of(job)) == 1 else f"{job.id}-{image:02}"
+
+
+def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
+    """The lock of a judged picture (from 1); ``host`` is whose ledger vouches for it."""
+    spec, stem = _spec(job), result_stem(job, image)
+    drawn = job.images[image]
+    judged = drawn.judged
+    assert judged is not None, f"picture {image} of {job.id} was never judged"
     hint = spec.controlnet.sha256 if spec.controlnet else ""
-    return LockFacts(
+    lock = LockFacts(
         lock_version=lock_file.LOCK_VERSION,
-        subject=_subject(job.name, picture, making),
+        subject=lock_file.Subject(
+            job.name, f"{stem}.png", drawn.sha256, making.bytes, making.perceptual_hash
+        ),
         job=lock_file.Request(job.id, job.ref, job.attempt, image, job.file.sha256),
         engine=making.engine,
         sampler=_sampler(spec, image),
         prompt=lock_file.Prompt(spec.prompt, spec.negative),
-        model=making.models,
+        model=models_of(spec, making.models),
         input=(Input("hint", f"$JOB/{hint_name(hint)}", hint),) if hint else (),
         workflow=lock_file.Workflow(
-            workflow[0], digest(workflow[1]), making.template, making.template_sha256
+            f"{stem}.workflow.json",
+            making.workflow_sha256,
+            making.template,
+            making.template_sha256,
         ),
-        quality=lock_file.Quality(making.verdict, making.rung),
+        quality=lock_file.Quality(drawn.verdict, making.rung),
         ledger=lock_file.Ledger(host, judged.segment, judged.seq, judged.chain),
     )
+    return render_lock(lock)
 
 
-def _subject(name: str, picture: tuple[str, bytes], making: Making) -> lock_file.Subject:
-    file, png = picture
-    return lock_file.Subject(name, file, digest(png), len(png), making.perceptual_hash)
+def _spec(job: Job) -> PanelSpec:
+    assert isinstance(job.spec, PanelSpec), f"{job.id} draws no picture"
+    return job.spec
 
 
 def _sampler(spec: PanelSpec, image: int) -> lock_file.Sampler:

@@ -1,86 +1,54 @@
-"""Spells the lock file of a checkpoint, and the note that tells what only its attempt knew.
+"""Spells the lock file of a checkpoint.
 
-Law: no absolute path and no user name gets in; the note is believed only with its attempt's nonce.
+Law: it is made of the job and of what the ledger recorded, so that it can be made again; no
+absolute path and no user name gets in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 
-from pydantic import TypeAdapter, ValidationError
-
-from daemon.core.job import Checkpoint, Job
-from daemon.core.jobs import ModelFacts, TrainSpec
+from daemon.core.ids import lora_file
+from daemon.core.job import Job
+from daemon.core.jobs import JobId, TrainerUse, TrainSpec
 from daemon.wire.lock_file import LOCK_VERSION
 from daemon.wire.toml_text import Section, toml_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What an attempt was started with. ``config`` and ``dataset`` are its documents as they go
-    into locks: with names for folders; ``packages`` are versions by name.
-    """
-
-    nonce: str
-    trainer: str
-    commit: str
-    python: str
-    packages: Mapping[str, str]
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    models: tuple[ModelFacts, ...]
-    config: str
-    dataset: str
+def result_name(job: JobId, step: int) -> str:
+    """A checkpoint's name in the job's folder, by its true step; installed without the folder."""
+    return f"checkpoints/{lora_file(job, step)}"
 
 
-_READER = TypeAdapter(Note)
+def lock_name(job: JobId, step: int) -> str:
+    """The name of a checkpoint's lock in the job's folder."""
+    return f"{result_name(job, step).removesuffix('.safetensors')}.lock.toml"
 
 
-def render_note(note: Note) -> bytes:
-    """The note's file, JSON."""
-    return _READER.dump_json(note)
-
-
-def read_note(data: bytes | None, *, nonce: str) -> Note | None:
-    """The note of this attempt, None where there is none."""
-    try:
-        note = _READER.validate_json(data or b"")
-    except ValidationError:
-        return None
-    return note if note.nonce == nonce else None
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The checkpoint's file: its step, its name in the job's folder, its size in bytes."""
-
-    step: int
-    file: str
-    size: int
-
-
-def render_training_lock(
-    job: Job, subject: Subject, note: Note, *, device: str, host: str
+def checkpoint_lock(
+    job: Job, step: int, trainer: TrainerUse, *, size: int, device: str, host: str
 ) -> bytes:
-    """The lock of one checkpoint. ``device`` as the trainer said it, ``host`` whose ledger."""
-    checkpoint = job.checkpoints[subject.step]
-    sections = [*_made(job, subject, checkpoint), *_making(job, note, device)]
-    saved = checkpoint.saved
+    """The lock of one checkpoint. ``size`` in bytes, ``device`` as the trainer said it, ``host``
+    whose ledger.
+    """
+    sections = [*_made(job, step, size), *_making(job, trainer, device)]
+    saved = job.checkpoints[step].saved
     vouching = {"host": host, "segment": saved.segment, "seq": saved.seq, "chain": saved.chain}
     return toml_bytes(
         {"lock_version": LOCK_VERSION}, [*sections, ("ledger", vouching)], multiline=True
     )
 
 
-def _made(job: Job, subject: Subject, checkpoint: Checkpoint) -> Iterator[Section]:
+def _made(job: Job, step: int, size: int) -> Iterator[Section]:
+    checkpoint = job.checkpoints[step]
     yield (
         "subject",
         {
             "name": job.name,
-            "file": subject.file,
+            "file": result_name(job.id, step),
             "sha256": checkpoint.sha256,
-            "size": subject.size,
+            "size": size,
         },
     )
     yield (
@@ -92,24 +60,24 @@ def _made(job: Job, subject: Subject, checkpoint: Checkpoint) -> Iterator[Sectio
             "request_sha256": job.file.sha256,
         },
     )
-    epoch = subject.step // _spec(job).epoch_steps
-    yield "checkpoint", {"step": subject.step, "epoch": epoch, "loss": checkpoint.loss}
+    epoch = step // _spec(job).epoch_steps
+    yield "checkpoint", {"step": step, "epoch": epoch, "loss": checkpoint.loss}
 
 
-def _making(job: Job, note: Note, device: str) -> Iterator[Section]:
+def _making(job: Job, trainer: TrainerUse, device: str) -> Iterator[Section]:
     spec = _spec(job)
     yield (
         "trainer",
         {
-            "name": note.trainer,
-            "commit": note.commit,
+            "name": trainer.trainer,
+            "commit": trainer.commit,
             "device": device,
-            "python": note.python,
-            "args": list(note.arguments),
+            "python": trainer.python,
+            "args": list(trainer.arguments),
         },
     )
-    yield "trainer.packages", dict(note.packages)
-    yield "trainer.environment", dict(note.environment)
+    yield "trainer.packages", dict(trainer.packages)
+    yield "trainer.environment", dict(trainer.environment)
     yield (
         "training",
         {
@@ -120,7 +88,7 @@ def _making(job: Job, note: Note, device: str) -> Iterator[Section]:
             "epochs": spec.epochs,
         },
     )
-    yield "model", [asdict(model) for model in note.models]
+    yield "model", [asdict(model) for model in trainer.models]
     yield (
         "dataset",
         [
@@ -133,7 +101,7 @@ def _making(job: Job, note: Note, device: str) -> Iterator[Section]:
             for image in job.dataset
         ],
     )
-    yield "config", {"config": note.config, "dataset": note.dataset}
+    yield "config", {"config": trainer.config, "dataset": trainer.dataset}
 
 
 def _spec(job: Job) -> TrainSpec:

@@ -15,6 +15,7 @@ from daemon.core.commands import (
     Observe,
     RecordModels,
     RecordPrompt,
+    RecordTrainer,
     Reject,
     ReportCheckpoint,
     ReportEnded,
@@ -32,12 +33,15 @@ from daemon.core.jobs import (
     Complaint,
     Control,
     ControlKind,
+    Engine,
     FileFacts,
     JobId,
     LoraUse,
+    Making,
     ModelFacts,
     Outcome,
     PanelSpec,
+    TrainerUse,
     TrainingImage,
     TrainSpec,
 )
@@ -145,7 +149,46 @@ def published(job: str) -> ConfirmPublished:
 
 
 def checkpoint(job: str, step: int, *, attempt: int = 1) -> ReportCheckpoint:
-    return ReportCheckpoint(JobId(job), attempt, step, f"{step:064x}", 0.1)
+    return ReportCheckpoint(JobId(job), attempt, step, f"{step:064x}", 0.1, 9, "mps")
+
+
+ENGINE = Engine(
+    name="comfyui",
+    version="0.3.64",
+    mode="managed",
+    args=("main.py",),
+    device="mps",
+    python="3.11.7",
+    torch="2.8.0",
+    os="darwin",
+    custom_nodes=(),
+)
+VAE = ModelFacts("vae", "v.safetensors", "c" * 64, 9, "F32")
+MAKING = Making(
+    engine=ENGINE,
+    models=(VAE,),
+    template="panel.json",
+    template_sha256="1" * 64,
+    workflow_sha256="2" * 64,
+    bytes=9,
+    perceptual_hash="0123456789abcdef",
+)
+TRAINER = TrainerUse(
+    trainer="sd-scripts",
+    commit="48d368fa",
+    python="3.11.7",
+    packages={"torch": "2.8.0", "accelerate": "1.6.0"},
+    arguments=("--config_file", "$STUDIO/config.toml"),
+    environment={"PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.7"},
+    models=(VAE,),
+    config='[models]\nvae = "$COMFYUI/v.safetensors"\n',
+    dataset="[[datasets]]\n",
+)
+
+
+def image(job: str, number: int = 1, *, attempt: int = 1, making: Making = MAKING) -> ReportImage:
+    scores = {"mean": 0.5}
+    return ReportImage(JobId(job), attempt, number, "d" * 64, "good", scores, making)
 
 
 def trained(world: World = READY) -> Desk:
@@ -212,7 +255,9 @@ class Ask:
             case "prompt":
                 return RecordPrompt(job, attempt, which, f"prompt {job} {attempt} {which}")
             case "image":
-                return ReportImage(job, attempt, which, "d" * 64, "good", {"mean": 0.5})
+                return image(job, which, attempt=attempt)
+            case "trainer":
+                return RecordTrainer(job, attempt, TRAINER)
             case "checkpoint":
                 return checkpoint(job, 198 * which, attempt=attempt)
             case "approve":
@@ -246,7 +291,7 @@ class Ask:
 KINDS = (
     *("panel", "panel", "ended", "ended", "lost", "published", "about one", "about one", "observe"),
     *("training", "training", "checkpoint", "checkpoint", "approve", "approve", "installed"),
-    *("refused", "about all", "prompt", "image", "gone", "models", "others"),
+    *("refused", "about all", "prompt", "image", "trainer", "gone", "models", "others"),
 )
 asks = st.builds(Ask, st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 5))
 

@@ -16,6 +16,7 @@ from daemon.core.commands import (
     RecordDataset,
     RecordModels,
     RecordPrompt,
+    RecordTrainer,
     Reject,
     ReportCheckpoint,
     ReportEnded,
@@ -47,7 +48,6 @@ from daemon.core.events import (
     JobRejected,
     LedgerTorn,
     LoraInstalled,
-    ModelRecorded,
     PromptSent,
     ResultPublished,
 )
@@ -60,19 +60,26 @@ from daemon.core.jobs import (
     JobId,
     Kind,
     LoraUse,
+    Making,
     ModelFacts,
     Outcome,
     PanelSpec,
     Phase,
     TrainingImage,
 )
+from daemon.core.making import recorded_making, recorded_trainer
 from daemon.core.policy import Policy
 from daemon.core.state import State, fold
+from daemon.core.tools import ModelRecorded
 from tests.core.asking import (
     DATASET,
     DOWN,
+    ENGINE,
+    MAKING,
     PANEL,
     TRAIN,
+    TRAINER,
+    VAE,
     Ask,
     approve,
     asks,
@@ -81,6 +88,7 @@ from tests.core.asking import (
     desks,
     ended,
     file,
+    image,
     panel,
     published,
     trained,
@@ -168,6 +176,7 @@ def test_a_report_of_another_attempt_than_the_running_one_says_nothing(
             ReportEnded(job=job, attempt=attempt)
             | RecordPrompt(job=job, attempt=attempt)
             | ReportImage(job=job, attempt=attempt)
+            | RecordTrainer(job=job, attempt=attempt)
             | ReportCheckpoint(job=job, attempt=attempt)
         ):
             found = desk.state.jobs.get(job)
@@ -516,8 +525,50 @@ def test_a_prompt_is_recorded_once_and_another_prompt_anew() -> None:
 
 def test_a_verdict_is_recorded_as_it_was_reported() -> None:
     desk = desk_with(Phase.RUNNING)
-    report = ReportImage(CH01, 1, 2, "d" * 64, "good", {"mean": 0.5})
-    assert desk.do(report) == [ImageJudged(CH01, 1, 2, "d" * 64, "good", {"mean": 0.5})]
+    *_, judged = desk.do(image(CH01, 2))
+    assert isinstance(judged, ImageJudged)
+    assert (judged.image, judged.sha256, judged.verdict) == (2, "d" * 64, "good")
+    assert recorded_making(desk.state, judged) == MAKING
+
+
+def test_an_engine_is_recorded_at_its_first_use_and_when_it_changed() -> None:
+    """S3.2: a verdict names the lines that say what drew it, however it is called later."""
+    desk = desk_with(Phase.RUNNING)
+    assert kinds(desk.do(image(CH01, 1))) == ["engine.recorded", "model.recorded", "image.judged"]
+    assert kinds(desk.do(image(CH01, 2))) == ["image.judged"]
+    newer = replace(MAKING, engine=replace(ENGINE, version="0.4.0"))
+    newer = replace(newer, models=(replace(VAE, sha256="e" * 64),))
+    assert kinds(desk.do(image(CH01, 3, making=newer))) == kinds(desk.do(image(CH01, 1)))
+    assert makings(desk) == [MAKING, MAKING, newer, MAKING]
+
+
+def test_what_is_decided_in_one_turn_names_the_right_lines() -> None:
+    desk = desk_with(Phase.RUNNING)
+    other = replace(MAKING, models=(replace(VAE, name="other.safetensors"), VAE))
+    desk.do(ReportIncident("CODE", "First."), image(CH01, 1), image(CH01, 2, making=other))
+    assert makings(desk) == [MAKING, other]
+
+
+def test_what_an_attempt_is_started_with_is_recorded_once_and_anew_when_it_is_another() -> None:
+    desk = Desk()
+    desk.do(training())
+    record = RecordTrainer(SPYKE, 1, TRAINER)
+    assert kinds(desk.do(record)) == ["model.recorded", "trainer.recorded"]
+    assert desk.do(record) == []
+    newer = replace(record, trainer=replace(TRAINER, commit="11111111"))
+    assert kinds(desk.do(newer)) == ["trainer.recorded"]
+    assert recorded_trainer(desk.state, desk.state.jobs[SPYKE], 1) == newer.trainer
+    assert desk.do(replace(record, attempt=2)) == []
+
+
+def makings(desk: Desk) -> list[Making | None]:
+    """How each picture was made, by its line."""
+    judged = only((entry.event for entry in desk.entries), ImageJudged)
+    return [recorded_making(desk.state, each) for each in judged]
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    return [event.type for event in events]
 
 
 def test_an_end_is_recorded_as_it_was_reported() -> None:
@@ -557,10 +608,10 @@ def test_a_checkpoint_is_recorded_once_and_other_bytes_anew() -> None:
     desk = Desk()
     desk.do(training())
     report = checkpoint(SPYKE, 198)
-    assert desk.do(report) == [CheckpointSaved(SPYKE, 198, f"{198:064x}", 0.1, 1)]
+    assert desk.do(report) == [CheckpointSaved(SPYKE, 198, f"{198:064x}", 0.1, 1, 9, "mps")]
     assert desk.do(report) == []
     other = replace(report, sha256="f" * 64)
-    assert desk.do(other) == [CheckpointSaved(SPYKE, 198, "f" * 64, 0.1, 1)]
+    assert desk.do(other) == [CheckpointSaved(SPYKE, 198, "f" * 64, 0.1, 1, 9, "mps")]
 
 
 def test_a_checkpoint_gives_a_training_its_two_lives_back() -> None:

@@ -25,7 +25,6 @@ from daemon.core.events import (
     JobHeld,
     JobRejected,
     LedgerRestored,
-    ModelRecorded,
     PictureReproduced,
     PromptSent,
     ResultPublished,
@@ -33,9 +32,11 @@ from daemon.core.events import (
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Checkpoint, Job, evolve
 from daemon.core.jobs import FileFacts, JobId, Outcome, Phase
-from daemon.core.state import REFUSALS_KEPT, State, apply, drop_of, fold
+from daemon.core.state import REFUSALS_KEPT, State, apply, drop_of, fold, key_of
+from daemon.core.tools import ModelRecorded
 from tests.core.asking import (
     KINDS,
+    VAE,
     Ask,
     checkpoint,
     control,
@@ -280,9 +281,9 @@ def test_the_nonce_of_an_attempt_is_the_chain_of_the_line_that_started_it(desk: 
 
 def test_a_checkpoint_keeps_the_line_that_recorded_it_and_resets_the_bad_luck() -> None:
     job = running().state.jobs[CH01]._replace(unlucky=1)
-    line = entry(CheckpointSaved(CH01, 198, "f" * 64, 0.1, 2), seq=9)
-    saved = evolve(job, line)
-    assert saved == job._replace(unlucky=0, checkpoints={198: Checkpoint("f" * 64, 0.1, 2, line)})
+    line = entry(CheckpointSaved(CH01, 198, "f" * 64, 0.1, 2, 9, "mps"), seq=9)
+    saved = Checkpoint("f" * 64, 0.1, 2, line, 9, "mps")
+    assert evolve(job, line) == job._replace(unlucky=0, checkpoints={198: saved})
 
 
 def test_checkpoints_outlive_the_attempt_that_saved_them() -> None:
@@ -353,7 +354,9 @@ def test_a_model_is_known_as_it_was_last_recorded() -> None:
     old = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32")
     new = replace(old, sha256="f" * 64)
     state = fold([entry(old), entry(new, seq=2)])
-    assert state.models["vae", "v.safetensors"].sha256 == "f" * 64
+    old_facts, new_facts = (state.recorded[seq] for seq in (1, 2))
+    assert (old_facts, new_facts) == (replace(VAE, sha256="e" * 64), replace(VAE, sha256="f" * 64))
+    assert state.latest[key_of(new_facts)] == 2
 
 
 def test_a_held_job_says_why_and_until_when() -> None:

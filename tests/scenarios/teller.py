@@ -30,8 +30,6 @@ from daemon.core.commands import (
     ConfirmInstalled,
     Observe,
     RecordPrompt,
-    ReportCheckpoint,
-    ReportImage,
     ReportUnpublishable,
 )
 from daemon.core.events import Event, JobAccepted
@@ -45,7 +43,17 @@ from daemon.core.plan import (
     StopAttempt,
 )
 from daemon.core.world import World
-from tests.core.asking import PANEL, approve, control, ended, panel, published, training
+from tests.core.asking import (
+    PANEL,
+    approve,
+    checkpoint,
+    control,
+    ended,
+    image,
+    panel,
+    published,
+    training,
+)
 from tests.desk import READY, REHEARSING, Desk
 
 STORIES = Path(__file__).parent
@@ -61,7 +69,11 @@ CONTROLS: Mapping[str, ControlKind] = {
     "pause": "pause",
     "resume": "resume",
 }
-UNTOLD = {"profile", "evidence", "files", "scores", "sha256", "name", "inode", "mtime_ns", "size"}
+UNTOLD = {
+    *("profile", "evidence", "files", "scores", "sha256", "name", "inode", "mtime_ns", "size"),
+    *("models", "template", "template_sha256", "workflow_sha256", "bytes", "perceptual_hash"),
+    *("rung", "commit", "mode", "args", "device", "python", "torch", "os", "custom_nodes"),
+}
 
 
 @dataclass(frozen=True)
@@ -128,16 +140,16 @@ def _command(desk: Desk, line: Line) -> Command:
             )
         case "checkpoint":
             step = int(line.words[1])
-            return ReportCheckpoint(JobId(name), attempt, step, f"{step:064x}", 0.1)
+            return checkpoint(name, step, attempt=attempt)
         case "installed":
             step = int(line.words[1])
             file = f"{name}-{step:06d}.safetensors"
             return ConfirmInstalled(JobId(name), step, file, f"{step:064x}")
         case "prompt":
-            image = int(line.words[1])
-            return RecordPrompt(JobId(name), attempt, image, f"prompt-{attempt}-{image}")
+            number = int(line.words[1])
+            return RecordPrompt(JobId(name), attempt, number, f"prompt-{attempt}-{number}")
         case "judged":
-            return ReportImage(JobId(name), attempt, int(line.words[1]), "d" * 64, "good", {})
+            return image(name, int(line.words[1]), attempt=attempt)
         case "ended":
             return ended(name, attempt, Outcome(line.words[1]), "".join(line.words[2:3]))
         case "published":

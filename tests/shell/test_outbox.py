@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tomllib
 from collections.abc import Callable
-from hashlib import sha256
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -17,28 +18,13 @@ from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.intake import hint_path
 from daemon.shell.outbox import Outbox, StagedImage, unknown_results
-from daemon.wire.lock_file import Engine, Model, read_lock
-from daemon.wire.making import Making
+from daemon.wire.lock_file import read_lock
+from daemon.wire.making import digest
+from tests.core.asking import ENGINE, MAKING, VAE
 from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job
 from tests.fakes import MemoryDisk
 
-MAKING = Making(
-    engine=Engine(
-        name="comfyui",
-        version="0.3.64",
-        mode="managed",
-        args=("main.py",),
-        device="mps",
-        python="3.11.7",
-        torch="2.8.0",
-        os="darwin",
-        custom_nodes=(),
-    ),
-    models=(Model(role="vae", name="v.safetensors", sha256="c" * 64, dtype="F32", bytes=9),),
-    template="panel",
-    template_sha256="1" * 64,
-    verdict="fine",
-)
+STATE = State(recorded={3: ENGINE, 4: VAE})
 
 
 class Dead(BaseException):
@@ -46,7 +32,9 @@ class Dead(BaseException):
 
 
 def drawing(image: int) -> StagedImage:
-    return StagedImage(b"\x89PNG %d" % image, b'{"3":%d}' % image, MAKING)
+    png, workflow = b"\x89PNG %d" % image, b'{"3":%d}' % image
+    making = replace(MAKING, workflow_sha256=digest(workflow), bytes=len(png))
+    return StagedImage(png, workflow, making)
 
 
 def drawn(spec: PanelSpec) -> Job:
@@ -54,10 +42,26 @@ def drawn(spec: PanelSpec) -> Job:
     made = job(phase=Phase.PUBLISHING, spec=spec)
     images = {}
     for image in range(1, len(spec.seeds) + 1):
-        digest = drawing(image).sha256
-        event = ImageJudged(made.id, 1, image, digest, "fine", {})
+        made_so = drawing(image)
+        sha256 = digest(made_so.png)
+        event = ImageJudged(
+            job=made.id,
+            attempt=1,
+            image=image,
+            sha256=sha256,
+            verdict="fine",
+            scores={},
+            engine=3,
+            models=(4,),
+            template=MAKING.template,
+            template_sha256=MAKING.template_sha256,
+            workflow_sha256=made_so.making.workflow_sha256,
+            bytes=made_so.making.bytes,
+            perceptual_hash=MAKING.perceptual_hash,
+            rung=MAKING.rung,
+        )
         images[image] = Image(
-            "prompt", "fine", digest, Entry(6 + image, 0, event, "2026-11", f"{image:032}")
+            "prompt", "fine", sha256, Entry(6 + image, 0, event, "2026-11", f"{image:032}")
         )
     return made._replace(images=images)
 
@@ -72,7 +76,8 @@ def staged(spec: PanelSpec) -> MemoryDisk:
 
     async def stage() -> None:
         for image in range(1, len(spec.seeds) + 1):
-            await outbox(disk).stage(job().id, attempt=1, image=image, drawing=drawing(image))
+            png, workflow = drawing(image).png, drawing(image).workflow
+            await outbox(disk).stage(drawn(spec), image, png=png, workflow=workflow)
 
     asyncio.run(stage())
     return disk
@@ -144,37 +149,55 @@ def test_the_last_500_refusals_are_kept_the_newest_among_them() -> None:
 
 def test_what_is_staged_is_found_again_whole() -> None:
     disk = staged(PANEL)
-    found = asyncio.run(outbox(disk).staged(job().id, attempt=1, image=2))
-    assert found == drawing(2)
-    assert asyncio.run(outbox(disk).staged(job().id, attempt=2, image=2)) is None
-    other = outbox(disk).staged(job().id, attempt=1, image=2, sha256="0" * 64)
-    assert asyncio.run(other) is None
+    made = drawn(PANEL)
+    assert asyncio.run(outbox(disk).staged(made, 2, STATE)) == drawing(2)
+    assert asyncio.run(outbox(disk).staged(made._replace(attempt=2), 2, STATE)) is None
+    assert asyncio.run(outbox(disk).staged(made._replace(images={}), 2, STATE)) is None
 
 
-@pytest.mark.parametrize("change", [1, 2, 3])
+@pytest.mark.parametrize("change", [1, 2])
 def test_a_picture_that_was_being_staged_when_the_power_went_is_not_there(change: int) -> None:
     """A2.9."""
     disk = MemoryDisk()
     die_at(disk, change)
     with pytest.raises(Dead):
-        asyncio.run(outbox(disk).stage(job().id, attempt=1, image=1, drawing=drawing(1)))
-    assert asyncio.run(outbox(disk).staged(job().id, attempt=1, image=1)) is None
+        asyncio.run(outbox(disk).stage(drawn(PANEL), 1, png=b"png", workflow=b"{}"))
+    assert asyncio.run(outbox(disk).staged(drawn(PANEL), 1, STATE)) is None
+
+
+def test_what_release_0_1_0_staged_is_published_by_its_note() -> None:
+    """Its ledger lines say less: an upgrade must not cost a night's pictures."""
+    disk, made = staged(ONE_SEED), drawn(ONE_SEED)
+    whole = asyncio.run(outbox(staged(ONE_SEED)).publish(made, STATE))
+    [image] = made.images.values()
+    assert image.judged is not None
+    old = ImageJudged(made.id, 1, 1, image.sha256, "fine", {})
+    made = made._replace(images={1: replace(image, judged=replace(image.judged, event=old))})
+    with pytest.raises(WorldError, match="drawn again"):
+        asyncio.run(outbox(disk).publish(made, State()))
+    note = {
+        "sha256": image.sha256,
+        "workflow_sha256": digest(drawing(1).workflow),
+        "making": {**asdict(MAKING), "verdict": "fine"},
+    }
+    disk.put(".nightpress/staging/ch01_p003_v1/a1-01.facts.json", json.dumps(note).encode())
+    assert asyncio.run(outbox(disk).publish(made, State())) == whole
 
 
 def test_one_seed_gives_three_files_named_after_the_job() -> None:
     """S3.1."""
     disk = staged(ONE_SEED)
-    files = asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+    files = asyncio.run(outbox(disk).publish(drawn(ONE_SEED), STATE))
     stem = "ch01_p003_v1"
     assert sorted(files) == [f"{stem}.lock.toml", f"{stem}.png", f"{stem}.workflow.json"]
-    for name, digest in files.items():
-        assert sha256(disk.data(f"outbox/{stem}/{name}")).hexdigest() == digest
+    for name, recorded in files.items():
+        assert digest(disk.data(f"outbox/{stem}/{name}")) == recorded
 
 
 def test_several_seeds_are_numbered_in_the_order_asked() -> None:
     """S3.1, S3.3: the executed graph lies beside each picture."""
     disk = staged(PANEL)
-    asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    asyncio.run(outbox(disk).publish(drawn(PANEL), STATE))
     stem = "outbox/ch01_p003_v1/ch01_p003_v1"
     assert disk.data(f"{stem}-02.png") == drawing(2).png
     assert disk.data(f"{stem}-02.workflow.json") == drawing(2).workflow
@@ -184,7 +207,7 @@ def test_several_seeds_are_numbered_in_the_order_asked() -> None:
 def test_a_lock_vouches_for_its_own_files_by_the_line_of_its_verdict() -> None:
     """S3.2."""
     disk = staged(PANEL)
-    files = asyncio.run(outbox(disk).publish(drawn(PANEL)))
+    files = asyncio.run(outbox(disk).publish(drawn(PANEL), STATE))
     lock = read_lock(disk.data("outbox/ch01_p003_v1/ch01_p003_v1-02.lock.toml"))
     assert lock.subject.sha256 == files[lock.subject.file]
     assert lock.workflow.sha256 == files[lock.workflow.file]
@@ -198,16 +221,16 @@ def test_a_power_cut_while_publishing_leaves_whole_files_and_the_next_start_ends
 ) -> None:
     """A2.9."""
     whole = staged(PANEL)
-    files = asyncio.run(outbox(whole).publish(drawn(PANEL)))
+    files = asyncio.run(outbox(whole).publish(drawn(PANEL), STATE))
     disk = staged(PANEL)
     undisturbed = disk.before
     die_at(disk, change)
     with pytest.raises(Dead):
-        asyncio.run(outbox(disk).publish(drawn(PANEL)))
+        asyncio.run(outbox(disk).publish(drawn(PANEL), STATE))
     assert len(disk.files("outbox")) == change - 1
     assert all(disk.data(path) == whole.data(path) for path in disk.files("outbox"))
     disk.before = undisturbed
-    assert asyncio.run(outbox(disk).publish(drawn(PANEL))) == files
+    assert asyncio.run(outbox(disk).publish(drawn(PANEL), STATE)) == files
     assert disk.files("outbox") == whole.files("outbox")
 
 
@@ -219,11 +242,11 @@ def damage_picture(disk: MemoryDisk) -> None:
     disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.png"].data += b"x"
 
 
-def damage_note(disk: MemoryDisk) -> None:
-    disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.facts.json"].data = b"{}"
+def damage_graph(disk: MemoryDisk) -> None:
+    disk.nodes[".nightpress/staging/ch01_p003_v1/a1-02.workflow.json"].data = b"{}"
 
 
-@pytest.mark.parametrize("harm", [remove_picture, damage_picture, damage_note])
+@pytest.mark.parametrize("harm", [remove_picture, damage_picture, damage_graph])
 def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
     harm: Callable[[MemoryDisk], None],
 ) -> None:
@@ -231,7 +254,7 @@ def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
     disk = staged(PANEL)
     harm(disk)
     with pytest.raises(WorldError, match="Picture 2 of ch01_p003_v1") as caught:
-        asyncio.run(outbox(disk).publish(drawn(PANEL)))
+        asyncio.run(outbox(disk).publish(drawn(PANEL), STATE))
     assert caught.value.code == "RESULT_GONE"
     assert disk.files("outbox") == []
 
@@ -239,19 +262,19 @@ def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
 def test_a_picture_without_a_verdict_is_not_published() -> None:
     disk = staged(ONE_SEED)
     with pytest.raises(WorldError, match="drawn again"):
-        asyncio.run(outbox(disk).publish(drawn(ONE_SEED)._replace(images={})))
+        asyncio.run(outbox(disk).publish(drawn(ONE_SEED)._replace(images={}), STATE))
 
 
 def test_a_disk_that_cannot_be_read_is_not_taken_for_a_lost_picture() -> None:
     disk = staged(ONE_SEED)
     disk.unreadable.add(".nightpress/staging/ch01_p003_v1/a1-01.png")
     with pytest.raises(WorldError, match="input/output"):
-        asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+        asyncio.run(outbox(disk).publish(drawn(ONE_SEED), STATE))
 
 
 def test_results_are_synced_and_projections_are_not() -> None:
     disk = staged(ONE_SEED)
-    asyncio.run(outbox(disk).publish(drawn(ONE_SEED)))
+    asyncio.run(outbox(disk).publish(drawn(ONE_SEED), STATE))
     assert all(synced for _, _, synced in disk.log)
     disk.log.clear()
     asyncio.run(outbox(disk).write_job_status(job()))

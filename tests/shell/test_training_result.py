@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from hashlib import sha256
 
 import pytest
 
+from daemon.core.making import recorded_trainer
 from daemon.errors import WorldError
+from daemon.shell.training_folder import NOTE, attempts_of
 from daemon.shell.training_result import approved_lora, publish_training
 from tests.shell.test_training import Floor, broken_off, told, whole
 from tests.shell.trainer_fake import JOB
@@ -24,7 +28,8 @@ def trained() -> Floor:
 
 
 def published(floor: Floor) -> Mapping[str, str]:
-    return asyncio.run(publish_training(floor.disk, floor.job, host="mini", places=PLACES))
+    state = floor.desk.state
+    return asyncio.run(publish_training(floor.disk, floor.job, state, host="mini", places=PLACES))
 
 
 def path(step: int, ending: str = "safetensors") -> str:
@@ -49,6 +54,27 @@ def test_publishing_again_writes_the_same_bytes() -> None:
     """A crash in between costs nothing."""
     floor = trained()
     assert published(floor) == published(floor)
+
+
+def test_a_training_that_release_0_1_0_began_is_published_by_its_note() -> None:
+    """Its ledger lines say less: an upgrade in the middle of a training must not cost it."""
+    floor = trained()
+    whole_result, state, job = published(floor), floor.desk.state, floor.job
+    trainer = recorded_trainer(state, job, 1)
+    assert trainer is not None
+    for step, made in job.checkpoints.items():
+        assert (made.bytes, made.device) == (len(floor.disk.data(path(step))), "mps")
+    bare = {step: replace(made, bytes=0, device="") for step, made in job.checkpoints.items()}
+    old = job._replace(trainers={}, checkpoints=bare)
+
+    def publish() -> Mapping[str, str]:
+        return asyncio.run(publish_training(floor.disk, old, state, host="mini", places=PLACES))
+
+    with pytest.raises(WorldError):
+        publish()
+    note = {**asdict(trainer), "nonce": attempts_of(job)[0].nonce}
+    floor.disk.put(attempts_of(job)[0].path(NOTE), json.dumps(note).encode())
+    assert publish() == whole_result
 
 
 def test_the_loss_counts_true_steps_over_all_attempts() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.commands import RecordModels, Reject, Start, Submit
+from daemon.core.commands import RecordModels, RecordPrompt, Reject, Start, Submit
 from daemon.core.decide import Studio, decide
 from daemon.core.events import (
     AttemptEnded,
@@ -37,7 +37,6 @@ from daemon.core.events import (
     LedgerRestored,
     LedgerTorn,
     LoraInstalled,
-    ModelRecorded,
     PictureReproduced,
     PromptSent,
     ResultPublished,
@@ -60,11 +59,12 @@ from daemon.core.jobs import (
 )
 from daemon.core.policy import Policy
 from daemon.core.state import State
+from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 from daemon.errors import LedgerDamaged, LedgerNewer
 from daemon.wire.instants import instant_text
 from daemon.wire.job_file import Refused, read_job_file
 from daemon.wire.ledger_line import GENESIS, MAX_LINE_BYTES, Head, read_lines, write_line
-from tests.core.asking import TRAIN, ended, panel
+from tests.core.asking import MAKING, TRAIN, ended, image, panel
 from tests.desk import EPOCH_MS, Desk
 from tests.examples import FILE, PANEL, REQUEST, accepted
 
@@ -118,12 +118,26 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     AttemptEnded: st.builds(
         AttemptEnded, jobs, counts, st.sampled_from(Outcome), texts, texts, counts
     ),
-    ImageJudged: st.builds(ImageJudged, jobs, counts, counts, texts, texts, scores),
-    CheckpointSaved: st.builds(CheckpointSaved, jobs, counts, texts, numbers, counts),
+    ImageJudged: st.builds(
+        ImageJudged,
+        *(jobs, counts, counts, texts, texts, scores),
+        *(counts, st.lists(counts, max_size=3).map(tuple), texts, texts, texts, counts),
+        *(texts, texts),
+    ),
+    CheckpointSaved: st.builds(
+        CheckpointSaved, jobs, counts, texts, numbers, counts, counts, texts
+    ),
     DatasetRecorded: st.builds(
         DatasetRecorded, jobs, st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
     ),
     ModelRecorded: st.builds(ModelRecorded, texts, texts, texts, counts, texts),
+    EngineRecorded: st.builds(EngineRecorded, *[texts] * 4, word_lists, *[texts] * 4, word_lists),
+    TrainerRecorded: st.builds(
+        TrainerRecorded,
+        *(jobs, counts, texts, texts, texts, hashes, word_lists, hashes),
+        st.lists(counts, max_size=3).map(tuple),
+        *(texts, texts),
+    ),
     ResultPublished: st.builds(ResultPublished, jobs, hashes),
     JobEnded: st.builds(JobEnded, jobs, st.sampled_from(Phase), texts),
     JobApproved: st.builds(JobApproved, jobs, counts, counts),
@@ -226,10 +240,14 @@ CONTRACT = {
     "attempt.started": "job attempt engine profile",
     "prompt.sent": "job attempt image prompt_id",
     "attempt.ended": "job attempt outcome code evidence peak_bytes",
-    "image.judged": "job attempt image sha256 verdict scores",
-    "checkpoint.saved": "job step sha256 loss attempt",
+    "image.judged": "job attempt image sha256 verdict scores engine models template "
+    "template_sha256 workflow_sha256 bytes perceptual_hash rung",
+    "checkpoint.saved": "job step sha256 loss attempt bytes device",
     "dataset.recorded": "job images",
     "model.recorded": "role name sha256 bytes dtype",
+    "engine.recorded": "name version commit mode args device python torch os custom_nodes",
+    "trainer.recorded": "job attempt trainer commit python packages arguments environment "
+    "models config dataset",
     "result.published": "job files",
     "job.ended": "job phase code",
     "job.approved": "job image checkpoint",
@@ -424,12 +442,12 @@ def test_the_median_line_of_a_panel_has_less_than_300_bytes() -> None:
         for role in ("checkpoint", "vae")
     )
     desk.do(RecordModels(models))
-    happened = [entry.event for entry in desk.entries]
-    for image in (1, 2):
-        prompt = prompt_id(studio="s", job=job, attempt=1, image=image, graph_sha256="d" * 64)
+    for number in (1, 2):
+        prompt = prompt_id(studio="s", job=job, attempt=1, image=number, graph_sha256="d" * 64)
         scores = {"black": 0.0123, "flat": 0.25, "mean": 0.4817, "saturation": 0.3312}
-        happened.append(PromptSent(job, 1, image, prompt))
-        happened.append(ImageJudged(job, 1, image, "e" * 64, "good", scores))
+        desk.do(RecordPrompt(job, 1, number, prompt))
+        desk.do(replace(image(job, number, making=replace(MAKING, models=models)), scores=scores))
+    happened = [entry.event for entry in desk.entries]
     happened += desk.do(ended(job, 1, Outcome.SUCCEEDED, ""))
     names = [f"{job}-{image:02}{end}" for image in (1, 2) for end in (".png", ".lock.toml")]
     happened.append(ResultPublished(job, dict.fromkeys(names, "f" * 64)))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.core.jobs import Engine
 from daemon.errors import AskerError
 from daemon.wire.lock_file import (
-    Engine,
     Input,
     Ledger,
     LockFacts,

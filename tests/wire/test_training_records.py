@@ -5,45 +5,29 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.commands import ReportCheckpoint
-from daemon.core.jobs import JobId, ModelFacts
+from daemon.core.commands import RecordTrainer
+from daemon.core.jobs import JobId
+from daemon.core.making import recorded_trainer
 from daemon.errors import WorldError
 from daemon.wire import seal, shim_record
-from daemon.wire.training_lock import (
-    Note,
-    Subject,
-    read_note,
-    render_note,
-    render_training_lock,
-)
-from tests.core.asking import DATASET, training
+from daemon.wire.notes import read_trainer
+from daemon.wire.training_lock import checkpoint_lock
+from tests.core.asking import DATASET, TRAINER, checkpoint, training
 from tests.desk import Desk
 
-NOTE = Note(
-    nonce="0" * 32,
-    trainer="sd-scripts",
-    commit="48d368fa",
-    python="3.11.7",
-    packages={"torch": "2.13.0"},
-    arguments=("--config_file", "$STUDIO/outbox/spyke_v1/resume/a1-00000000/config.toml"),
-    environment={"HF_HUB_OFFLINE": "1"},
-    models=(ModelFacts("checkpoint", "a.safetensors", "a" * 64, 9, "F16"),),
-    config='[models]\nvae = "$COMFYUI/models/vae/v.safetensors"\n',
-    dataset="[[datasets]]\nresolution = 512\n",
-)
+NOTE = json.dumps({"nonce": "0" * 32, **asdict(TRAINER)}).encode()
 
 
 def test_a_note_is_believed_with_its_own_nonce_only() -> None:
-    data = render_note(NOTE)
-    assert read_note(data, nonce=NOTE.nonce) == NOTE
-    assert read_note(data, nonce="1" * 32) is None
-    assert read_note(None, nonce=NOTE.nonce) is None
+    assert read_trainer(NOTE, nonce="0" * 32) == TRAINER
+    assert read_trainer(NOTE, nonce="1" * 32) is None
+    assert read_trainer(None, nonce="0" * 32) is None
 
 
 def test_a_seal_is_read_back() -> None:
@@ -100,7 +84,7 @@ def test_no_bytes_raise(data: bytes) -> None:
     shim_record.read_start(data, nonce="n")
     shim_record.read_exit(data, nonce="n")
     seal.read_seal(data)
-    read_note(data, nonce="n")
+    read_trainer(data, nonce="n")
 
 
 @pytest.fixture
@@ -112,25 +96,25 @@ def desk() -> Desk:
 
 def test_a_checkpoints_lock_says_all_that_it_was_made_of(desk: Desk) -> None:
     """K1.1, K1.6: the trainer's commit, its argv and environment, both documents, every picture."""
-    desk.do(ReportCheckpoint(JobId("spyke_v1"), 1, 198, "c" * 64, 0.12))
-    job = desk.state.jobs[JobId("spyke_v1")]
-    subject = Subject(198, "checkpoints/spyke_v1-000198.safetensors", 4_000)
-    note = replace(NOTE, nonce=job.nonces[1])
-    lock = tomllib.loads(
-        render_training_lock(job, subject, note, device="mps", host="mini").decode()
-    )
+    spyke = JobId("spyke_v1")
+    desk.do(RecordTrainer(spyke, 1, TRAINER), checkpoint(spyke, 198))
+    job = desk.state.jobs[spyke]
+    trainer = recorded_trainer(desk.state, job, 1)
+    assert trainer == TRAINER
+    data = checkpoint_lock(job, 198, trainer, size=4_000, device="mps", host="mini")
+    lock = tomllib.loads(data.decode())
     assert lock["subject"] == {
         "name": "spyke",
-        "file": subject.file,
-        "sha256": "c" * 64,
+        "file": "checkpoints/spyke_v1-000198.safetensors",
+        "sha256": f"{198:064x}",
         "size": 4_000,
     }
-    assert lock["checkpoint"] == {"step": 198, "epoch": 1, "loss": 0.12}
+    assert lock["checkpoint"] == {"step": 198, "epoch": 1, "loss": 0.1}
     assert lock["job"]["id"] == "spyke_v1"
     assert (lock["trainer"]["commit"], lock["trainer"]["device"]) == ("48d368fa", "mps")
-    assert lock["trainer"]["packages"] == {"torch": "2.13.0"}
-    assert lock["trainer"]["args"] == list(NOTE.arguments)
-    assert lock["config"] == {"config": NOTE.config, "dataset": NOTE.dataset}
+    assert lock["trainer"]["packages"] == TRAINER.packages
+    assert lock["trainer"]["args"] == list(TRAINER.arguments)
+    assert lock["config"] == {"config": TRAINER.config, "dataset": TRAINER.dataset}
     assert [row["image"] for row in lock["dataset"]] == [image.name for image in DATASET]
     assert lock["dataset"][0]["caption"] == "001.txt"
     assert lock["ledger"]["seq"] == job.checkpoints[198].saved.seq
