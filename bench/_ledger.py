@@ -31,7 +31,6 @@ from daemon.core.events import (
     JobHeld,
     JobRejected,
     LoraInstalled,
-    ModelRecorded,
     PromptSent,
     ResultPublished,
 )
@@ -48,6 +47,7 @@ from daemon.core.jobs import (
     Spec,
     TrainSpec,
 )
+from daemon.core.tools import ModelRecorded
 from daemon.wire.ledger_line import Head, write_line
 
 _BEGIN_MS = 1_798_761_600_000  # 2027-01-01, 00:00 UTC.

@@ -164,16 +164,16 @@ def apply(state: State, entry: Entry) -> None:
             state.losses = 0
         case JobApproved() | LoraInstalled():
             _choose_lora(state, event)
-        case ModelRecorded(role, name, sha256, size, dtype):
-            _record(state, ModelFacts(role, name, sha256, size, dtype))
-        case EngineRecorded():
-            _record(state, Engine(**asdict(event)))
+        case ModelRecorded() | EngineRecorded():
+            _record(state, event)
         case _:
             pass
     _apply_to_job(state, entry)
 
 
-def _record(state: State, fact: Fact) -> None:
+def _record(state: State, event: ModelRecorded | EngineRecorded) -> None:
+    kind = ModelFacts if isinstance(event, ModelRecorded) else Engine
+    fact: Fact = kind(**asdict(event))
     state.recorded[state.seq] = fact
     state.latest[key_of(fact)] = state.seq
 

@@ -40,6 +40,12 @@ def test_a_dropped_file_becomes_a_picture_and_its_inbox_file_goes(studio: RealSt
     assert (folder / "ch01_p003_r1.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "job.toml").read_text() == PANEL
     assert studio.nightpress("verify").returncode == 0
+    lost = ("job.toml", "status.toml", "ch01_p003_r1.lock.toml")
+    before = [(folder / name).read_bytes() for name in lost]
+    for name in lost:
+        (folder / name).unlink()
+    assert studio.nightpress("rebuild").returncode == 0
+    assert [(folder / name).read_bytes() for name in lost] == before
 
 
 def test_a_killed_daemon_leaves_a_picture_in_flight_that_the_next_one_adopts(

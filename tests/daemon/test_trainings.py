@@ -108,6 +108,13 @@ def test_a_cancelled_training_is_gone_and_a_retry_goes_on_from_its_last_epoch(
         assert trainings.studio.nightpress("retry", job).returncode == 0
         assert trainings.wait(job, "job.ended", 2)["phase"] == "published"
     assert ends(trainings, job) == [("cancelled", "CANCELLED"), ("succeeded", "")]
+    folder = trainings.studio.root / "outbox" / job
+    locks = {path: path.read_bytes() for path in (folder / "checkpoints").glob("*.lock.toml")}
+    for path in locks:
+        path.unlink()
+    assert trainings.studio.nightpress("rebuild").returncode == 0
+    assert {path: path.read_bytes() for path in locks} == locks
+    assert locks
     assert trainings.begun_at(job) > 1
 
 
