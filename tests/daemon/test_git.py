@@ -185,6 +185,33 @@ def test_git_may_run_while_lines_are_written(studio: Repository) -> None:
     assert len(asyncio.run(tell()).written[SEGMENT]) > 30
 
 
+class Linkless(StudioDisk):
+    """On a volume that knows no hard links."""
+
+    async def link(self, path: str, to: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("what", ["an older branch", "what was committed"])
+def test_a_living_daemon_sees_through_git_without_hard_links_too(
+    what: str, studio: Repository
+) -> None:
+    async def tell() -> None:
+        writer = known(studio.root)
+        await writer.begin(Linkless(studio.root))
+        await writer.turn(said("before"))
+        await writer.turn()
+        for command in AT_ONCE[what]:
+            studio.git(*command)
+        for text in ("at once", "again"):
+            await writer.turn(said(text))
+        assert not (studio.root / SPARE).exists(), "a copy would be stale with the next line"
+        await writer.begin(Linkless(studio.root))
+        writer.check_lines()
+
+    asyncio.run(tell())
+
+
 # Several machines.
 
 
