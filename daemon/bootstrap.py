@@ -119,7 +119,7 @@ def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
 
 def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
     _settings(folder, environment)  # What is wrong with them is said before anything is made.
-    _bring_id_back(folder)
+    new_studio.keep_id(folder, fresh=SystemEntropy().token()[:12])
     _bring_host_back(folder, environment)
     _bound_host(folder, environment)
     return at_home(folder, environment)
@@ -300,25 +300,6 @@ def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
     return machine.bind_host(
         folder / "ledger", name=machine.host_name(), machine=_machine(environment)
     )
-
-
-def _bring_id_back(folder: Path) -> None:
-    """A studio has its id, and keeps it where git cannot take it away."""
-    spare = folder / ".nightpress" / "spare"
-    (folder / "ledger").mkdir(exist_ok=True)
-    if new_studio.read_id(folder) is None:
-        if (spare / "studio").is_file():
-            new_studio.write_id(folder, (spare / "studio").read_text("ascii").strip())
-        elif any(folder.glob("ledger/*/*.jsonl")) or any(spare.glob("*/*.jsonl")):
-            raise PersonNeeded(
-                f"{folder / 'ledger' / 'studio'} is gone, and the ledger has lines: seeds and "
-                "prompt ids derive from it. Put it back (git checkout -- ledger/studio) and start "
-                "again."
-            )
-        else:
-            new_studio.write_id(folder, SystemEntropy().token()[:12])
-    spare.mkdir(parents=True, exist_ok=True)
-    (spare / "studio").write_text(f"{new_studio.read_id(folder)}\n", "ascii")
 
 
 def _bring_host_back(folder: Path, environment: Mapping[str, str]) -> None:
