@@ -119,14 +119,7 @@ def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
 
 def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
     _settings(folder, environment)  # What is wrong with them is said before anything is made.
-    if new_studio.read_id(folder) is None:
-        if any((folder / "ledger").glob("*/*.jsonl")):
-            raise PersonNeeded(
-                f"{folder / 'ledger' / 'studio'} is gone, and the ledger has lines: seeds and "
-                "prompt ids derive from it. Put it back (git checkout -- ledger/studio) and start "
-                "again."
-            )
-        new_studio.write_id(folder, SystemEntropy().token()[:12])
+    new_studio.keep_id(folder, fresh=SystemEntropy().token()[:12])
     _bring_host_back(folder, environment)
     _bound_host(folder, environment)
     return at_home(folder, environment)

@@ -12,7 +12,7 @@ from random import Random
 
 from daemon.core.events import Incident
 from daemon.errors import LedgerChanged, LedgerDamaged
-from tests.gitting import NOTE, Repository, known, studio_in
+from tests.gitting import Repository, known, studio_in
 
 COMMIT = ("commit", "-qam", "work")
 BACK = ("checkout", "-qf", "main")
@@ -71,7 +71,10 @@ OPERATIONS: Mapping[str, Sequence[Sequence[str]]] = {
     "stash -u": [("stash", "-qu"), ("stash", "apply", "-q")],
     "stash, stash pop": [("stash", "-q"), ("stash", "pop", "-q")],
     "stash, commit, stash pop": [("stash", "-q"), COMMIT, ("stash", "pop", "-q")],
-    "stash without the ledger": [("stash", "push", "-q", "--", NOTE), ("stash", "pop", "-q")],
+    "stash without the ledger": [
+        ("stash", "push", "-q", "--", ".", ":!ledger"),
+        ("stash", "pop", "-q"),
+    ],
     "switch": [COMMIT, ("switch", "-q", "short"), ("switch", "-q", "-")],
     "switch -f": [("switch", "-qf", "short"), ("switch", "-qf", "main")],
     "worktree": [

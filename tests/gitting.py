@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,17 +137,24 @@ class Writer:
         return b"".join(self.written[path.relative_to(self.root).as_posix()])
 
     def check(self) -> None:
-        """Every written byte is there, none more, and it verifies. Raises ``Lost``."""
-        head = Head()
-        for path, lines in sorted(self.written.items()):
-            found = (self.root / path).read_bytes() if (self.root / path).exists() else b""
-            if found != b"".join(lines):
-                there = found.count(b"\n")
-                raise Lost(f"{path}: {len(lines)} lines were written, {there} are there")
-            for entry in read_lines(found.splitlines(), head=head, segment=path):
-                head = Head(entry.seq, entry.chain, entry.segment)
+        """Every written byte is there, none more, it verifies, and it is known whose it is. Raises
+        ``Lost``.
+        """
+        self.check_lines(self.written)
         if not (self.root / f"ledger/{self.host}/machine").exists():
             raise Lost("it is not known any more whose ledger this is")
+
+    def check_lines(self, paths: Iterable[str] = (SEGMENT,)) -> None:
+        """The same of some segments; all of them verify."""
+        head = Head()
+        for path, lines in sorted(self.written.items()):
+            file = self.root / path
+            found = file.read_bytes() if file.exists() else b""
+            if path in paths and found != b"".join(lines):
+                there = found.count(b"\n")
+                raise Lost(f"{path}: {len(lines)} lines were written, {there} are there")
+            for entry in read_lines(b"".join(lines).splitlines(), head=head, segment=path):
+                head = Head(entry.seq, entry.chain, entry.segment)
 
     def check_stop(self, error: PersonNeeded) -> None:
         """A refusal is a fair one: both heads are named, and the second name has every byte.

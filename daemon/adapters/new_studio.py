@@ -110,10 +110,25 @@ def read_id(folder: Path) -> str | None:
     return text
 
 
-def write_id(folder: Path, studio: str) -> None:
-    """Give a studio that was made by hand its id; exclusively, since it is never to change."""
-    with (folder / _STUDIO_ID).open("x", encoding="ascii") as file:
-        file.write(f"{studio}\n")
+def keep_id(folder: Path, *, fresh: str) -> None:
+    """See to it that a studio has its id, also when git took ledger/ away as a whole.
+
+    A studio that was made by hand is given ``fresh``, exclusively, since it is never to change.
+    Raises ``PersonNeeded`` when there are lines whose id is gone.
+    """
+    spare = folder / ".nightpress" / "spare"
+    kept, path = spare / "studio", folder / _STUDIO_ID
+    path.parent.mkdir(exist_ok=True)
+    if read_id(folder) is None:
+        if any(folder.glob("ledger/*/*.jsonl")) and not kept.is_file():
+            raise PersonNeeded(
+                f"{path} is gone, and the ledger has lines: seeds and prompt ids derive from it. "
+                "Put it back (git checkout -- ledger/studio) and start again."
+            )
+        with path.open("x", encoding="ascii") as file:
+            file.write(kept.read_text("ascii") if kept.is_file() else f"{fresh}\n")
+    spare.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{read_id(folder)}\n", "ascii")
 
 
 def _files(studio: str) -> Mapping[str, bytes]:

@@ -64,8 +64,9 @@ def studio_of(cwd: Path, option: str | None, environment: Mapping[str, str]) -> 
 
 
 def is_studio(folder: Path) -> bool:
-    """Whether it has inbox/ and ledger/."""
-    return (folder / "inbox").is_dir() and (folder / "ledger").is_dir()
+    """Whether it has inbox/ and ledger/, or had a ledger that git took away as a whole."""
+    kept = folder / ".nightpress" / "spare" / "studio"
+    return (folder / "inbox").is_dir() and ((folder / "ledger").is_dir() or kept.is_file())
 
 
 def is_alive(folder: Path) -> bool:

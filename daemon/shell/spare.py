@@ -97,7 +97,8 @@ class Spare:
         # The second name first: git may take the other one again before this is over.
         if await self.read(name, limit_bytes=len(ours) + 1) != ours:
             await self._disk.write(spare, ours, synced=True)
-        if not ours.startswith(theirs):
+        whole = theirs[: theirs.rfind(b"\n") + 1]
+        if not ours.startswith(whole):
             raise await self._parted(name)
         if await self._disk.link(spare, path):
             home = await self._disk.stat(spare)
@@ -107,9 +108,7 @@ class Spare:
             home = await self._disk.stat(path)
         # Gone again already: no file has the inode -1, and the next append puts it back.
         inode = home.inode if home is not None else -1
-        if theirs == ours:
-            return None, inode
-        return _restored(path, ours[theirs.rfind(b"\n") + 1 :]), inode
+        return (_restored(path, ours[len(whole) :]) if whole != ours else None), inode
 
     async def _mend(self, name: str) -> Restored | None:
         path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
@@ -121,12 +120,12 @@ class Spare:
             return None
         if theirs is not None and theirs.inode == ours.inode:
             return None
-        size = theirs.size if theirs is not None else 0
+        whole = await self._whole(path, theirs.size) if theirs is not None else 0
         common = await self._common(path, spare)
         if theirs is not None and common == ours.size:
             await self._renew(name)
             return None
-        if common < size:
+        if common < whole:
             if name == _BINDING:
                 return None  # A machine's binding says the same in other words each time.
             if await self._disk.stat(path) != theirs:
@@ -134,7 +133,7 @@ class Spare:
             raise await self._parted(name)
         gone = await self._disk.tail(spare, offset=0, limit_bytes=_LIMIT_BYTES)
         await self._disk.link(spare, path)
-        return _restored(path, gone[gone.rfind(b"\n", 0, size) + 1 :])
+        return _restored(path, gone[whole:])
 
     async def _renew(self, name: str) -> None:
         """Give a file its second name; where there are no hard links, nothing else may have it."""
@@ -167,6 +166,12 @@ class Spare:
             f"(cp {spare} {path}); to go on with the other, remove .nightpress/spare and "
             f".nightpress/head.json. Then start again."
         )
+
+    async def _whole(self, path: str, size: int) -> int:
+        """Where the whole lines of a file end: what is torn in it was never acknowledged."""
+        start = max(0, size - _LINE_LIMIT_BYTES - 1)
+        data = await self._disk.tail(path, offset=start, limit_bytes=size - start)
+        return start + data.rfind(b"\n") + 1
 
     async def _end(self, path: str) -> str:
         """Where a segment ends, in words."""

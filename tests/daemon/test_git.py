@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,7 @@ from daemon.errors import LedgerChanged, LedgerDamaged, PersonNeeded, WorldError
 from daemon.ports import FileStat
 from tests.git_operations import COMMIT, OPERATIONS, interleave, take_ours
 from tests.gitting import (
+    NOTE,
     OTHER,
     SEGMENT,
     Repository,
@@ -72,9 +74,9 @@ def test_no_operation_of_gits_costs_a_line(operation: str, origin: Path, tmp_pat
 
 
 class Disturbed(StudioDisk):
-    """``deed`` is done just before the call with the number ``at``."""
+    """``deed`` is done just before the calls with these numbers."""
 
-    def __init__(self, root: Path, deed: Callable[[], object], *, at: int) -> None:
+    def __init__(self, root: Path, deed: Callable[[], object], *, at: Collection[int]) -> None:
         super().__init__(root)
         self.calls = 0
         self._deed = deed
@@ -114,7 +116,7 @@ class Disturbed(StudioDisk):
 
     def _count(self) -> None:
         self.calls += 1
-        if self.calls == self._disturb_at:
+        if self.calls in self._disturb_at:
             self._deed()
 
 
@@ -127,20 +129,22 @@ AT_ONCE: Mapping[str, Sequence[Sequence[str]]] = {
 }
 
 
-async def disturbed(studio: Repository, commands: Iterable[Sequence[str]], *, at: int) -> int:
-    """A life in which git acts before the call ``at``; how many calls it had."""
+async def disturbed(
+    studio: Repository, commands: Iterable[Sequence[str]], *, at: Collection[int]
+) -> int:
+    """A life in which git acts before these calls; how many calls it had."""
     writer = known(studio.root)
     await a_day(writer)
 
     def act() -> None:
         for command in commands:
-            studio.git(*command)
+            studio.git(*command, check=False)
 
     async def again(deed: Callable[[], Awaitable[None]]) -> None:
-        try:  # As the loop does it when the disk is not ready.
-            await deed()
-        except WorldError:
-            await deed()
+        for _ in range(3):  # As the loop does it when the disk is not ready.
+            with suppress(WorldError):
+                return await deed()
+        return await deed()
 
     disk = Disturbed(studio.root, act, at=at)
     writer.check_restored = False
@@ -151,15 +155,16 @@ async def disturbed(studio: Repository, commands: Iterable[Sequence[str]], *, at
     return disk.calls
 
 
+@pytest.mark.parametrize("then", [3, 5, 7, 9])
 @pytest.mark.parametrize("what", AT_ONCE)
-def test_git_may_act_between_any_two_looks_at_the_disk(
-    what: str, origin: Path, tmp_path: Path
+def test_git_may_act_between_any_two_looks_at_the_disk_and_soon_again(
+    what: str, then: int, origin: Path, tmp_path: Path
 ) -> None:
-    calls, at = 20, len(what) % 4
+    calls, at = 20, then
     while at < calls:
-        at += 4
+        at += 11
         root = studio_in(origin, tmp_path)
-        calls = asyncio.run(disturbed(Repository(root), AT_ONCE[what], at=at))
+        calls = asyncio.run(disturbed(Repository(root), AT_ONCE[what], at=(at, at + then)))
         shutil.rmtree(root)
     assert calls > 20
 
@@ -183,6 +188,82 @@ def test_git_may_run_while_lines_are_written(studio: Repository) -> None:
         return writer
 
     assert len(asyncio.run(tell()).written[SEGMENT]) > 30
+
+
+def test_second_names_that_git_cleaned_away_are_given_again(studio: Repository) -> None:
+    """And what is put away afterwards, with no daemon alive, is put back."""
+
+    async def tell() -> None:
+        writer = known(studio.root)
+        await a_day(writer)
+        studio.git("clean", "-fdxq")
+        assert not (studio.root / ".nightpress").exists()
+        await writer.turn()
+        studio.git("stash", "-q")
+        studio.git("checkout", "-q", "before")
+        await one_more_day(writer)
+        assert writer.restored == 11
+
+    asyncio.run(tell())
+
+
+def test_what_was_stashed_with_the_ledger_is_brought_back_without_it(studio: Repository) -> None:
+    """`git stash pop` refuses, since the ledger has its lines again."""
+
+    async def tell() -> None:
+        writer = known(studio.root)
+        await a_day(writer)
+        studio.note("a thought")
+        studio.git("stash", "-q")
+        await one_more_day(writer)
+        assert studio.git("stash", "pop", check=False).returncode == 1
+        studio.git("checkout", "stash", "--", ".", ":!ledger")
+        studio.git("stash", "drop", "-q")
+        assert (studio.root / NOTE).read_text().endswith("a thought\n")
+        writer.check()
+
+    asyncio.run(tell())
+
+
+def test_a_stash_without_the_ledger_comes_back_by_itself(studio: Repository) -> None:
+    async def tell() -> None:
+        writer = known(studio.root)
+        await a_day(writer)
+        studio.note("a thought")
+        studio.git("stash", "push", "-q", "--", ".", ":!ledger")
+        await one_more_day(writer)
+        studio.git("stash", "pop", "-q")
+        await one_more_day(writer)
+        assert writer.restored == 0
+
+    asyncio.run(tell())
+
+
+class Linkless(StudioDisk):
+    """On a volume that knows no hard links."""
+
+    async def link(self, path: str, to: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("what", ["an older branch", "what was committed"])
+def test_a_living_daemon_sees_through_git_without_hard_links_too(
+    what: str, studio: Repository
+) -> None:
+    async def tell() -> None:
+        writer = known(studio.root)
+        await writer.begin(Linkless(studio.root))
+        await writer.turn(said("before"))
+        await writer.turn()
+        for command in AT_ONCE[what]:
+            studio.git(*command)
+        for text in ("at once", "again"):
+            await writer.turn(said(text))
+        assert not (studio.root / SPARE).exists(), "a copy would be stale with the next line"
+        await writer.begin(Linkless(studio.root))
+        writer.check_lines()
+
+    asyncio.run(tell())
 
 
 # Several machines.
