@@ -315,7 +315,7 @@ def test_a_training_of_a_newer_release_is_neither_followed_nor_stopped_nor_ended
     floor.disk.put(f"{floor.folder}/{record}", json.dumps(told).encode())
     floor.trainer.held = held
     with pytest.raises(WorldError, match="left alone"):
-        run(floor.attempt())
+        run(asyncio.wait_for(floor.attempt(), HOUR_S))
     assert (floor.ends, floor.marker(), floor.trainer.orders) == ([], "", [])
 
 
