@@ -47,7 +47,7 @@ from daemon.core.jobs import (
     Spec,
     TrainSpec,
 )
-from daemon.core.tools import ModelRecorded
+from daemon.core.tools import EngineRecorded, ModelRecorded
 from daemon.wire.ledger_line import Head, write_line
 
 _BEGIN_MS = 1_798_761_600_000  # 2027-01-01, 00:00 UTC.
@@ -95,6 +95,18 @@ class _Studio:
             if day == 0:
                 yield ModelRecorded("checkpoint", _CHECKPOINT, _hash("c"), 2_132_625_894, "F16")
                 yield ModelRecorded("vae", _VAE, _hash("v"), 334_641_190, "F32")
+                yield EngineRecorded(
+                    name="ComfyUI",
+                    version="0.3.68",
+                    commit=_hash("e")[:40],
+                    mode="external",
+                    args=("$COMFYUI/main.py", "--port=8188"),
+                    device="mps",
+                    python="3.12.7",
+                    torch="2.9.0",
+                    os="darwin",
+                    custom_nodes=(),
+                )
             yield from self._training(f"spyke{day % 7}") if day % 2 == 0 else ()
             for _ in range(_JOBS_A_DAY):
                 yield from self._panel_or_not()
@@ -170,7 +182,22 @@ class _Studio:
                 "saturation": round(self.chance.uniform(0.2, 0.6), 3),
                 "std": round(self.chance.uniform(40, 80), 1),
             }
-            yield ImageJudged(job, attempt, image, _hash(f"{job} {image}"), "", scores)
+            yield ImageJudged(
+                job=job,
+                attempt=attempt,
+                image=image,
+                sha256=_hash(f"{job} {image}"),
+                verdict="",
+                scores=scores,
+                engine=4,
+                models=(2, 3),
+                template="panel",
+                template_sha256=_hash("panel"),
+                workflow_sha256=graph,
+                bytes=412_345,
+                perceptual_hash=graph[:16],
+                rung="",
+            )
             stem = job if images == 1 else f"{job}-{image:02}"
             for end in (".lock.toml", ".png", ".workflow.json"):
                 files[stem + end] = _hash(f"{job} {image}{end if end != '.png' else ''}")
@@ -189,7 +216,9 @@ class _Studio:
         yield DatasetRecorded(job, pictures)
         yield AttemptStarted(job, 1, "comfyui", "default")
         for step in range(198, 991, 198):
-            yield CheckpointSaved(job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1)
+            yield CheckpointSaved(
+                job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1, 9_551_520, "mps"
+            )
         yield AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 9_663_676_416)
         yield ResultPublished(job, {lora_file(job, 990): _hash(f"{job} 990")})
         yield JobEnded(job, Phase.PUBLISHED, "")

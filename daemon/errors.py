@@ -65,12 +65,14 @@ class LedgerNewer(LedgerDamaged):
     """A line that is as it was written, in words that this version does not have."""
 
     @classmethod
-    def at(cls, segment: str, line: int, why: str) -> LedgerNewer:
-        """``why`` says which word is unknown."""
+    def at(cls, segment: str, line: int, why: str, *, writer: str = "") -> LedgerNewer:
+        """``why`` says which word is unknown, ``writer`` whose it is ('' = not known)."""
+        why += f" (nightpress {writer} wrote it)" if writer else ""
+        wanted = f"nightpress {writer} or newer" if writer else "the newest nightpress"
         text = (
             f"{segment} line {line}: written by a newer nightpress: {why}. The line is as it was "
-            "written, and nothing was changed. Install the newest nightpress (`nightpress "
-            "--version` says which this is) and start again."
+            f"written, and nothing was changed. Install {wanted} (`nightpress --version` says "
+            "which this is) and start again."
         )
         return cls(text, segment=segment, line=line, why=why)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from daemon.core.events import JobAccepted
+from daemon.core.events import ImageJudged, JobAccepted
 from daemon.core.job import Job
 from daemon.core.jobs import ControlNetUse, FileFacts, JobId, LoraUse, PanelSpec, Phase
 
@@ -79,4 +80,32 @@ def job(
         changed_at=1_795_000_060_000,
         changed_seq=seq,
         attempt=0 if phase in (Phase.WAITING, Phase.HELD) else 1,
+    )
+
+
+def judged(
+    job: JobId,
+    *,
+    sha256: str,
+    attempt: int = 1,
+    image: int = 1,
+    verdict: str = "good",
+    scores: Mapping[str, float] | None = None,
+) -> ImageJudged:
+    """A picture of which its line does not say how it was made, as release 0.1.0 wrote it."""
+    return ImageJudged(
+        job=job,
+        attempt=attempt,
+        image=image,
+        sha256=sha256,
+        verdict=verdict,
+        scores=scores or {},
+        engine=0,
+        models=(),
+        template="",
+        template_sha256="",
+        workflow_sha256="",
+        bytes=0,
+        perceptual_hash="",
+        rung="",
     )

@@ -1,7 +1,7 @@
 """What has happened: the ledger's vocabulary, past tense, one frozen record a type.
 
-Law: the field names are the ledger's keys, in the ledger's order. A type may gain a field that has
-a default; it is never renamed or removed.
+Law: the field names are the ledger's keys, in the ledger's order. A type may gain a field, and
+``wire/upcast.py`` a step for the lines without it; none is ever renamed or removed.
 """
 
 from __future__ import annotations
@@ -128,14 +128,14 @@ class ImageJudged:
     sha256: str
     verdict: str
     scores: Mapping[str, float]
-    engine: int = 0
-    models: tuple[int, ...] = ()
-    template: str = ""
-    template_sha256: str = ""
-    workflow_sha256: str = ""
-    bytes: int = 0
-    perceptual_hash: str = ""
-    rung: str = ""
+    engine: int
+    models: tuple[int, ...]
+    template: str
+    template_sha256: str
+    workflow_sha256: str
+    bytes: int
+    perceptual_hash: str
+    rung: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,9 @@ class CheckpointSaved:
     step: int
     sha256: str
     loss: float
-    attempt: int = 0
-    bytes: int = 0
-    device: str = ""
+    attempt: int
+    bytes: int
+    device: str
 
 
 @dataclass(frozen=True, slots=True)

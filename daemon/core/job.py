@@ -69,8 +69,8 @@ class Checkpoint:
     loss: float
     attempt: int
     saved: Entry
-    bytes: int = 0
-    device: str = ""
+    bytes: int
+    device: str
 
 
 _NONE: Mapping[Any, Any] = {}

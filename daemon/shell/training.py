@@ -134,13 +134,12 @@ class Training:
 
     async def _began(self, attempt: Attempt) -> bool:
         """Whether a shim was ever given this attempt: it runs, or it has left a record."""
-        if await self._trainer.holder(attempt.folder) != "nobody":
-            return True
+        began = await self._trainer.holder(attempt.folder) != "nobody"
         for name, read in ((START, read_start), (EXIT, read_exit)):
             data = await file_or_none(self._disk, attempt.path(name))
-            if read(data, nonce=attempt.nonce) is not None:
-                return True
-        return False
+            # Read even when it runs: one of a newer release is not followed, and so not stopped.
+            began |= read(data, nonce=attempt.nonce) is not None
+        return began
 
     async def _start(self, attempt: Attempt) -> None:
         order = await prepare(self._shop, attempt, self._ask)

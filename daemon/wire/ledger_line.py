@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from daemon.core.events import ControlTaken, Entry, Event, JobAccepted
+from daemon.core.events import ControlTaken, DaemonStarted, Entry, Event, JobAccepted
 from daemon.core.jobs import (
     Complaint,
     ControlNetUse,
@@ -30,6 +30,7 @@ from daemon.core.jobs import (
 from daemon.errors import LedgerDamaged, LedgerNewer
 from daemon.wire.instants import instant_ms, instant_text
 from daemon.wire.text import visible
+from daemon.wire.upcast import upcast
 
 MAX_LINE_BYTES = 128 * 1024
 GENESIS = "0" * 32
@@ -101,7 +102,7 @@ def read_lines(
     line in it. Raises ``LedgerDamaged`` with
     segment and line number at the first line that cannot be believed.
     """
-    seq, previous = head.seq, head.chain.encode()
+    seq, previous, writer = head.seq, head.chain.encode(), ""
     month = segment.rpartition("/")[2].removesuffix(".jsonl")
     for number, line in enumerate(lines, start=first):
         seq += 1
@@ -113,9 +114,11 @@ def read_lines(
         try:
             entry = _entry(_parsed(line), month, chain)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise _unread(segment, number, error) from error
+            raise _unread(segment, number, error, writer) from error
         if entry.seq != seq:
             raise _damaged(segment, number, f"it says seq {entry.seq} where {seq} is due")
+        if type(entry.event) is DaemonStarted:
+            writer = entry.event.version
         yield entry
 
 
@@ -138,10 +141,10 @@ def _damaged(segment: str, number: int, why: str) -> LedgerDamaged:
     return LedgerDamaged.at(segment, number, visible(why))
 
 
-def _unread(segment: str, number: int, error: Exception) -> LedgerDamaged:
+def _unread(segment: str, number: int, error: Exception, writer: str) -> LedgerDamaged:
     """Why a line cannot be understood whose chain value vouches for its bytes."""
     if isinstance(error, _Unknown):
-        return LedgerNewer.at(segment, number, visible(str(error)))
+        return LedgerNewer.at(segment, number, visible(str(error)), writer=visible(writer))
     return _damaged(segment, number, f"its content cannot be read ({error})")
 
 
@@ -204,7 +207,7 @@ def _entry(line: dict[str, Any], segment: str, chain: str) -> Entry:
         return Entry(seq, instant_ms(at), _accepted(line), segment, chain)
     if kind is ControlTaken:
         line.setdefault("job", "")
-    return Entry(seq, instant_ms(at), _record(kind, line), segment, chain)
+    return Entry(seq, instant_ms(at), _record(kind, upcast(name, line)), segment, chain)
 
 
 def _accepted(line: dict[str, Any]) -> JobAccepted:

@@ -19,7 +19,6 @@ from daemon.core.events import (
     DaemonStarted,
     DatasetRecorded,
     Event,
-    ImageJudged,
     JobAccepted,
     JobApproved,
     JobEnded,
@@ -31,7 +30,7 @@ from daemon.core.events import (
 from daemon.core.jobs import Complaint, FileFacts, JobId, Outcome, Phase
 from daemon.wire.ledger_line import Head, write_line
 from tests.core.asking import DATASET, TRAIN
-from tests.examples import FILE, ONE_SEED, REQUEST, accepted
+from tests.examples import FILE, ONE_SEED, REQUEST, accepted, judged
 
 AT = 1_795_000_000_000
 MONTH = "2026-11"
@@ -118,7 +117,7 @@ def drawn(name: str = "ch01_p003") -> list[Event]:
     return [
         AttemptStarted(job, 1, "comfyui", "default"),
         PromptSent(job, 1, 1, "0f0f0f0f-0000-0000-0000-000000000000"),
-        ImageJudged(job, 1, 1, "c" * 64, "good", {"mean": 0.5}),
+        judged(job, sha256="c" * 64, scores={"mean": 0.5}),
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
         ResultPublished(job, {f"{job}.png": "c" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),
@@ -143,7 +142,7 @@ def training(name: str = "spyke") -> list[Event]:
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
         DatasetRecorded(job, pictures),
         AttemptStarted(job, 1, "comfyui", "default"),
-        CheckpointSaved(job, 198, "1" * 64, 0.123456, 1),
+        CheckpointSaved(job, 198, "1" * 64, 0.123456, 1, 9, "mps"),
         AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0),
         AttemptStarted(job, 2, "comfyui", "default"),
     ]
@@ -154,7 +153,7 @@ def trained(name: str = "spyke") -> list[Event]:
     job = JobId(f"{name}_v1")
     return [
         *training(name),
-        CheckpointSaved(job, 396, "2" * 64, 0.1, 2),
+        CheckpointSaved(job, 396, "2" * 64, 0.1, 2, 9, "mps"),
         AttemptEnded(job, 2, Outcome.SUCCEEDED, "", "", 0),
         ResultPublished(job, {"checkpoints/spyke_v1-000396.safetensors": "2" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),

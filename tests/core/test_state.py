@@ -18,7 +18,6 @@ from daemon.core.events import (
     ControlTaken,
     Entry,
     Event,
-    ImageJudged,
     Incident,
     JobAccepted,
     JobApproved,
@@ -49,6 +48,7 @@ from tests.core.asking import (
     training,
 )
 from tests.desk import SEGMENT, Desk
+from tests.examples import judged
 
 CH01 = JobId("ch01_v1")
 
@@ -173,11 +173,11 @@ def test_a_started_attempt_takes_the_lease_and_forgets_the_pictures_of_the_last(
 
 def test_a_verdict_stays_with_its_prompt_and_with_the_line_that_recorded_it() -> None:
     """S3.2: a lock points at that line."""
-    judged = entry(ImageJudged(CH01, 1, 2, "d" * 64, "good", {}), seq=9)
+    line = entry(judged(CH01, image=2, sha256="d" * 64), seq=9)
     job = evolve(running().state.jobs[CH01], entry(PromptSent(CH01, 1, 2, "prompt")))
-    image = evolve(job, judged).images[2]
+    image = evolve(job, line).images[2]
     assert (image.prompt_id, image.verdict, image.sha256) == ("prompt", "good", "d" * 64)
-    assert image.judged is judged
+    assert image.judged is line
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import psutil
 import pytest
 
-from tests.process import RealStudio
+from tests.process import RealStudio, until
 from tests.training_kills import Blow, TrainingNight
 from tests.trainings import QUICK, Trainings
 
@@ -122,3 +124,45 @@ def test_no_kill_costs_a_training_more_than_an_epoch(trainings: Trainings) -> No
     """N4.4: ``python -m tests kill -k training`` tells the long nights."""
     blows: list[Blow] = ["daemon", "shim", "trainer", "daemon and shim"]
     assert TrainingNight(trainings, Random(11)).tell(blows).blows == len(blows)
+
+
+def test_a_training_that_release_0_1_0_began_is_adopted_and_published(trainings: Trainings) -> None:
+    """Its shim lives on with records that have no version, and writes the last of them later."""
+    rehearse(trainings, "step_s=0.1,start_s=0.05")
+    daemon = trainings.studio.start()
+    job = trainings.drop("spyke")
+    trainings.wait(job, "checkpoint.saved")
+    daemon.kill()
+    daemon.wait()
+    began = trainings.record(job)
+    unversioned(trainings, job, "shim.json")
+    assert psutil.pid_exists(began["pid"])
+    with trainings.studio.running():
+        until(lambda: len(trainings.studio.events("daemon.started")) == 2)
+        assert trainings.of(job, "attempt.ended") == [], "it was ended before it could be adopted"
+        assert trainings.wait(job, "job.ended")["phase"] == "published"
+    assert ends(trainings, job) == [("succeeded", "")]
+    trainings.check_published(job)
+
+
+def test_an_end_that_release_0_1_0_recorded_is_believed(trainings: Trainings) -> None:
+    daemon = trainings.studio.start()
+    rehearse(trainings, QUICK)
+    job = trainings.drop("spyke")
+    until(lambda: "child" in trainings.record(job))
+    daemon.kill()
+    daemon.wait()
+    until(lambda: not trainings.processes())
+    for name in ("shim.json", "exit.json"):
+        unversioned(trainings, job, name)
+    with trainings.studio.running():
+        assert trainings.wait(job, "job.ended")["phase"] == "published"
+    assert ends(trainings, job) == [("succeeded", "")]
+
+
+def unversioned(trainings: Trainings, job: str, name: str) -> None:
+    """The record of a job's only attempt as release 0.1.0 wrote it."""
+    [folder] = trainings.folders(job)
+    record = json.loads((folder / name).read_text())
+    assert record.pop("version") == 1
+    (folder / name).write_text(json.dumps(record))

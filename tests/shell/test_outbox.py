@@ -21,7 +21,7 @@ from daemon.shell.outbox import Outbox, StagedImage, unknown_results
 from daemon.wire.lock_file import read_lock
 from daemon.wire.making import digest
 from tests.core.asking import ENGINE, MAKING, VAE
-from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job
+from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job, judged
 from tests.fakes import MemoryDisk
 
 STATE = State(recorded={3: ENGINE, 4: VAE})
@@ -171,7 +171,7 @@ def test_what_release_0_1_0_staged_is_published_by_its_note() -> None:
     whole = asyncio.run(outbox(staged(ONE_SEED)).publish(made, STATE))
     [image] = made.images.values()
     assert image.judged is not None
-    old = ImageJudged(made.id, 1, 1, image.sha256, "fine", {})
+    old = judged(made.id, sha256=image.sha256, verdict="fine")
     made = made._replace(images={1: replace(image, judged=replace(image.judged, event=old))})
     with pytest.raises(WorldError, match="drawn again"):
         asyncio.run(outbox(disk).publish(made, State()))

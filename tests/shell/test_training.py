@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -15,6 +16,7 @@ from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainingImage
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
+from daemon.ports import Holder
 from daemon.shell.epochs import resume_point
 from daemon.shell.outbox import DATASET_COPY
 from daemon.shell.progress import Progress
@@ -298,6 +300,23 @@ def test_a_record_of_another_history_is_none(record: str) -> None:
     told(floor, floor.attempt)
     assert len(floor.trainer.orders) == 1
     assert floor.ends == [("succeeded", "")]
+
+
+@pytest.mark.parametrize("held", ["shim", "orphan", "nobody"])
+@pytest.mark.parametrize("record", [START, EXIT])
+def test_a_training_of_a_newer_release_is_neither_followed_nor_stopped_nor_ended(
+    record: str, held: Holder
+) -> None:
+    """An older daemon must not judge what it does not understand: its records, or its silence."""
+    floor = Floor(whole)
+    nonce = attempts_of(floor.job)[-1].nonce
+    end = {"code": 0, "signal": 0, "stopped": "", "started": 0, "ended": 0}
+    told = {"version": 2, "nonce": nonce, "boot": "boot", **end}
+    floor.disk.put(f"{floor.folder}/{record}", json.dumps(told).encode())
+    floor.trainer.held = held
+    with pytest.raises(WorldError, match="left alone"):
+        run(asyncio.wait_for(floor.attempt(), HOUR_S))
+    assert (floor.ends, floor.marker(), floor.trainer.orders) == ([], "", [])
 
 
 def test_what_a_restarted_machine_has_ended_goes_on_from_the_last_state_seen_whole() -> None:

@@ -463,6 +463,14 @@ def test_a_name_that_is_no_utf8_is_read_back() -> None:
     assert read(b"".join(lines)) == entries
 
 
+def test_a_newer_nightpress_that_has_told_its_version_is_named() -> None:
+    [entry], [started] = written([DaemonStarted("0.3.0\x1b[2J", "comfyui")])
+    with pytest.raises(LedgerNewer) as caught:
+        read(started + forged(entry.chain, seq=2, type="job.exploded"))
+    assert r"not known here (nightpress 0.3.0\x1b[2J wrote it)" in str(caught.value)
+    assert r"Install nightpress 0.3.0\x1b[2J or newer" in str(caught.value)
+
+
 # Months.
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from daemon.core.events import Entry, ImageJudged
+from daemon.core.events import Entry
 from daemon.core.job import Image
 from daemon.core.jobs import JobId, Making, ModelFacts
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.lock_file import Model, Quality, Subject, read_lock
 from daemon.wire.making import digest, engine_of, models_of, picture_lock
 from daemon.wire.notes import read_making
-from tests.examples import HINT_SHA256, PANEL, job
+from tests.examples import HINT_SHA256, PANEL, job, judged
 
 FACTS = EngineFacts(
     name="comfyui",
@@ -92,8 +92,8 @@ def test_the_engine_is_named_without_the_folders_of_the_machine() -> None:
 
 def test_a_lock_names_the_seed_of_its_own_picture_and_the_line_that_vouches() -> None:
     """S3.2."""
-    judged = ImageJudged(JobId("ch01_p003_v1"), 1, 2, "a" * 64, "good", {})
-    drawn = Image("prompt", "good", "a" * 64, Entry(7, 0, judged, "2026-11", "9" * 32))
+    event = judged(JobId("ch01_p003_v1"), image=2, sha256="a" * 64)
+    drawn = Image("prompt", "good", "a" * 64, Entry(7, 0, event, "2026-11", "9" * 32))
     made = job()._replace(images={2: drawn})
     lock = read_lock(picture_lock(made, 2, MAKING, host="studio-mac"))
     assert lock.sampler.seed == PANEL.seeds[1]
