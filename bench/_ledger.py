@@ -93,6 +93,7 @@ class _Studio:
         for day in count():
             yield DaemonStarted("0.2.0", "comfyui")
             if day == 0:
+                yield _engine()
                 yield ModelRecorded("checkpoint", _CHECKPOINT, _hash("c"), 2_132_625_894, "F16")
                 yield ModelRecorded("vae", _VAE, _hash("v"), 334_641_190, "F32")
                 yield EngineRecorded(
@@ -239,6 +240,21 @@ class _Studio:
         mtime_ns = 1_000_000 * _BEGIN_MS + 7_200_000_123_457 * drop
         sha256 = _hash(f"{drop} {data!r}")
         return FileFacts(f"{stem}.toml", sha256, 10**7 + drop, mtime_ns, len(data))
+
+
+def _engine() -> EngineRecorded:
+    return EngineRecorded(
+        name="comfyui",
+        version="0.3.64",
+        commit="",
+        mode="managed",
+        args=("--force-upcast-attention",),
+        device="mps",
+        python="3.12.7",
+        torch="2.8.0",
+        os="macOS 15.6",
+        custom_nodes=(),
+    )
 
 
 def _train_spec(name: str) -> TrainSpec:

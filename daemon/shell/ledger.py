@@ -25,7 +25,7 @@ HEAD = ".nightpress/head.json"
 """Where the durable ledger was known to end; it may lag behind, and is never ahead."""
 _LIMIT_BYTES = 2**31
 _HEAD_LIMIT_BYTES = 1024
-_CHUNK_BYTES = 2**22
+_CHUNK_BYTES = 2**18
 _TRIES = 5
 """How often one page is appended while git replaces the file under it."""
 _NEW = FileStat(name="", kind="file", inode=0, mtime_ns=0, size=0, links=1)
