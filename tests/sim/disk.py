@@ -70,6 +70,10 @@ class Change:
     node: Node | None
     folder: bool = False
 
+    def touches(self, path: str) -> bool:
+        """Whether it changes this name, or one below it: such changes are durable in their order."""
+        return any(name == path or name.startswith(f"{path}/") for name in (self.gone, self.new))
+
     def carry_out(self, names: dict[str, Node]) -> None:
         if self.folder:
             for name in [name for name in names if name.startswith(f"{self.gone}/")]:
@@ -159,7 +163,7 @@ class SimDisk:
 
     def sync_names(self, path: str) -> None:
         """Make durable what was changed of this name."""
-        for change in [c for c in self.journal if path in (c.gone, c.new)]:
+        for change in [c for c in self.journal if c.touches(path)]:
             change.carry_out(self.durable)
             self.journal.remove(change)
 
@@ -177,6 +181,10 @@ class SimDisk:
         if node.synced == node.data:
             return
         kept = node.synced or b""
+        if kept.startswith(node.data):
+            # It was cut: that has come to the drive, or it has not.
+            node.data = node.synced = self.chance.choice([kept, node.data])
+            return
         fate = self.chance.randrange(4)
         if fate == 0:
             node.data = kept
