@@ -323,8 +323,21 @@ def file_violations(
             found.append(f"{line['job']}: nobody made {line['step']} steps of {line['sha256']}")
         if line["type"] == "lora.installed" and _sha(installed.get(line["file"])) != line["sha256"]:
             found.append(f"{line['file']} is not in the models folder as it was approved")
+        if line["type"] == "ledger.torn" and len(read(line["kept"]) or b"") != line["bytes"]:
+            found.append(f"{line['kept']} does not hold the {line['bytes']} bytes that were torn")
         told = _told(line)
         found += [f"{path} is not what is told" for path in told if _sha(read(path)) != told[path]]
+    return found
+
+
+def status_violations(lines: Sequence[Line], read: Callable[[str], bytes | None]) -> list[str]:
+    """Ended jobs whose status.toml says otherwise. A power cut may cost one."""
+    found = []
+    last = {line["job"]: line["phase"] for line in lines if line["type"] == "job.ended"}
+    for job in last.keys() - open_jobs(lines):
+        status = (read(f"outbox/{job}/status.toml") or b"").decode()
+        if f'phase = "{last[job]}"' not in status:
+            found.append(f"{job} is {last[job]}, and its status.toml says otherwise")
     return found
 
 

@@ -57,14 +57,16 @@ class Drop:
 @dataclass(frozen=True)
 class Scenario:
     """``began_ms``: when, since 1970. ``stop_after``: when the ledger has this in it, the daemon is
-    stopped and started. The disk is full in ``full_s`` (virtual seconds from, till); the sync
-    number ``bad_sync`` of the ledger fails.
+    stopped and started; ``revert_after``: git puts the ledger's first line in the place of all. The
+    disk is full in ``full_s`` (virtual seconds from, till); the sync number ``bad_sync`` of the
+    ledger fails.
     """
 
     drops: tuple[Drop, ...]
     ends: frozenset[str] = frozenset({"published"})
     began_ms: int = EPOCH_MS
     stop_after: bytes = b""
+    revert_after: bytes = b""
     engine: EngineFault = ""
     trainer: TrainerFault = ""
     full_s: tuple[float, float] = (0.0, 0.0)
@@ -110,6 +112,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "disk full": replace(PANEL_OK, full_s=(0.3, 2.3)),
     "sync fails": replace(PANEL_OK, bad_sync=3),
+    "git takes it": replace(PANEL_OK, revert_after=b"prompt.sent"),
     "cancel train, retry": Scenario(
         (
             _TRAIN,

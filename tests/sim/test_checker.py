@@ -14,6 +14,7 @@ from tests.sim.checker import (
     file_violations,
     parse,
     restart_violations,
+    status_violations,
     violations,
 )
 from tests.sim.scenarios import DRAWN, SCENARIOS, TRAIN_APPROVED
@@ -191,7 +192,9 @@ def test_an_end_that_no_cut_explains_is_found() -> None:
     ],
 )
 def test_a_status_that_explains_no_wait_is_found(told: bytes | None, words: str) -> None:
-    (found,) = file_violations(PAUSED_LINES, lambda path: told, installed={}, made={})
+    (found,) = file_violations(
+        PAUSED_LINES, lambda path: told if "json" in path else None, installed={}, made={}
+    )
     assert words in found
     assert file_violations(PAUSED_LINES, PAUSED.disk.get, installed={}, made={}) == []
 
@@ -234,6 +237,22 @@ def test_a_file_that_is_not_what_is_told_is_found(path: str, data: bytes | None)
         return data if asked == path else TRAINED.disk.get(asked)
 
     assert f"{path} is not what is told" in misfiled(TRAINED_LINES, read)
+
+
+@pytest.mark.parametrize("said", [b'phase = "running"', None])
+def test_an_end_that_is_not_shown_is_found(said: bytes | None) -> None:
+    (found,) = status_violations(TRAINED_LINES, lambda path: said)
+    assert "spyke_v1 is published, and its status.toml says otherwise" in found
+    assert status_violations(TRAINED_LINES, TRAINED.disk.get) == []
+
+
+@pytest.mark.parametrize("kept", [None, b"1234"])
+def test_a_torn_line_that_is_not_kept_is_found(kept: bytes | None) -> None:
+    name = "ledger/press/1.jsonl.torn-0"
+    torn = {"type": "ledger.torn", "bytes": 5, "kept": name}
+    read = {name: kept}.get
+    (found,) = file_violations([torn], read, installed={}, made={})
+    assert "does not hold the 5 bytes" in found
 
 
 def test_a_checkpoint_of_other_steps_than_it_is_said_to_have_is_found() -> None:
