@@ -43,7 +43,7 @@ FILES = {
 LIMIT_S = 900.0
 """A story that is not at rest after this many virtual seconds hangs."""
 POLL_S = 0.1
-AGAIN_S = 3.0
+AGAIN_S = 2.2
 """How long the last start is watched: longer than a tick."""
 
 
