@@ -355,7 +355,12 @@ def _told(line: Line) -> Mapping[str, str]:
     if line["type"] == "result.published":
         return {f"{folder}/{name}": sha256 for name, sha256 in line["files"].items()}
     told: dict[str, str] = {}
-    if line["type"] == "dataset.recorded":
+    if line["type"] == "job.accepted":
+        told[f"{folder}/job.toml"] = line["file"]["sha256"]
+    elif line["type"] == "job.rejected":
+        name = f"{line['name'].removesuffix('.toml')}-{line['sha256'][:12]}"
+        told[f"outbox/rejected/{name}/job.toml"] = line["sha256"]
+    elif line["type"] == "dataset.recorded":
         for name, image, caption in line["images"]:
             copy = f"{folder}/resume/dataset/{name}"
             told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}

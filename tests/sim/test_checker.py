@@ -143,6 +143,7 @@ MISPLACED: Sequence[tuple[str, bytes | None]] = [
     (f"{FOLDER}/checkpoints/spyke_v1-000020.lock.toml", b"other"),
     (f"{FOLDER}/resume/dataset/01.png", b"other"),
     (f"{FOLDER}/resume/dataset/01.txt", None),
+    (f"{FOLDER}/job.toml", None),
 ]
 
 
