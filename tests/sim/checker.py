@@ -16,8 +16,13 @@ Line = Mapping[str, Any]
 
 
 def parse(data: bytes) -> list[dict[str, Any]]:
-    """The whole lines of a segment; a torn last one is left out."""
-    return [json.loads(line) for line in data.split(b"\n")[:-1] if line]
+    """The whole lines of a segment; a torn last one, and what is after damage, is left out."""
+    lines = []
+    for line in data.split(b"\n")[:-1]:
+        if not line.startswith(b'{"'):
+            break
+        lines.append(json.loads(line))
+    return lines
 
 
 def chain_violations(data: bytes) -> list[str]:
@@ -25,6 +30,8 @@ def chain_violations(data: bytes) -> list[str]:
     found = []
     previous, due = "0" * 32, 1
     for line in data.split(b"\n")[:-1]:
+        if not line.startswith(b'{"'):
+            return [*found, f"line {due}: it is no line"]
         body, _, tail = line.rpartition(b',"chain":"')
         expected = hashlib.sha256(previous.encode() + body).hexdigest()[:32]
         if tail != expected.encode() + b'"}':

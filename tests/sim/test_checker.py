@@ -289,3 +289,11 @@ def test_a_line_that_is_missing_breaks_the_chain() -> None:
     lines = LEDGER.split(b"\n")
     assert chain_violations(b"\n".join([*lines[:5], *lines[6:]]))
     assert json.loads(lines[5])["seq"] == 6
+
+
+def test_zeros_in_the_place_of_a_line_are_found() -> None:
+    lines = LEDGER.split(b"\n")
+    lines[3] = bytes(len(lines[3]))
+    damaged = b"\n".join(lines)
+    assert chain_violations(damaged) == ["line 4: it is no line"]
+    assert len(parse(damaged)) == 3
