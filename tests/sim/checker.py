@@ -27,7 +27,7 @@ def parse(data: bytes) -> list[dict[str, Any]]:
 
 def chain_violations(data: bytes) -> list[str]:
     """Each line continues the chain and counts on from the line before."""
-    found = []
+    found: list[str] = []
     previous, due = "0" * 32, 1
     for line in data.split(b"\n")[:-1]:
         if not line.startswith(b'{"'):

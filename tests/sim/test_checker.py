@@ -193,9 +193,10 @@ def test_an_end_that_no_cut_explains_is_found() -> None:
     ],
 )
 def test_a_status_that_explains_no_wait_is_found(told: bytes | None, words: str) -> None:
-    (found,) = file_violations(
-        PAUSED_LINES, lambda path: told if "json" in path else None, installed={}, made={}
-    )
+    def read(asked: str) -> bytes | None:
+        return told if asked == "outbox/status.json" else PAUSED.disk.get(asked)
+
+    (found,) = file_violations(PAUSED_LINES, read, installed={}, made={})
     assert words in found
     assert file_violations(PAUSED_LINES, PAUSED.disk.get, installed={}, made={}) == []
 
