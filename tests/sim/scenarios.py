@@ -68,6 +68,7 @@ class Scenario:
     stop_after: bytes = b""
     revert_after: bytes = b""
     engine: EngineFault = ""
+    step_s: float = 0.1
     trainer: TrainerFault = ""
     full_s: tuple[float, float] = (0.0, 0.0)
     bad_sync: int = 0
@@ -103,6 +104,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancel": Scenario(
         (_PANEL, Drop("stop.toml", _control("cancel", "p_v1"), after=b"prompt.sent")),
         ends=_CANCELLED,
+        step_s=1.0,
     ),
     "restart": replace(PANEL_OK, stop_after=b"prompt.sent"),
     "restart train": Scenario((_EPOCH,), stop_after=b"model.recorded"),

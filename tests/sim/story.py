@@ -184,7 +184,10 @@ def _hangs(history: History) -> bool:
 
 def _new_history(scenario: Scenario, fate: Fate) -> History:
     engine = SimEngine(
-        random.Random(fate.seed + 1), mischief=fate.mischief, fault=scenario.engine, step_s=0.1
+        random.Random(fate.seed + 1),
+        mischief=fate.mischief,
+        fault=scenario.engine,
+        step_s=scenario.step_s,
     )
     disk = SimDisk(
         random.Random(fate.seed),
@@ -277,7 +280,7 @@ def _setup(history: History) -> Setup:
         places={"$STUDIO": "/studio"},
         policy=Policy(),
         settle_s=2.0,
-        rescan_s=1.0,
+        rescan_s=0.4,
     )
 
 
@@ -365,6 +368,9 @@ def _check(history: History) -> None:
     if fate.kill_only or not history.cuts:
         history.broken += status_violations(lines, history.disk.get)
     history.broken += history.trainings.broken
+    drawn = history.engine.running
+    if drawn is not None and drawn.id not in history.engine.interrupted and not fate.mischief:
+        history.broken.append(f"prompt {drawn.id} is still drawn, for nobody")
     if any(history.disk.get(name) != data for name, data in DATASET.items()) or any(
         "datasets/spyke" in step for step in history.disk.trace
     ):
