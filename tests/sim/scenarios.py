@@ -57,9 +57,9 @@ class Drop:
 @dataclass(frozen=True)
 class Scenario:
     """``began_ms``: when, since 1970. ``stop_after``: when the ledger has this in it, the daemon is
-    stopped and started; ``revert_after``: git puts the ledger's first line in the place of all. The
-    disk is full in ``full_s`` (virtual seconds from, till); the sync number ``bad_sync`` of the
-    ledger fails.
+    stopped and started; ``revert_after``: git puts the ledger's first line in the place of all.
+    ``step_s``: what a sampler's step takes. The disk is full in ``full_s`` (virtual seconds from,
+    till); the sync number ``bad_sync`` of the ledger fails.
     """
 
     drops: tuple[Drop, ...]
