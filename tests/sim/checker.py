@@ -16,15 +16,22 @@ Line = Mapping[str, Any]
 
 
 def parse(data: bytes) -> list[dict[str, Any]]:
-    """The whole lines of a segment; a torn last one is left out."""
-    return [json.loads(line) for line in data.split(b"\n")[:-1] if line]
+    """The whole lines of a segment; a torn last one, and what is after damage, is left out."""
+    lines = []
+    for line in data.split(b"\n")[:-1]:
+        if not line.startswith(b'{"'):
+            break
+        lines.append(json.loads(line))
+    return lines
 
 
 def chain_violations(data: bytes) -> list[str]:
     """Each line continues the chain and counts on from the line before."""
-    found = []
+    found: list[str] = []
     previous, due = "0" * 32, 1
     for line in data.split(b"\n")[:-1]:
+        if not line.startswith(b'{"'):
+            return [*found, f"line {due}: it is no line"]
         body, _, tail = line.rpartition(b',"chain":"')
         expected = hashlib.sha256(previous.encode() + body).hexdigest()[:32]
         if tail != expected.encode() + b'"}':
@@ -323,8 +330,21 @@ def file_violations(
             found.append(f"{line['job']}: nobody made {line['step']} steps of {line['sha256']}")
         if line["type"] == "lora.installed" and _sha(installed.get(line["file"])) != line["sha256"]:
             found.append(f"{line['file']} is not in the models folder as it was approved")
+        if line["type"] == "ledger.torn" and len(read(line["kept"]) or b"") != line["bytes"]:
+            found.append(f"{line['kept']} does not hold the {line['bytes']} bytes that were torn")
         told = _told(line)
         found += [f"{path} is not what is told" for path in told if _sha(read(path)) != told[path]]
+    return found
+
+
+def status_violations(lines: Sequence[Line], read: Callable[[str], bytes | None]) -> list[str]:
+    """Ended jobs whose status.toml says otherwise. A power cut may cost one."""
+    found = []
+    last = {line["job"]: line["phase"] for line in lines if line["type"] == "job.ended"}
+    for job in last.keys() - open_jobs(lines):
+        status = (read(f"outbox/{job}/status.toml") or b"").decode()
+        if f'phase = "{last[job]}"' not in status:
+            found.append(f"{job} is {last[job]}, and its status.toml says otherwise")
     return found
 
 
@@ -342,7 +362,12 @@ def _told(line: Line) -> Mapping[str, str]:
     if line["type"] == "result.published":
         return {f"{folder}/{name}": sha256 for name, sha256 in line["files"].items()}
     told: dict[str, str] = {}
-    if line["type"] == "dataset.recorded":
+    if line["type"] == "job.accepted":
+        told[f"{folder}/job.toml"] = line["file"]["sha256"]
+    elif line["type"] == "job.rejected":
+        name = f"{line['name'].removesuffix('.toml')}-{line['sha256'][:12]}"
+        told[f"outbox/rejected/{name}/job.toml"] = line["sha256"]
+    elif line["type"] == "dataset.recorded":
         for name, image, caption in line["images"]:
             copy = f"{folder}/resume/dataset/{name}"
             told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}

@@ -190,10 +190,15 @@ class SimDisk:
             node.data = kept
         elif fate == 1:
             start = len(kept) if node.data.startswith(kept) else 0
-            node.data = node.data[: self.chance.randint(start, len(node.data))]
+            node.data = node.data[: start + self.torn(node.data[start:])]
         elif fate == 2 and not kept:
             node.data = b"\x00" * len(node.data)
         node.synced = node.data
+
+    def torn(self, data: bytes) -> int:
+        """How much of what is being written is; every other time it ends with a line."""
+        at = self.chance.randint(0, len(data))
+        return at if self.chance.random() < 0.5 else data.rfind(b"\n", 0, at) + 1
 
     # What the outside world does: it is not the daemon and is never cut.
 
@@ -322,7 +327,7 @@ class LifeDisk:
 
     async def _pour(self, path: str, node: Node, data: bytes, *, whole: bool = True) -> None:
         """Writing takes time: a process can die with half of it done, or the disk be full."""
-        half = self._disk.chance.randint(0, len(data))
+        half = self._disk.torn(data)
         node.data += data[:half]
         if self._disk.is_full():
             raise WorldError("DISK_FULL", f"{path} could not be written: the disk is full")

@@ -57,15 +57,18 @@ class Drop:
 @dataclass(frozen=True)
 class Scenario:
     """``began_ms``: when, since 1970. ``stop_after``: when the ledger has this in it, the daemon is
-    stopped and started. The disk is full in ``full_s`` (virtual seconds from, till); the sync
-    number ``bad_sync`` of the ledger fails.
+    stopped and started; ``revert_after``: git puts the ledger's first line in the place of all.
+    ``step_s``: what a sampler's step takes. The disk is full in ``full_s`` (virtual seconds from,
+    till); the sync number ``bad_sync`` of the ledger fails.
     """
 
     drops: tuple[Drop, ...]
     ends: frozenset[str] = frozenset({"published"})
     began_ms: int = EPOCH_MS
     stop_after: bytes = b""
+    revert_after: bytes = b""
     engine: EngineFault = ""
+    step_s: float = 0.1
     trainer: TrainerFault = ""
     full_s: tuple[float, float] = (0.0, 0.0)
     bad_sync: int = 0
@@ -101,6 +104,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancel": Scenario(
         (_PANEL, Drop("stop.toml", _control("cancel", "p_v1"), after=b"prompt.sent")),
         ends=_CANCELLED,
+        step_s=1.0,
     ),
     "restart": replace(PANEL_OK, stop_after=b"prompt.sent"),
     "restart train": Scenario((_EPOCH,), stop_after=b"model.recorded"),
@@ -110,6 +114,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "disk full": replace(PANEL_OK, full_s=(0.3, 2.3)),
     "sync fails": replace(PANEL_OK, bad_sync=3),
+    "git takes it": replace(PANEL_OK, revert_after=b"prompt.sent"),
     "cancel train, retry": Scenario(
         (
             _TRAIN,

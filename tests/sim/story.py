@@ -25,6 +25,7 @@ from tests.sim.checker import (
     open_jobs,
     parse,
     restart_violations,
+    status_violations,
     to_install,
     violations,
 )
@@ -42,7 +43,7 @@ FILES = {
 LIMIT_S = 900.0
 """A story that is not at rest after this many virtual seconds hangs."""
 POLL_S = 0.1
-AGAIN_S = 3.0
+AGAIN_S = 2.2
 """How long the last start is watched: longer than a tick."""
 
 
@@ -99,6 +100,7 @@ class History:
     lives: int = 0
     cuts: int = 0
     stopped: bool = False
+    reverted: bool = False
     broken: list[str] = field(default_factory=list)
     rests: tuple[bytes, bool] = (b"", False)
 
@@ -107,6 +109,13 @@ class History:
         names = sorted(name for name in self.disk.names if _is_segment(name))
         return b"".join(self.disk.names[name].data for name in names)
 
+    def lost(self) -> list[str]:
+        """The segments in which lines are gone that were confirmed."""
+        confirmed = self.disk.confirmed.items()
+        return [
+            path for path, data in confirmed if not (self.disk.get(path) or b"").startswith(data)
+        ]
+
     def at_rest(self) -> bool:
         """Every drop is answered, every accepted job has ended (or the press is paused), and what
         is approved is installed.
@@ -114,6 +123,8 @@ class History:
         if any(name.startswith(("inbox/", ".nightpress/taken/")) for name in self.disk.names):
             return False
         ledger = self.ledger()
+        if self.reverted and self.lost():
+            return False
         if self.rests[0] != ledger:
             lines = parse(ledger)
             ended = not open_jobs(lines) or is_paused(lines)
@@ -133,6 +144,7 @@ async def _tell(scenario: Scenario, fate: Fate) -> History:
     maker = asyncio.ensure_future(_drop(history))
 
     def is_over() -> bool:
+        _revert(history)
         if scenario.stop_after and not history.stopped and scenario.stop_after in history.ledger():
             history.stopped = True
             return True
@@ -141,7 +153,8 @@ async def _tell(scenario: Scenario, fate: Fate) -> History:
     stopped = False
     while not (stopped and maker.done() and history.at_rest()) and not _hangs(history):
         stopped = await _live(history, until=is_over)
-        _check_life(history)
+        if not history.reverted:
+            _check_drops(history)
     history.steps, history.disk.cut_at = history.disk.steps, 0
     if not history.broken:
         _check(history)
@@ -149,6 +162,18 @@ async def _tell(scenario: Scenario, fate: Fate) -> History:
     history.engine.crash()
     maker.cancel()
     return history
+
+
+def _revert(history: History) -> None:
+    """What `git checkout` does: another file with older lines, in the place of ours. Before the
+    file has its second name nothing would help.
+    """
+    after, ledger = history.scenario.revert_after, history.ledger()
+    spare = any(name.startswith(".nightpress/spare/") for name in history.disk.durable)
+    if after and not history.reverted and after in ledger and spare:
+        history.reverted = True
+        (path,) = (name for name in history.disk.names if _is_segment(name))
+        history.disk.put(path, ledger[: ledger.index(b"\n") + 1])
 
 
 def _hangs(history: History) -> bool:
@@ -159,7 +184,10 @@ def _hangs(history: History) -> bool:
 
 def _new_history(scenario: Scenario, fate: Fate) -> History:
     engine = SimEngine(
-        random.Random(fate.seed + 1), mischief=fate.mischief, fault=scenario.engine, step_s=0.1
+        random.Random(fate.seed + 1),
+        mischief=fate.mischief,
+        fault=scenario.engine,
+        step_s=scenario.step_s,
     )
     disk = SimDisk(
         random.Random(fate.seed),
@@ -252,7 +280,7 @@ def _setup(history: History) -> Setup:
         places={"$STUDIO": "/studio"},
         policy=Policy(),
         settle_s=2.0,
-        rescan_s=1.0,
+        rescan_s=0.4,
     )
 
 
@@ -309,12 +337,9 @@ def _last_attempt(history: History) -> Line | None:
     return parse(line)[0] if at >= 0 else None
 
 
-def _check_life(history: History) -> None:
-    """What each life owes to the next: all that was confirmed, and every file that was dropped."""
+def _check_drops(history: History) -> None:
+    """No file is gone from the inbox without a line."""
     disk = history.disk
-    for path, confirmed in disk.confirmed.items():
-        if not (disk.get(path) or b"").startswith(confirmed):
-            history.broken.append(f"{path}: confirmed lines are gone in life {history.lives}")
     here = [
         node.data
         for name, node in disk.names.items()
@@ -330,6 +355,8 @@ def _check_life(history: History) -> None:
 def _check(history: History) -> None:
     ledger, fate = history.ledger(), history.fate
     lines = parse(ledger)
+    history.broken += [f"{path}: lines are gone that were confirmed" for path in history.lost()]
+    _check_drops(history)
     history.broken += chain_violations(ledger)
     history.broken += violations(lines)
     history.broken += file_violations(
@@ -338,7 +365,12 @@ def _check(history: History) -> None:
         installed=history.installed,
         made=history.trainings.made,
     )
+    if fate.kill_only or not history.cuts:
+        history.broken += status_violations(lines, history.disk.get)
     history.broken += history.trainings.broken
+    drawn = history.engine.running
+    if drawn is not None and drawn.id not in history.engine.interrupted and not fate.mischief:
+        history.broken.append(f"prompt {drawn.id} is still drawn, for nobody")
     if any(history.disk.get(name) != data for name, data in DATASET.items()) or any(
         "datasets/spyke" in step for step in history.disk.trace
     ):

@@ -14,6 +14,7 @@ from tests.sim.checker import (
     file_violations,
     parse,
     restart_violations,
+    status_violations,
     violations,
 )
 from tests.sim.scenarios import DRAWN, SCENARIOS, TRAIN_APPROVED
@@ -142,6 +143,7 @@ MISPLACED: Sequence[tuple[str, bytes | None]] = [
     (f"{FOLDER}/checkpoints/spyke_v1-000020.lock.toml", b"other"),
     (f"{FOLDER}/resume/dataset/01.png", b"other"),
     (f"{FOLDER}/resume/dataset/01.txt", None),
+    (f"{FOLDER}/job.toml", None),
 ]
 
 
@@ -191,7 +193,10 @@ def test_an_end_that_no_cut_explains_is_found() -> None:
     ],
 )
 def test_a_status_that_explains_no_wait_is_found(told: bytes | None, words: str) -> None:
-    (found,) = file_violations(PAUSED_LINES, lambda path: told, installed={}, made={})
+    def read(asked: str) -> bytes | None:
+        return told if asked == "outbox/status.json" else PAUSED.disk.get(asked)
+
+    (found,) = file_violations(PAUSED_LINES, read, installed={}, made={})
     assert words in found
     assert file_violations(PAUSED_LINES, PAUSED.disk.get, installed={}, made={}) == []
 
@@ -236,6 +241,22 @@ def test_a_file_that_is_not_what_is_told_is_found(path: str, data: bytes | None)
     assert f"{path} is not what is told" in misfiled(TRAINED_LINES, read)
 
 
+@pytest.mark.parametrize("said", [b'phase = "running"', None])
+def test_an_end_that_is_not_shown_is_found(said: bytes | None) -> None:
+    (found,) = status_violations(TRAINED_LINES, lambda path: said)
+    assert "spyke_v1 is published, and its status.toml says otherwise" in found
+    assert status_violations(TRAINED_LINES, TRAINED.disk.get) == []
+
+
+@pytest.mark.parametrize("kept", [None, b"1234"])
+def test_a_torn_line_that_is_not_kept_is_found(kept: bytes | None) -> None:
+    name = "ledger/press/1.jsonl.torn-0"
+    torn = {"type": "ledger.torn", "bytes": 5, "kept": name}
+    read = {name: kept}.get
+    (found,) = file_violations([torn], read, installed={}, made={})
+    assert "does not hold the 5 bytes" in found
+
+
 def test_a_checkpoint_of_other_steps_than_it_is_said_to_have_is_found() -> None:
     lines = changed("checkpoint.saved", step=20)(TRAINED_LINES)
     assert any("nobody made 20 steps" in found for found in misfiled(lines))
@@ -269,3 +290,11 @@ def test_a_line_that_is_missing_breaks_the_chain() -> None:
     lines = LEDGER.split(b"\n")
     assert chain_violations(b"\n".join([*lines[:5], *lines[6:]]))
     assert json.loads(lines[5])["seq"] == 6
+
+
+def test_zeros_in_the_place_of_a_line_are_found() -> None:
+    lines = LEDGER.split(b"\n")
+    lines[3] = bytes(len(lines[3]))
+    damaged = b"\n".join(lines)
+    assert chain_violations(damaged) == ["line 4: it is no line"]
+    assert len(parse(damaged)) == 3

@@ -74,6 +74,7 @@ def test_what_goes_wrong_in_a_scenario_really_does() -> None:
     assert said(told("shim killed"), "attempt.ended", "code") == ["TRAINER_UNKNOWN", ""]
     assert said(told("restart"), "daemon.stopped", "reason") == ["asked to stop"] * 3
     assert said(told("sync fails"), "daemon.stopped", "reason") == ["asked to stop"] * 2
+    assert len(said(told("git takes it"), "ledger.restored", "lines")) == 1
     assert any("cut ledger" in step for step in told("disk full").disk.trace)
     assert [name for name in told("month change").disk.names if name.startswith("ledger/")] == [
         "ledger/press/2026-11.jsonl",

@@ -317,7 +317,7 @@ class _Sitting:
         data = checkpoint(self._taken, run=self._folder)
         self._world.made[hashlib.sha256(data).hexdigest()] = self._taken
         node = await self._world.create(self._run, path)
-        for chunk in (data[:40], data[40:-8], data[-8:]):
+        for chunk in (data[:40], data[40:]):
             await self._world.step(self._run, f"write a chunk of {path}")
             node.data += chunk
 
@@ -325,9 +325,7 @@ class _Sitting:
         content = json.dumps({"epoch": epoch, "step": step, "steps": self._taken}).encode()
         for each in _STATE_FILES:
             path = f"{self._output}/{name}/{each}"
-            node = await self._world.create(self._run, path)
-            await self._world.step(self._run, f"write {path}")
-            node.data = content
+            (await self._world.create(self._run, path)).data = content
 
     async def _rotate(self, epoch: int) -> None:
         old = f"{self._output}/{self._name}-{epoch - self._kept:06d}-state/"
