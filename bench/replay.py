@@ -101,24 +101,20 @@ def _row(runs: Sequence[_Run]) -> str:
     return f"{median(times):7.2f} s    ({min(times):.2f}..{max(times):.2f})   {peak:4.0f} MB"
 
 
-def _load(what: str, studio: Path) -> int:
-    """One load in a process of its own; tells what it took."""
+def _load(what: str, studio: Path) -> None:
+    """One load in a process of its own, which tells what it took and ends at once: to take the
+    state apart again is measured by nobody.
+    """
     gc.set_threshold(50_000)  # As every verb of nightpress does.
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    state = asyncio.run(_ours(studio)) if what == "ours" else _baseline(studio)
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    assert state.jobs, "nothing was loaded"
-    # In kilobytes, on a Mac in bytes.
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    told = {"user_s": spent.ru_utime - before, "peak_mb": spent.ru_maxrss / scale}
-    print(json.dumps(told), flush=True)
-    # To take the state apart again would take as long, and is measured by nobody.
-    os._exit(0)
+    since = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    if what == "ours":
+        asyncio.run(_ours(studio, since))
+    else:
+        _tell(_baseline(studio), since)
 
 
-async def _ours(studio: Path) -> State:
-    ledger = Ledger(StudioDisk(studio), host=HOST)
-    return (await ledger.load()).state
+async def _ours(studio: Path, since: float) -> None:
+    _tell((await Ledger(StudioDisk(studio), host=HOST).load()).state, since)
 
 
 def _baseline(studio: Path) -> State:
@@ -131,5 +127,17 @@ def _baseline(studio: Path) -> State:
     return state
 
 
+def _tell(state: State, since: float) -> None:
+    assert state.jobs, "nothing was loaded"
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    # In kilobytes, on a Mac in bytes.
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    told = {"user_s": spent.ru_utime - since, "peak_mb": spent.ru_maxrss / scale}
+    print(json.dumps(told), flush=True)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    sys.exit(_load(sys.argv[1], Path(sys.argv[2])) if sys.argv[1:] else main())
+    if sys.argv[1:]:
+        _load(sys.argv[1], Path(sys.argv[2]))
+    sys.exit(main())
