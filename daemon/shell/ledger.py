@@ -139,6 +139,9 @@ class Ledger:
                 raise LedgerDamaged(text, segment=f"{self._folder}/{name}") from error
         self._head = page.head
         self._inodes[name] = self._file.inode
+        if new:
+            with suppress(WorldError):  # On a full disk, in the next quiet moment.
+                await self._spare.renew(name)
 
     async def look(self) -> None:
         """In a quiet moment: put back what git took meanwhile, and note where the ledger ends."""

@@ -116,14 +116,14 @@ class Spare:
         if ours is None:
             # Where that cannot be (a full disk), a living daemon still sees through git.
             with suppress(WorldError):
-                await self._renew(name)
+                await self.renew(name)
             return None
         if theirs is not None and theirs.inode == ours.inode:
             return None
         whole = await self._whole(path, theirs.size) if theirs is not None else 0
         common = await self._common(path, spare)
         if theirs is not None and common == ours.size:
-            await self._renew(name)
+            await self.renew(name)
             return None
         if common < whole:
             if name == _BINDING:
@@ -135,7 +135,7 @@ class Spare:
         await self._disk.link(spare, path)
         return _restored(path, gone[whole:])
 
-    async def _renew(self, name: str) -> None:
+    async def renew(self, name: str) -> None:
         """Give a file its second name; where there are no hard links, nothing else may have it."""
         path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
         if not await self._disk.link(path, spare):

@@ -85,7 +85,7 @@ def test_what_was_appended_is_loaded_again() -> None:
 def test_a_page_is_one_append_and_it_is_synced() -> None:
     disk = MemoryDisk()
     append(ledger_on(disk), *STORY)
-    assert disk.log == [("append", PATH, True)]
+    assert disk.log == [("append", PATH, True), ("link", SPARE, True)]
 
 
 def test_a_page_that_was_not_appended_is_nothing() -> None:
@@ -159,8 +159,8 @@ def test_torn_bytes_are_kept_before_they_are_cut_off() -> None:
     size = len(disk.data(PATH))
     disk.nodes[PATH].data += b'{"seq":5'
     loaded(disk)
-    assert [path for _, path, _ in disk.log[:3]] == [SPARE, f"{PATH}.torn-{size}", SPARE]
-    assert [operation for operation, _, _ in disk.log[:3]] == ["link", "write", "cut"]
+    assert [path for _, path, _ in disk.log[:2]] == [f"{PATH}.torn-{size}", SPARE]
+    assert [operation for operation, _, _ in disk.log[:2]] == ["write", "cut"]
 
 
 def test_a_torn_line_before_a_later_segment_is_damage() -> None:

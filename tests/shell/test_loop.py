@@ -27,6 +27,8 @@ from tests.virtual_time import run
 
 CH01, CH02 = JobId("ch01_v1"), JobId("ch02_v1")
 LEDGER = "ledger/mac/2026-11.jsonl"
+NAMED = ("link", f".nightpress/spare/{LEDGER.removeprefix('ledger/')}", True)
+"""A new segment's second name."""
 Perform = Callable[[Effect], Awaitable[None]]
 
 
@@ -177,7 +179,7 @@ def test_a_jobs_files_are_on_the_disk_before_the_line_that_promises_them() -> No
         asked = panel("ch01")
         await loop.ask(asked)
         folder = "outbox/ch01_v1/job.toml"
-        assert office.disk.log == [("write", folder, True), ("append", LEDGER, True)]
+        assert office.disk.log == [("write", folder, True), ("append", LEDGER, True), NAMED]
         assert office.disk.data(folder) == asked.request.encode()
 
     day(story, Office())
@@ -189,7 +191,7 @@ def test_a_refused_file_is_kept_before_the_line_that_says_so() -> None:
         await loop.ask(refused)
         kept = f"{rejected_folder(refused.file)}/job.toml"
         assert office.disk.data(kept) == b"bad"
-        assert office.disk.log[-1] == ("append", LEDGER, True)
+        assert office.disk.log[-2:] == [("append", LEDGER, True), NAMED]
 
     day(story, Office())
 
@@ -201,7 +203,7 @@ def test_what_gathers_in_the_mailbox_shares_one_append_and_one_instant() -> None
         for number in range(100):
             loop.tell(ReportIncident("CODE", f"{number}"))
         await loop.ask(ReportIncident("CODE", "last"))
-        assert office.disk.log == [("append", LEDGER, True)]
+        assert office.disk.log == [("append", LEDGER, True), NAMED]
         assert len({entry.at for entry in entries}) == 1
         texts = [entry.event.text for entry in entries if isinstance(entry.event, Incident)]
         assert texts == [*map(str, range(100)), "last"]
