@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -253,6 +254,7 @@ def test_a_segment_that_is_gone_is_found(kept: Studio) -> None:
 def test_a_ledger_that_was_written_anew_is_found(kept: Studio) -> None:
     """Its lines fit one another, so nothing else can find it."""
     kept.segment.unlink()
+    shutil.rmtree(kept.root / ".nightpress" / "spare")
     kept.ledger = Ledger(kept.disk, host="mac")
     asyncio.run(kept.ledger.load())
     kept.write(*[Incident("DISK_FULL", "No space is left.")] * 5)

@@ -282,8 +282,9 @@ def test_a_good_history_has_no_violations() -> None:
 
 def test_a_changed_line_breaks_the_chain() -> None:
     lines = LEDGER.split(b"\n")
-    lines[3] = lines[3].replace(b'"attempt":1', b'"attempt":2')
-    assert any("line 4" in found for found in chain_violations(b"\n".join(lines)))
+    at = next(number for number, line in enumerate(lines) if b'"attempt":1' in line)
+    lines[at] = lines[at].replace(b'"attempt":1', b'"attempt":2')
+    assert any(f"line {at + 1}:" in found for found in chain_violations(b"\n".join(lines)))
 
 
 def test_a_line_that_is_missing_breaks_the_chain() -> None:
