@@ -159,12 +159,16 @@ class Spare:
     async def _parted(self, name: str) -> LedgerChanged:
         path, spare = f"{self._ledger}/{name}", f"{self._spare}/{name}"
         theirs, ours = await self._end(path), await self._end(spare)
+        common = await self._common(path, spare)
+        alike = await self._disk.tail(path, offset=0, limit_bytes=common)
+        line = alike.count(b"\n") + 1
         return LedgerChanged(
-            f"{path} is neither what was written here nor an older version of it: it ends with "
-            f"{theirs}, ours with {ours} (git, an editor or another machine replaced it). "
-            f"Nothing was changed; ours is kept in {spare}. To go on with ours, copy that over it "
-            f"(cp {spare} {path}); to go on with the other, remove .nightpress/spare and "
-            f".nightpress/head.json. Then start again."
+            f"{path} is neither what was written here nor an older version of it: they differ from "
+            f"line {line} on; it ends with {theirs}, ours with {ours} (git, an "
+            f"editor or another machine replaced it). Nothing was changed; ours is kept in {spare}."
+            f" To go on with ours, copy that over it (cp {spare} {path}); to go on with the other, "
+            "remove .nightpress/spare and .nightpress/head.json. `nightpress verify` says which of "
+            "them is sound. Then start again."
         )
 
     async def _whole(self, path: str, size: int) -> int:
