@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from daemon.core.commands import Command, Observe, ReportIncident, Start, Stop
@@ -15,7 +16,7 @@ from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, World
-from daemon.errors import WorldError
+from daemon.errors import PersonNeeded, WorldError
 from daemon.ports import Alarm, Clock, Disk, Git, GpuLock, Pixels, Renderer, Trainer, Weights
 from daemon.shell.board import Board
 from daemon.shell.checkpoint import Checkpoints, check_at_start
@@ -40,6 +41,8 @@ ENGINE_MISSING = (
 )
 _STOP_S = 5.0
 _AGAIN_S = 2.0
+_NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
+"""What is no matter of waiting: links and the like where the ledger should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ class Press:
     async def run(self) -> None:
         """Serve until ``stop``. Raises ``PersonNeeded`` when it must not go on by itself."""
         ports, setup = self._ports, self._setup
-        ledger, loaded = await _load(ports.disk, setup.host)
+        ready = await open_ledger(ports.disk, setup.host, self._stop)
+        if ready is None:
+            return
+        ledger, loaded = ready
         if ports.git is not None:
             await check_at_start(ports.git, ports.disk, host=setup.host)
         numbers, damaged = await foreign_numbers(ports.disk, host=setup.host)
@@ -165,18 +171,27 @@ class Press:
                 raise error
 
 
-async def _load(disk: Disk, host: str) -> tuple[Ledger, Loaded]:
-    """The ledger, ready to be appended to; on a full disk as soon as there is room."""
+async def open_ledger(disk: Disk, host: str, stop: asyncio.Event) -> tuple[Ledger, Loaded] | None:
+    """The ledger, ready to be appended to; on a full disk as soon as there is room. None when it is
+    to stop before that. Raises ``PersonNeeded`` for what will not pass by itself.
+    """
     said = False
-    while True:
+    while not stop.is_set():
         ledger = Ledger(disk, host=host)
         try:
             return ledger, await ledger.load()
         except WorldError as error:
+            if error.code in _NEVER:
+                raise PersonNeeded(
+                    f"The ledger cannot be opened: {error.text}. Put an ordinary file or folder in "
+                    "its place, then start again."
+                ) from error
             if not said:
                 log.warning("the ledger cannot be opened yet, tried again: %s", error.text)
             said = True
-            await asyncio.sleep(_AGAIN_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _AGAIN_S)
+    return None
 
 
 async def _open(crew: Crew, told: Sequence[Command], *, rescan_s: float) -> None:

@@ -167,8 +167,8 @@ class Spare:
             f"line {line} on; it ends with {theirs}, ours with {ours} (git, an "
             f"editor or another machine replaced it). Nothing was changed; ours is kept in {spare}."
             f" To go on with ours, copy that over it (cp {spare} {path}); to go on with the other, "
-            "remove .nightpress/spare and .nightpress/head.json. `nightpress verify` says which of "
-            "them is sound. Then start again."
+            "if `nightpress verify` calls it sound: mv .nightpress/spare .nightpress/spare.old; rm "
+            "-f .nightpress/head.json. Then start again."
         )
 
     async def _whole(self, path: str, size: int) -> int:
@@ -203,6 +203,6 @@ def _restored(path: str, gone: bytes) -> Restored:
     )
     return Restored(
         lines,
-        f"{path} was replaced by an older version (git, an editor, a backup): seq {span} were "
+        f"{path} was replaced by an older version or deleted (git, an editor): seq {span} were "
         f"missing ({which}). They were put back; commit the ledger before you stash or reset.",
     )

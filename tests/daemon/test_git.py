@@ -373,7 +373,7 @@ def test_a_fork_stops_the_start_and_its_own_remedy_goes_on_with_ours(
 
 def test_a_fork_can_be_gone_on_with_as_git_has_it_too(studio: Repository, forked: Writer) -> None:
     async def tell() -> None:
-        assert "remove .nightpress/spare and .nightpress/head.json" in str(await stopped(forked))
+        assert "mv .nightpress/spare .nightpress/spare.old" in str(await stopped(forked))
         shutil.rmtree(studio.root / ".nightpress/spare")
         (studio.root / ".nightpress/head.json").unlink()
         await one_more_day(known(studio.root))

@@ -323,7 +323,7 @@ def test_what_was_put_back_is_told_in_words() -> None:
     looked_at(ledger)
     [told] = ledger.restored
     assert told.cause == (
-        f"{PATH} was replaced by an older version (git, an editor, a backup): seq 2 to 5 were "
+        f"{PATH} was replaced by an older version or deleted (git, an editor): seq 2 to 5 were "
         "missing (3 incident, 1 job.accepted). They were put back; commit the ledger before you "
         "stash or reset."
     )
