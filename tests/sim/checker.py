@@ -148,11 +148,20 @@ def _lease(lines: Sequence[Line]) -> list[str]:
 
 
 def _evidence(lines: Sequence[Line]) -> list[str]:
-    """Every end says why, or what it made."""
+    """Every end says why, or what it made; and nothing succeeds twice, unless what it made is gone
+    or somebody wants it again.
+    """
     found = []
     files: set[str] = set()
+    succeeded: set[str] = set()
     for line in lines:
-        if line["type"] == "attempt.ended" and line["outcome"] != "succeeded":
+        if _is_retry(line) or (line["type"] == "job.held" and line["code"] == "RESULT_GONE"):
+            succeeded.discard(line["job"])
+        elif line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
+            if line["job"] in succeeded:
+                found.append(f"{line['job']} succeeded twice")
+            succeeded.add(line["job"])
+        elif line["type"] == "attempt.ended" and line["outcome"] != "succeeded":
             if not line["code"]:
                 found.append(f"{line['job']}: an attempt {line['outcome']} without a code")
             if not line["evidence"]:
@@ -196,10 +205,51 @@ def _reasons(lines: Sequence[Line]) -> list[str]:
     return found
 
 
-def end_violations(lines: Sequence[Line], phases: Collection[str]) -> list[str]:
-    """Jobs that ended otherwise than they can in this story."""
-    last = {line["job"]: line for line in lines if line["type"] == "job.ended"}
+def kept_violations(
+    confirmed: Mapping[str, bytes], read: Callable[[str], bytes | None]
+) -> list[str]:
+    """The ledger only grows: what the drive confirmed of each segment is still how it begins."""
     return [
+        f"{path}: lines are gone that were confirmed"
+        for path, data in confirmed.items()
+        if not (read(path) or b"").startswith(data)
+    ]
+
+
+def torn_violations(
+    torn: bytes, lines: Iterable[Line], read: Callable[[str], bytes | None]
+) -> list[str]:
+    """A start that found this behind the last whole line kept it, and said so."""
+    told = [line for line in lines if line["type"] == "ledger.torn"]
+    kept = any(line["bytes"] == len(torn) and read(line["kept"]) == torn for line in told)
+    return [] if kept or not torn else [f"{len(torn)} torn bytes are gone without a line"]
+
+
+def drop_violations(
+    lines: Iterable[Line], dropped: Mapping[str, bytes], here: Collection[bytes]
+) -> list[str]:
+    """Files that are gone from the inbox without a line; ``here`` is what still lies there."""
+    kinds = ("job.accepted", "job.rejected", "job.duplicate", "control.taken")
+    answers = [line for line in lines if line["type"] in kinds]
+    answered = {(line.get("file") or line)["sha256"] for line in answers}
+    return [
+        f"{name} is gone without a line"
+        for name, data in dropped.items()
+        if _sha(data) not in answered and data not in here
+    ]
+
+
+def gpu_violations(instants: Iterable[Collection[str]]) -> list[str]:
+    """At each instant, who has the GPU's memory, in whichever life it was begun: one at most."""
+    return [f"{' and '.join(sorted(users))} at once" for users in instants if len(users) > 1]
+
+
+def end_violations(lines: Sequence[Line], phases: Collection[str]) -> list[str]:
+    """Jobs that ended otherwise than they can in this story, or lost what they had made."""
+    last = {line["job"]: line for line in lines if line["type"] == "job.ended"}
+    held = [line for line in lines if line["type"] == "job.held"]
+    gone = [line["job"] for line in held if line["code"] == "RESULT_GONE"]
+    return [f"{job} lost its result by a cut alone" for job in gone] + [
         f"{job} {line['phase']} ({line['code']}) by a cut alone"
         for job, line in last.items()
         if line["phase"] not in phases
@@ -332,6 +382,8 @@ def file_violations(
             found.append(f"{line['file']} is not in the models folder as it was approved")
         if line["type"] == "ledger.torn" and len(read(line["kept"]) or b"") != line["bytes"]:
             found.append(f"{line['kept']} does not hold the {line['bytes']} bytes that were torn")
+        if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
+            found += _unproven(line, lines, read)
         told = _told(line)
         found += [f"{path} is not what is told" for path in told if _sha(read(path)) != told[path]]
     return found
@@ -346,6 +398,19 @@ def status_violations(lines: Sequence[Line], read: Callable[[str], bytes | None]
         if f'phase = "{last[job]}"' not in status:
             found.append(f"{job} is {last[job]}, and its status.toml says otherwise")
     return found
+
+
+def _unproven(line: Line, lines: Sequence[Line], read: Callable[[str], bytes | None]) -> list[str]:
+    """A training that succeeded has its own shim's record of a trainer that ended well."""
+    job, attempt = line["job"], line["attempt"]
+    if job not in _specs(lines):
+        return []
+    started = [other for other in lines if other["type"] == "attempt.started"]
+    of_it = [other for other in started if (other["job"], other["attempt"]) == (job, attempt)]
+    nonce = of_it[-1]["chain"] if of_it else ""
+    record = json.loads(read(f"outbox/{job}/resume/a{attempt}-{nonce[:8]}/exit.json") or b"{}")
+    proof = {"code": 0, "signal": 0, "stopped": "", "nonce": nonce}
+    return [] if proof.items() <= record.items() else [f"{job} succeeded, and no record says so"]
 
 
 def _unexplained(lines: Sequence[Line], status: bytes | None) -> list[str]:

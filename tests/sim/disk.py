@@ -90,13 +90,15 @@ class SimDisk:
 
     ``full_s``: from when till when (virtual seconds) it is full. ``bad_sync``: which sync of an
     appended file fails, counted from 1; 0 = none. ``confirmed``: what each appended file was said
-    to hold durably. ``power_off`` is what else ends with the machine.
+    to hold durably. ``power_off`` is what else ends with the machine. ``again_kills``: what
+    ``kill_only`` is for the second cut.
     """
 
     chance: random.Random
     cut_at: int = 0
     again_at: int = 0
     kill_only: bool = False
+    again_kills: bool = False
     full_s: tuple[float, float] = (0.0, 0.0)
     bad_sync: int = 0
     power_off: Callable[[], None] = lambda: None
@@ -134,6 +136,7 @@ class SimDisk:
             self.boots += 1
             self._lose()
             self.power_off()
+        self.kill_only = self.again_kills
         return True
 
     def outside(self, boot: int, what: str) -> None:
@@ -181,18 +184,17 @@ class SimDisk:
         if node.synced == node.data:
             return
         kept = node.synced or b""
-        if kept.startswith(node.data):
-            # It was cut: that has come to the drive, or it has not.
-            node.data = node.synced = self.chance.choice([kept, node.data])
-            return
-        fate = self.chance.randrange(4)
-        if fate == 0:
-            node.data = kept
-        elif fate == 1:
-            start = len(kept) if node.data.startswith(kept) else 0
-            node.data = node.data[: start + self.torn(node.data[start:])]
-        elif fate == 2 and not kept:
-            node.data = b"\x00" * len(node.data)
+        grown = node.data.startswith(kept)
+        added = node.data[len(kept) :]
+        match self.chance.randrange(4):
+            case 1 if grown:
+                node.data = kept + added[: self.torn(added)]
+            case 2 if grown:
+                node.data = kept + bytes(len(added))
+            case 3:
+                pass
+            case _:  # Also what a cut leaves that was not synced.
+                node.data = kept
         node.synced = node.data
 
     def torn(self, data: bytes) -> int:
@@ -374,9 +376,11 @@ class LifeDisk:
         return self._held[1].data[:limit_bytes]
 
     async def link(self, path: str, to: str) -> bool:
-        node = self._node(path)
-        await self._step(f"link {path} {to}")
-        self._disk.change(Change("", to, node))
+        node, aside = self._node(path), f"{to}.tmp"
+        await self._step(f"link {path} {aside}")
+        self._disk.change(Change("", aside, node))
+        await self._step(f"rename {aside} {to}")
+        self._disk.change(Change(aside, to, node))
         await self._sync_name(to)
         return True
 

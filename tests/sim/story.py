@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 from daemon import __version__
@@ -19,14 +18,18 @@ from daemon.wire.status import DaemonFacts
 from tests.sim.checker import (
     Line,
     chain_violations,
+    drop_violations,
     end_violations,
     file_violations,
+    gpu_violations,
     is_paused,
+    kept_violations,
     open_jobs,
     parse,
     restart_violations,
     status_violations,
     to_install,
+    torn_violations,
     violations,
 )
 from tests.sim.disk import Life, LifeDisk, PowerCut, SimDisk
@@ -75,7 +78,7 @@ class SimAlarm:
 @dataclass(frozen=True)
 class Fate:
     """What goes wrong: the power (or only the process) before step ``cut_at``, and once more before
-    step ``again_at`` of what follows; 0 = never.
+    step ``again_at`` of what follows (``again_kills``: only the process); 0 = never.
     """
 
     seed: int
@@ -83,6 +86,7 @@ class Fate:
     kill_only: bool = False
     mischief: float = 0.0
     again_at: int = 0
+    again_kills: bool = False
 
 
 @dataclass
@@ -103,6 +107,8 @@ class History:
     reverted: bool = False
     broken: list[str] = field(default_factory=list)
     rests: tuple[bytes, bool] = (b"", False)
+    gpu: list[list[str]] = field(default_factory=list)
+    """Who had its memory at each instant at which somebody used it."""
 
     def ledger(self) -> bytes:
         """All segments of the one host, in order."""
@@ -110,11 +116,8 @@ class History:
         return b"".join(self.disk.names[name].data for name in names)
 
     def lost(self) -> list[str]:
-        """The segments in which lines are gone that were confirmed."""
-        confirmed = self.disk.confirmed.items()
-        return [
-            path for path, data in confirmed if not (self.disk.get(path) or b"").startswith(data)
-        ]
+        """Sentences about segments in which lines are gone that were confirmed."""
+        return kept_violations(self.disk.confirmed, self.disk.get)
 
     def at_rest(self) -> bool:
         """Every drop is answered, every accepted job has ended (or the press is paused), and what
@@ -194,6 +197,7 @@ def _new_history(scenario: Scenario, fate: Fate) -> History:
         cut_at=fate.cut_at,
         again_at=fate.again_at,
         kill_only=fate.kill_only,
+        again_kills=fate.again_kills,
         full_s=scenario.full_s,
         bad_sync=scenario.bad_sync,
         power_off=engine.crash,
@@ -226,6 +230,7 @@ async def _live(history: History, *, until: Callable[[], bool]) -> bool:
     stop.
     """
     history.lives += 1
+    torn = history.ledger().rpartition(b"\n")[2]
     life, alarm = Life(history.disk), SimAlarm()
     press = Press(_ports(history, life, alarm), _setup(history))
     serving = asyncio.ensure_future(press.run())
@@ -254,7 +259,10 @@ async def _live(history: History, *, until: Callable[[], bool]) -> bool:
         ended, PowerCut | asyncio.CancelledError
     ):
         raise ended
-    return not cut and not isinstance(ended, BaseException)
+    stopped = not cut and not isinstance(ended, BaseException)
+    if stopped and not history.reverted:
+        history.broken += torn_violations(torn, parse(history.ledger()), history.disk.get)
+    return stopped
 
 
 def _ports(history: History, life: Life, alarm: SimAlarm) -> Ports:
@@ -298,10 +306,9 @@ def _was_recorded(history: History, prompt: str) -> None:
 
 
 def _has_the_gpu(history: History, prompt: str) -> None:
-    """Nothing is drawn but of the attempt that has the lease, and while nothing is trained."""
+    """Nothing is drawn but of the attempt that has the lease."""
+    _note_gpu(history)
     last = _last_attempt(history)
-    if trains := history.trainings.training():
-        history.broken.append(f"prompt {prompt} is drawn while {trains} trains")
     # A prompt that could not be taken back is drawn later, by nobody's fault.
     if not history.fate.mischief and (
         last is None
@@ -318,6 +325,7 @@ def _has_the_gpu(history: History, prompt: str) -> None:
 
 def _is_leased(history: History, folder: str) -> None:
     """Nothing is trained but the attempt that has the lease, by the ledger."""
+    _note_gpu(history)
     last = _last_attempt(history)
     if (
         last is None
@@ -325,8 +333,11 @@ def _is_leased(history: History, folder: str) -> None:
         or f"{last['job']}/resume/a{last['attempt']}-" not in folder
     ):
         history.broken.append(f"{folder} trains, and the last of attempts is {last}")
-    if history.engine.running is not None:
-        history.broken.append(f"{folder} trains while a picture is drawn")
+
+
+def _note_gpu(history: History) -> None:
+    drawn = history.engine.running
+    history.gpu.append([*history.trainings.training(), *([drawn.id] if drawn else [])])
 
 
 def _last_attempt(history: History) -> Line | None:
@@ -345,17 +356,14 @@ def _check_drops(history: History) -> None:
         for name, node in disk.names.items()
         if name.startswith(("inbox/", ".nightpress/taken/"))
     ]
-    ledger = history.ledger()
-    for drop in history.dropped:
-        answered = sha256(drop.data).hexdigest().encode() in ledger
-        if not answered and drop.data not in here:
-            history.broken.append(f"{drop.name} is gone without a line")
+    dropped = {drop.name: drop.data for drop in history.dropped}
+    history.broken += drop_violations(parse(history.ledger()), dropped, here)
 
 
 def _check(history: History) -> None:
     ledger, fate = history.ledger(), history.fate
     lines = parse(ledger)
-    history.broken += [f"{path}: lines are gone that were confirmed" for path in history.lost()]
+    history.broken += history.lost()
     _check_drops(history)
     history.broken += chain_violations(ledger)
     history.broken += violations(lines)
@@ -365,8 +373,9 @@ def _check(history: History) -> None:
         installed=history.installed,
         made=history.trainings.made,
     )
-    if fate.kill_only or not history.cuts:
+    if history.disk.boots == 1:
         history.broken += status_violations(lines, history.disk.get)
+    history.broken += gpu_violations(history.gpu)
     history.broken += history.trainings.broken
     drawn = history.engine.running
     if drawn is not None and drawn.id not in history.engine.interrupted and not fate.mischief:
@@ -380,16 +389,14 @@ def _check(history: History) -> None:
     for line in lines:
         if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
             _check_success(history, line["job"], line["attempt"])
-    engine_lived = fate.kill_only or not history.cuts
-    engine_lived = engine_lived and history.scenario.engine != "restart"
+    engine_lived = history.scenario.engine != "restart" and history.disk.boots == 1
     if engine_lived and len(history.engine.executed) != len(set(history.engine.executed)):
         history.broken.append("a prompt was drawn twice though the engine still had it")
 
 
 def _ends(history: History) -> frozenset[str]:
     """How its jobs may end: a training that the power went from twice is not begun a third time."""
-    twice = history.fate.again_at and not history.fate.kill_only
-    return history.scenario.ends | ({"quarantined"} if twice else set())
+    return history.scenario.ends | ({"quarantined"} if history.disk.boots > 2 else set())
 
 
 def _check_success(history: History, job: str, attempt: int) -> None:

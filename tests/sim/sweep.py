@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.sim.scenarios import Scenario
 from tests.sim.story import Fate, History, tell
@@ -27,7 +27,10 @@ class Found:
         if history.broken:
             fate = history.fate
             cuts = (fate.cut_at, fate.again_at) if fate.again_at else (fate.cut_at,)
-            self.broken[cuts] = [history.disk.trace[fate.cut_at - 1], *history.broken]
+            self.broken[cuts] = [
+                *history.disk.trace[fate.cut_at - 1 : fate.cut_at],
+                *history.broken,
+            ]
 
 
 def single_cuts(
@@ -43,7 +46,13 @@ def single_cuts(
 
 
 def double_cuts(
-    scenario: Scenario, *, kill_only: bool, chunk: int = 0, chunks: int = 1, seed: int = 0
+    scenario: Scenario,
+    *,
+    kill_only: bool,
+    again_kills: bool,
+    chunk: int = 0,
+    chunks: int = 1,
+    seed: int = 0,
 ) -> Found:
     """The same, and once more before every step of the recovery that follows."""
     found = Found()
@@ -52,7 +61,8 @@ def double_cuts(
             first = history.fate.cut_at
             for again_at in range(1, history.steps - first + 1):
                 found.indices += 1
-                found.add(tell(scenario, Fate(seed + first, first, kill_only, again_at=again_at)))
+                fate = replace(history.fate, again_at=again_at, again_kills=again_kills)
+                found.add(tell(scenario, fate))
     return found
 
 

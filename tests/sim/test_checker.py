@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from tests.sim.checker import (
     chain_violations,
+    drop_violations,
     end_violations,
     file_violations,
+    gpu_violations,
+    kept_violations,
     parse,
     restart_violations,
     status_violations,
+    torn_violations,
     violations,
 )
 from tests.sim.scenarios import DRAWN, SCENARIOS, TRAIN_APPROVED
@@ -28,6 +33,7 @@ PAUSED_LINES = parse(PAUSED.ledger())
 TRAINED = tell(TRAIN_APPROVED, Fate(seed=1))
 TRAINED_LINES = parse(TRAINED.ledger())
 FOLDER = "outbox/spyke_v1"
+FILES = {path: node.data for path, node in TRAINED.disk.names.items()}
 
 
 def first(lines: Lines, kind: str) -> int:
@@ -87,6 +93,7 @@ SPOILED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (without("attempt.started"), "outside its attempt"),
     (changed("attempt.started", attempt=2), "out of turn"),
     (without("attempt.ended"), "had the GPU"),
+    (doubled("attempt.ended"), "succeeded twice"),
     (changed("attempt.ended", outcome="lost", code=""), "lost without a code"),
     (changed("attempt.ended", outcome="failed", code="X", evidence=""), "without a sentence"),
     (changed("result.published", files={}), "published without files"),
@@ -181,6 +188,8 @@ def test_an_end_that_no_cut_explains_is_found() -> None:
     lines = changed("job.ended", phase="quarantined", code="LOST")(parse(LEDGER))
     assert end_violations(lines, {"published"}) == ["p_v1 quarantined (LOST) by a cut alone"]
     assert end_violations(parse(LEDGER), {"published"}) == []
+    lost = changed("job.held", code="RESULT_GONE")(PAUSED_LINES)
+    assert end_violations(lost, ()) == ["p_v1 lost its result by a cut alone"]
 
 
 @pytest.mark.parametrize(
@@ -257,6 +266,17 @@ def test_a_torn_line_that_is_not_kept_is_found(kept: bytes | None) -> None:
     assert "does not hold the 5 bytes" in found
 
 
+@pytest.mark.parametrize(
+    "values", [{"code": 1}, {"signal": 9}, {"stopped": "cancelled"}, {"nonce": "0" * 32}]
+)
+def test_a_success_whose_exit_record_says_otherwise_is_found(values: dict[str, object]) -> None:
+    (path,) = [name for name in TRAINED.disk.names if name.endswith("/exit.json")]
+    told = json.dumps({**json.loads(TRAINED.disk.names[path].data), **values}).encode()
+    for record in (told, None):
+        found = misfiled(TRAINED_LINES, {**FILES, path: record}.get)
+        assert found == ["spyke_v1 succeeded, and no record says so"]
+
+
 def test_a_checkpoint_of_other_steps_than_it_is_said_to_have_is_found() -> None:
     lines = changed("checkpoint.saved", step=20)(TRAINED_LINES)
     assert any("nobody made 20 steps" in found for found in misfiled(lines))
@@ -299,3 +319,53 @@ def test_zeros_in_the_place_of_a_line_are_found() -> None:
     damaged = b"\n".join(lines)
     assert chain_violations(damaged) == ["line 4: it is no line"]
     assert len(parse(damaged)) == 3
+
+
+@pytest.mark.parametrize("now", [None, b"", b"one\n", b"one\ntw", b"two\none\n", b"one\n\0\0\0\0"])
+def test_a_ledger_that_lost_what_was_confirmed_is_found(now: bytes | None) -> None:
+    confirmed = {"ledger/press/1.jsonl": b"one\ntwo\n"}
+    found = kept_violations(confirmed, {"ledger/press/1.jsonl": now}.get)
+    assert found == ["ledger/press/1.jsonl: lines are gone that were confirmed"]
+    for more in (b"one\ntwo\n", b"one\ntwo\nthr"):
+        assert kept_violations(confirmed, {"ledger/press/1.jsonl": more}.get) == []
+
+
+@pytest.mark.parametrize("kind", ["job.accepted", "job.rejected", "job.duplicate", "control.taken"])
+def test_a_file_that_is_gone_without_a_line_is_found(kind: str) -> None:
+    dropped, gone = {"p.toml": b"dropped"}, ["p.toml is gone without a line"]
+    line = answer(kind, b"dropped")
+    assert drop_violations([], dropped, [b"other"]) == gone
+    assert drop_violations([answer(kind, b"other")], dropped, []) == gone
+    assert drop_violations([{**line, "type": "incident"}], dropped, []) == gone
+    assert drop_violations([line], dropped, []) == drop_violations([], dropped, [b"dropped"]) == []
+
+
+def answer(kind: str, data: bytes) -> dict[str, Any]:
+    """A line that answers a file with these bytes."""
+    facts = {"sha256": sha256(data).hexdigest()}
+    return {"type": kind, **(facts if kind == "job.rejected" else {"file": facts})}
+
+
+@pytest.mark.parametrize("users", [["1", "2"], ["1", "a training"], ["a training", "another"]])
+def test_two_that_have_the_gpu_at_one_instant_are_found(users: list[str]) -> None:
+    assert gpu_violations([[], ["1"], ["a training"]]) == []
+    assert gpu_violations([["1"], users]) == [" and ".join(users) + " at once"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ({"type": "incident"}, b'{"seq'),
+        ({"type": "ledger.torn", "bytes": 4, "kept": "k"}, b'{"seq'),
+        ({"type": "ledger.torn", "bytes": 5, "kept": "k"}, None),
+        ({"type": "ledger.torn", "bytes": 5, "kept": "k"}, b"other"),
+    ],
+)
+def test_a_torn_tail_that_is_dropped_silently_is_found(
+    line: dict[str, Any], kept: bytes | None
+) -> None:
+    found = torn_violations(b'{"seq', [line], {"k": kept}.get)
+    assert found == ["5 torn bytes are gone without a line"]
+    told = {"type": "ledger.torn", "bytes": 5, "kept": "k"}
+    assert torn_violations(b'{"seq', [told], {"k": b'{"seq'}.get) == []
+    assert torn_violations(b"", [line], {"k": kept}.get) == []
