@@ -115,6 +115,13 @@ class History:
         names = sorted(name for name in self.disk.names if _is_segment(name))
         return b"".join(self.disk.names[name].data for name in names)
 
+    def torn(self) -> bytes:
+        """What is behind the last whole line, by the name of the file that is believed."""
+        names = sorted(name for name in self.disk.names if _is_segment(name))
+        path = names[-1] if names else ""
+        spare = path.replace("ledger/", ".nightpress/spare/")
+        return (self.disk.get(spare) or self.disk.get(path) or b"").rpartition(b"\n")[2]
+
     def lost(self) -> list[str]:
         """Sentences about segments in which lines are gone that were confirmed."""
         return kept_violations(self.disk.confirmed, self.disk.get)
@@ -230,7 +237,7 @@ async def _live(history: History, *, until: Callable[[], bool]) -> bool:
     stop.
     """
     history.lives += 1
-    torn = history.ledger().rpartition(b"\n")[2]
+    torn = history.torn()
     life, alarm = Life(history.disk), SimAlarm()
     press = Press(_ports(history, life, alarm), _setup(history))
     serving = asyncio.ensure_future(press.run())
