@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -245,11 +246,9 @@ def mend(
     None when the copy is good no further.
     """
     count, end = 0, head
-    try:
+    with suppress(LedgerDamaged):  # What came before the damage is good.
         for entry in read_lines(copy, head=head, segment=segment):
             count, end = count + 1, Head(entry.seq, entry.chain, entry.segment)
-    except LedgerDamaged:
-        pass  # What came before it is good.
     if count <= good:
         return None
     behind = enumerate(lines[good:], start=good + 1)

@@ -12,8 +12,7 @@ import random
 import statistics
 import subprocess
 import tracemalloc
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from tests import needs
 from tests.fakes import NoTrainer
 from tests.sim.checker import chain_violations, open_jobs, parse, violations
 from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
+from tests.sim.story import SimAlarm
 from tests.virtual_time import at_once, run
 
 DAYS, JOBS_A_DAY, DAY_MS = 30, 50, 86_400_000
@@ -73,21 +73,6 @@ class Calendar:
 
     def now(self) -> int:
         return BEGAN_MS + self.days * DAY_MS + round(asyncio.get_running_loop().time() * 1000)
-
-
-@dataclass
-class Bells:
-    """``ports.Alarm``."""
-
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def every(self, seconds: float, ring: Callable[[], None]) -> None:
-        async def ringing() -> None:
-            while True:
-                await asyncio.sleep(seconds)
-                ring()
-
-        self.tasks.append(asyncio.ensure_future(ringing()))
 
 
 @dataclass(frozen=True)
@@ -149,8 +134,8 @@ class Month:
         files = sorted((self.root / "ledger" / "press").glob("*.jsonl"))
         return b"".join(file.read_bytes() for file in files)
 
-    def _begin(self) -> tuple[Press, asyncio.Task[None], Bells]:
-        bells = Bells()
+    def _begin(self) -> tuple[Press, asyncio.Task[None], SimAlarm]:
+        bells = SimAlarm()
         ports = Ports(
             disk=UnsteadyDisk(self.root, self.chance),
             clock=self.calendar,
