@@ -272,8 +272,9 @@ def _engine(folder: Path, settings: Settings, host: str) -> EngineName:
 def _drew_for_real(folder: Path, host: str) -> bool:
     """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
     places = (folder / "ledger" / host, folder / ".nightpress" / "spare" / host)
-    files = (file for place in places for file in place.glob("*.jsonl"))
-    return any(_DREW.search(file.read_bytes()) for file in files)
+    # Mostly both are names of one file, which is then read once.
+    files = {file.stat().st_ino: file for place in places for file in place.glob("*.jsonl")}
+    return any(_DREW.search(file.read_bytes()) for file in files.values())
 
 
 def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:

@@ -164,7 +164,7 @@ class Loop:
         else:
             await self._ledger.look()
         while self._ledger.restored:
-            restored = self._ledger.restored.pop()
+            restored = self._ledger.restored.pop(0)
             self.tell(ReportRestored(restored.lines, restored.cause))
         self.state.absorb(draft)
         believed = Believed(page.entries, world_changed=world != self.world)
