@@ -10,10 +10,10 @@ import asyncio
 import ipaddress
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from websockets.asyncio.client import connect
@@ -116,6 +116,21 @@ class ComfyRenderer:
             why = f"The engine reported {file.filename!r} but has no such file any more."
             raise EngineError("OUTPUT_MISSING", why)
         return _expected("GET /view", status, data)
+
+    async def free(self) -> None:
+        await self._done("POST", "/free", json={"unload_models": True, "free_memory": True})
+
+    async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
+        found = {}
+        for name in sorted(classes):
+            path = f"/object_info/{quote(name, safe='')}"
+            told = a_mapping(await self._json(path), path)
+            if name in told:
+                found[name] = text(a_mapping(told[name], path).get("python_module"))
+        return found
+
+    async def outside(self) -> str:
+        return ""
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[Ears]:

@@ -15,7 +15,9 @@ class World:
     """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
 
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
-    = there is a trainer; else a sentence that says what is missing.
+    = there is a trainer; else a sentence that says what is missing. ``profiles`` are the launch
+    profiles of the quality ladder, beside the default one, that the engine can be started in; none
+    where its process is not ours to start.
     """
 
     engine: EngineName
@@ -24,3 +26,4 @@ class World:
     gpu_free: bool = True
     free_bytes: int | None = None
     trainer_text: str = ""
+    profiles: tuple[str, ...] = ()

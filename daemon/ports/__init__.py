@@ -8,7 +8,7 @@ and raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureStats
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
+from daemon.ports.host import EngineHost, Probe, Serving
 from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Commit",
     "Disk",
     "Ears",
+    "EngineHost",
     "Entropy",
     "FileKind",
     "FileStat",
@@ -33,7 +35,9 @@ __all__ = [
     "GpuLock",
     "Holder",
     "Pixels",
+    "Probe",
     "Renderer",
+    "Serving",
     "Trainer",
     "TrainerFacts",
     "TrainingOrder",
@@ -109,6 +113,21 @@ class Renderer(Protocol):
         """The bytes of an output. Raises ``EngineError`` OUTPUT_MISSING when the engine has no
         such file.
         """
+        ...
+
+    async def free(self) -> None:
+        """Unload all models and forget all cached results, once the worker is idle. The answer
+        does not say when: one call may be heeded only after the next prompt."""
+        ...
+
+    async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
+        """The Python module of each node class, as the engine names it (``nodes``,
+        ``comfy_extras.nodes_x``, ``custom_nodes.pack``); a class that it lacks is absent."""
+        ...
+
+    async def outside(self) -> str:
+        """An address of this machine, not loopback, at which the engine answers too; '' = none.
+        Whatever cannot be asked is none."""
         ...
 
     def listen(self) -> AbstractAsyncContextManager[Ears]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -125,6 +125,16 @@ class FakeEngine:
         if not self.has_file:
             raise EngineError("OUTPUT_MISSING", f"The engine has no {file.filename}.")
         return PICTURE
+
+    async def free(self) -> None:
+        await self._request("free")
+
+    async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
+        await self._request("modules")
+        return dict.fromkeys(classes, "nodes")
+
+    async def outside(self) -> str:
+        return ""
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[FakeEars]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -208,6 +208,18 @@ class SimRenderer:
         if await self._request():
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
         return self.engine.files[file.filename]
+
+    async def free(self) -> None:
+        if await self._request():
+            raise EngineError("ENGINE_UNREACHABLE", "no answer")
+
+    async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
+        if await self._request():
+            raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        return dict.fromkeys(classes, "nodes")
+
+    async def outside(self) -> str:
+        return ""
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[SimEars]:

@@ -1,0 +1,57 @@
+"""What the shell asks of the engine's process, where it is ours to start, and of the machine's
+memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server process of ours that lives. ``life`` is fresh at each start; ``profile`` is the
+    launch profile that it was started with."""
+
+    life: str
+    profile: str
+
+
+class EngineHost(Protocol):
+    """The engine's process: it outlives the daemon, is found again, and is told apart from
+    strangers. Nothing here judges its health; whoever conducts it does."""
+
+    async def look(self) -> Serving | None:
+        """The server of ours that lives, None when there is none. Its port need not be open."""
+        ...
+
+    async def start(self, profile: str) -> Serving:
+        """Start one in this profile; returns when its shim has begun, long before it answers.
+
+        Raises ``WorldError`` ENGINE_START with what is missing or not understood.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """End it, wherever it is in its life, and return when it is gone; nothing when there is
+        none. Raises ``WorldError`` ENGINE_STOP when it could not be ended."""
+        ...
+
+    async def ending(self) -> str:
+        """How the last server ended, in a sentence with the end of its log; '' = nothing known."""
+        ...
+
+    async def log_end(self) -> int:
+        """How much its log holds now, in bytes."""
+        ...
+
+    async def log_text(self, *, since: int) -> str:
+        """What the living server has said since that many bytes (1 MiB at most, the latest)."""
+        ...
+
+
+class Probe(Protocol):
+    """Looks at the machine's memory. Never raises: what cannot be known is None."""
+
+    async def pressure(self) -> int | None:
+        """The kernel's memory pressure: 1 normal, 2 warning, 4 critical; None = unknown (A2.8)."""
+        ...
