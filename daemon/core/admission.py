@@ -44,8 +44,8 @@ def line(state: State) -> Sequence[Job]:
 
 def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
     """The start of the next attempt, or why the head of the line is held (said once a reason)."""
-    if state.lease is not None:
-        return []
+    if state.running:
+        return _follow(state, world, policy)
     waiting = line(state)
     if not waiting:
         return []
@@ -59,6 +59,22 @@ def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
     if head.phase is Phase.HELD and head.code == reason.code:
         return []
     return [JobHeld(head.id, reason.code, reason.text, reason.not_before)]
+
+
+def _follow(state: State, world: World, policy: Policy) -> Sequence[Event]:
+    """The start of an attempt that is made ready while the one before it draws its last picture.
+
+    Only a picture may follow a picture: a training needs the GPU for itself, and before it the
+    engine has to let go of it.
+    """
+    last = state.jobs[state.running[-1]]
+    if world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
+        return []
+    first = able(line(state), world)
+    full = len(state.running) >= policy.max_running
+    if first is None or first.kind != "panel" or full or nobody(state, world, policy):
+        return []
+    return [AttemptStarted(first.id, first.attempt + 1, world.engine, "default")]
 
 
 def able(waiting: Iterable[Job], world: World) -> Job | None:

@@ -37,6 +37,7 @@ from daemon.core.events import (
 )
 from daemon.core.ids import split_job
 from daemon.core.jobs import (
+    GOOD,
     OPEN_PHASES,
     FileFacts,
     JobId,
@@ -51,7 +52,9 @@ from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture of the current attempt. ``judged`` is the entry that recorded its verdict."""
+    """One picture of the current attempt, or a good one of an attempt before it. ``judged`` is the
+    entry that recorded its verdict.
+    """
 
     prompt_id: str
     verdict: str = ""
@@ -136,8 +139,10 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
         case AttemptStarted(attempt=attempt, engine=engine):
             started = _moved(job, entry, Phase.RUNNING)
+            # What is there and good need not be drawn again.
+            images = {n: image for n, image in job.images.items() if image.verdict == GOOD}
             nonces = {**job.nonces, attempt: entry.chain}
-            return started._replace(attempt=attempt, engine=engine, images={}, nonces=nonces)
+            return started._replace(attempt=attempt, engine=engine, images=images, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
             return job._replace(images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):

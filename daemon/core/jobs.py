@@ -35,6 +35,10 @@ class Phase(StrEnum):
 OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISHING})
 
 
+GOOD = "good"
+"""The verdict on a picture that is a result."""
+
+
 class Outcome(StrEnum):
     """How one attempt ended. ``lost``: the world took it away and nobody knows; retried once."""
 

@@ -62,8 +62,8 @@ Effect = RunAttempt | RunTraining | StopAttempt | PublishResult | InstallLora
 
 
 def plan(state: State) -> Sequence[Effect]:
-    """The effects that ought to be going on, oldest job first. At most one holds the GPU: the
-    lease is one field.
+    """The effects that ought to be going on, oldest job first. At most one draws: those of
+    several attempts at pictures take turns at the engine, in the order of ``state.running``.
     """
     effects: list[Effect] = []
     for name in state.queue:

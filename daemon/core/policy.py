@@ -74,6 +74,11 @@ class Policy:
     max_retries: int = 1  # N6: the second time quarantines the job
     max_losses: int = 6  # Lost in a row, whosever: three jobs gone are the engine's fault.
 
+    # One picture is drawn; beside it one is made ready and one is looked at.
+    max_running: int = 3  # A2.3: at most one of them is with the engine.
+    memory_critical_s: float = 20.0  # A2.8: critical for so long ends a picture
+    memory_critical_level: int = 4  # A2.8: kern.memorystatus_vm_pressure_level
+
     # Training.
     training_resolution: int = 512  # K2.2
     training_batch: int = 1  # K2.1

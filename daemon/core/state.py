@@ -68,7 +68,8 @@ def key_of(fact: Fact) -> tuple[str, str]:
 class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
 
-    ``queue`` are the open jobs, ``ended`` the latest to end, the last one last.
+    ``queue`` are the open jobs, ``ended`` the latest to end, the last one last. ``running`` are
+    the attempts that have begun and not ended, in the order in which the engine draws them.
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
     each training's latest approved file, which a panel may name by the training. ``recorded`` are
@@ -86,7 +87,7 @@ class State:
     recorded: MutableMapping[int, Fact] = field(default_factory=dict)
     latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
-    lease: JobId | None = None
+    running: tuple[JobId, ...] = ()
     paused: bool = False
     drew_for_real: bool = False
     losses: int = 0
@@ -94,6 +95,12 @@ class State:
     rejected: int = 0
     refusals: tuple[Entry, ...] = ()
     seq: int = 0
+
+    @property
+    def lease(self) -> JobId | None:
+        """Who has the right to the GPU. Those that run after it are pictures that are made ready
+        while it draws, and take its place when it has left the engine."""
+        return self.running[0] if self.running else None
 
     def draft(self) -> State:
         """A working copy that shares what it does not change: O(open jobs), not O(jobs)."""
@@ -155,10 +162,10 @@ def apply(state: State, entry: Entry) -> None:
                 state.paused = event.kind == "pause"
             state.losses = 0
         case AttemptStarted(job=job, engine=engine):
-            state.lease = job
+            state.running = (*state.running, job)
             state.drew_for_real = state.drew_for_real or engine == "comfyui"
-        case AttemptEnded(outcome=outcome):
-            state.lease = None
+        case AttemptEnded(outcome=outcome, job=job):
+            state.running = tuple(other for other in state.running if other != job)
             state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
         case DaemonStarted() | CheckpointSaved():
             state.losses = 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from daemon.core.jobs import JobId
+
 EngineName = Literal["comfyui", "rehearsal", "none"]
 
 
@@ -17,7 +19,8 @@ class World:
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
     = there is a trainer; else a sentence that says what is missing. ``profiles`` are the launch
     profiles of the quality ladder, beside the default one, that the engine can be started in; none
-    where its process is not ours to start.
+    where its process is not ours to start. ``closing`` is the job and the attempt
+    whose last picture is with the engine: the one after it may be made ready.
     """
 
     engine: EngineName
@@ -27,3 +30,4 @@ class World:
     free_bytes: int | None = None
     trainer_text: str = ""
     profiles: tuple[str, ...] = ()
+    closing: tuple[JobId, int] | None = None

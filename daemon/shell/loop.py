@@ -84,6 +84,7 @@ class Loop:
         self._failed: set[Effect] = set()
         self._observers: list[Callable[[Believed], None]] = []
         self._unsettled: list[JobId] = list(state.queue)
+        self._closing: tuple[JobId, int] | None = None
 
     def tell(self, command: Command) -> None:
         """Hand in a command; it may be lost with the process, and then nothing has happened."""
@@ -97,6 +98,11 @@ class Loop:
         done = asyncio.get_running_loop().create_future()
         self._mailbox.put_nowait((command, done))
         await done
+
+    def close(self, job: JobId, attempt: int) -> None:
+        """The last picture of this attempt is with the engine: make the one after it ready."""
+        self._closing = job, attempt
+        self.wake()
 
     def wake(self) -> None:
         """Look again: time has passed or an effect has ended."""
@@ -185,7 +191,7 @@ class Loop:
 
     def _admit(self, draft: State, page: Page, world: World, at: int) -> World:
         """Admission, with the GPU asked for only when a job could start on it."""
-        world = replace(world, gpu_free=True)
+        world = replace(world, gpu_free=True, closing=self._closing)
         if draft.lease is None and admission.nobody(draft, world, self._policy) is None:
             first = admission.able(admission.line(draft), world)
             world = replace(world, gpu_free=first is None or self._gpu.try_take())

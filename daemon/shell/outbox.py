@@ -114,16 +114,16 @@ class Outbox:
         """Keep a drawn picture and its executed graph where the next start finds them, before the
         ledger's line that says what they must be.
         """
-        stem = _staged_stem(job, image)
+        stem = _staged_stem(job, image, attempt=job.attempt)
         await self._disk.write(f"{stem}.png", png, synced=True)
         await self._disk.write(f"{stem}.workflow.json", workflow, synced=True)
 
     async def staged(self, job: Job, image: int, state: State) -> StagedImage | None:
-        """A picture of the current attempt as its line says it was drawn; None: not whole here."""
+        """A picture as its line says it was drawn; None: it was not, or it is not whole here."""
         judged = job.images[image].judged if image in job.images else None
         if judged is None or not isinstance(judged.event, ImageJudged):
             return None
-        stem = _staged_stem(job, image)
+        stem = _staged_stem(job, image, attempt=judged.event.attempt)
         png = await self._read(f"{stem}.png", PICTURE_LIMIT_BYTES)
         workflow = await self._read(f"{stem}.workflow.json", _GRAPH_LIMIT_BYTES)
         if png is None or workflow is None or digest(png) != judged.event.sha256:
@@ -228,5 +228,5 @@ def job_folder(job: JobId) -> str:
     return f"outbox/{job}"
 
 
-def _staged_stem(job: Job, image: int) -> str:
-    return f"{STAGING}/{job.id}/a{job.attempt}-{image:02}"
+def _staged_stem(job: Job, image: int, *, attempt: int) -> str:
+    return f"{STAGING}/{job.id}/a{attempt}-{image:02}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
+from daemon.core.events import ImageJudged
 from daemon.core.job import Job
 from daemon.core.jobs import Engine, Making, ModelFacts, PanelSpec
 from daemon.craft.samplers import noise_of
@@ -83,13 +84,14 @@ def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
     drawn = job.images[image]
     judged = drawn.judged
     assert judged is not None, f"picture {image} of {job.id} was never judged"
+    assert isinstance(judged.event, ImageJudged), "that is what a judged picture's entry is"
     hint = spec.controlnet.sha256 if spec.controlnet else ""
     lock = LockFacts(
         lock_version=lock_file.LOCK_VERSION,
         subject=lock_file.Subject(
             job.name, f"{stem}.png", drawn.sha256, making.bytes, making.perceptual_hash
         ),
-        job=lock_file.Request(job.id, job.ref, job.attempt, image, job.file.sha256),
+        job=lock_file.Request(job.id, job.ref, judged.event.attempt, image, job.file.sha256),
         engine=making.engine,
         sampler=_sampler(spec, image),
         prompt=lock_file.Prompt(spec.prompt, spec.negative),

@@ -34,7 +34,7 @@ ENGINE = EngineFacts("comfyui", "0.3.64", "mps", "mps", (), "3.11", "2.8", "darw
 
 
 def state_of(jobs: Iterable[Job], *, lease: str = "") -> State:
-    state = State(lease=JobId(lease) if lease else None)
+    state = State(running=(JobId(lease),) if lease else ())
     for one in jobs:
         state.jobs[one.id] = one
         (state.queue if one.open else state.ended)[one.id] = None
