@@ -19,24 +19,30 @@ from daemon.craft.graph import same_graph
 from daemon.craft.nodes import Node, inputs_of
 from daemon.errors import EngineError, PromptRefused
 from daemon.ports import Ears, Renderer
-from daemon.shell.pace import Pace
+from daemon.shell.pace import QUEUE_S, Pace
 from daemon.shell.patience import GivenUp, Patience, now, once
 from daemon.wire.comfyui import (
     Ended,
-    EngineFacts,
     Executing,
     Graph,
     HistoryEntry,
     Message,
     OutputFile,
     Progress,
+    Status,
     prompt_body,
 )
 from daemon.wire.comfyui_blame import blame
+from daemon.wire.png_text import prompt_of
 
 MAX_SENDS = 2
 GRACE_S = 15.0  # An interrupt is obeyed at the end of a sampler's step.
 SHORTEST_PAUSE_S = 0.05  # However often it is woken, a poller leaves the server time to work.
+LAST_WORD_S = 0.25  # From "succeeded" until the prompt is in the history, and that is said.
+_PRESSED = (
+    "The machine's memory was critical for too long while it was drawn, so it was stopped before"
+    " everything would crawl. Close what else uses memory; it is tried once more."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +51,8 @@ _log = logging.getLogger(__name__)
 class DrawOrder:
     """One picture. ``graph`` has its file prefix bound; ``note`` travels inside the picture.
 
-    ``width``, ``height`` (pixels) and ``steps`` give the deadline.
+    ``width``, ``height`` (pixels) and ``steps`` give the deadline. ``fresh``: its id was recorded
+    only now, so the engine cannot know it.
     """
 
     prompt_id: str
@@ -55,6 +62,7 @@ class DrawOrder:
     height: int
     steps: int
     note: Mapping[str, object]
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +71,6 @@ class Drawn:
 
     png: bytes
     graph: Graph
-    prompt_id: str
-    engine: EngineFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Undrawn:
-    """There is no picture. ``failed`` would fail again; ``lost`` is worth another attempt."""
-
-    prompt_id: str
-    outcome: Outcome
-    code: str
-    text: str
 
 
 class Place(Enum):
@@ -85,64 +81,97 @@ class Place(Enum):
     RUNNING = "running"
 
 
-async def draw(
-    order: DrawOrder,
-    *,
-    renderer: Renderer,
-    record: Callable[[], Awaitable[None]],
-    progress: Callable[[int, int], None],
-    policy: Policy,
-) -> Drawn | Undrawn:
-    """Find the prompt on the engine or send it, wait for it, fetch its picture.
+class Conversation:
+    """One picture's talk with one engine: ``until_left``, then ``result``. Both raise ``GivenUp``.
 
-    ``record`` makes "prompt sent" durable; it is called before each sending. ``progress`` gets each
-    sampler step (step, of how many). When cancelled, nothing of this is left running here; the
-    prompt stays on the engine, where the next call with the same order finds it.
+    ``progress`` gets each sampler step (step, of how many); ``pressed`` says whether the machine's
+    memory has been critical for too long. Times are the event loop's, which stand still in sleep.
+    When cancelled, nothing of this is left running here; the prompt stays on the engine, where the
+    next conversation about the same order finds it.
     """
-    talk = _Conversation(order, renderer=renderer, record=record, progress=progress, policy=policy)
-    async with renderer.listen() as ears:  # Before anything is sent, or its start is missed.
-        try:
-            return await talk.hold(ears)
-        except GivenUp as end:
-            return Undrawn(order.prompt_id, end.outcome, end.code, end.text)
-
-
-class _Conversation:
-    """One order's talk with one engine. Times are the event loop's, which stand still in sleep."""
 
     def __init__(
         self,
         order: DrawOrder,
         *,
         renderer: Renderer,
-        record: Callable[[], Awaitable[None]],
         progress: Callable[[int, int], None],
+        pressed: Callable[[], Awaitable[bool]],
         policy: Policy,
     ) -> None:
         self._order, self._renderer, self._policy = order, renderer, policy
-        self._record, self._progress = record, progress
+        self._progress, self._pressed = progress, pressed
+        self.prompt_id = order.prompt_id
+        self.obeyed = True  # It was never told to stop, or it did.
+        self.silent = False  # The socket said nothing for a minute while the prompt ran.
         self._accepted = False  # The engine said 200: what stands under our id is ours.
         self._sends, self._patience = 0, Patience(policy)
-        self._pace = Pace(
-            policy, width=order.width, height=order.height, steps=order.steps, now=now()
-        )
+        self._remaining: int | None = None
+        self._ended = False
+        self._entry: HistoryEntry | None = None
+        self._harvested: Drawn | None = None
+        self._pace = self._new_pace()
 
-    async def hold(self, ears: Ears) -> Drawn:
-        """The whole of it. Raises ``GivenUp``."""
-        engine = await self._patience.ask(self._renderer.describe)
-        found = await self._look()
+    async def until_left(self, ears: Ears, *, clear: bool, accepted: Callable[[], None]) -> bool:
+        """Find the prompt on the engine or send it, and wait until it has left it, drawn or not.
+
+        ``clear``: the engine was seen empty a moment ago. ``accepted`` is called once the prompt is
+        there. Whether the engine is known to be empty now.
+        """
+        found = Place.ABSENT if self._order.fresh else await self._look()
+        if found is Place.ABSENT and not (self._order.fresh or await self._harvest() is None):
+            return False
         if found is Place.ABSENT:
+            if not clear:
+                await self._wait_for_others()
             found = await self._send(ears.client_id)
-        entry = found if isinstance(found, HistoryEntry) else await self._wait(ears)
-        file = _result(entry, self._order)
-        png = await self._patience.ask(lambda: self._renderer.view(file))
+        if isinstance(found, HistoryEntry):
+            self._entry = found
+            return False
+        accepted()
+        self._pace = self._new_pace()
+        await self._wait(ears)
         if self._sends > 1:
             await self._take_back()  # A first sending may have been queued late after all.
-        return Drawn(png, entry.graph, self._order.prompt_id, engine)
+        return self._ended and self._remaining == 0
+
+    async def result(self) -> Drawn:
+        """The picture of a prompt that has left the engine."""
+        if self._harvested is not None:
+            return self._harvested
+        entry = self._entry or await self._read_entry()
+        if entry is None:
+            found = await self._look_twice()
+            entry = found if isinstance(found, HistoryEntry) else None
+        if entry is None:
+            harvested = await self._harvest()
+            if harvested is None:
+                raise _lost()
+            return harvested
+        file = _result(entry, self._order)
+        return Drawn(await self._patience.ask(lambda: self._renderer.view(file)), entry.graph)
+
+    async def withdraw(self) -> None:
+        """Take the prompt back, and return when it has left the engine or does not obey."""
+        await self._take_back()
+        until = now() + GRACE_S
+        while now() < until:
+            found = await self._look()
+            if isinstance(found, HistoryEntry) or found is Place.ABSENT:
+                self._entry = found if isinstance(found, HistoryEntry) else None
+                return
+            await asyncio.sleep(self._policy.history_poll_s)
+        self.obeyed = False
+
+    def _new_pace(self) -> Pace:
+        order = self._order
+        return Pace(
+            self._policy, width=order.width, height=order.height, steps=order.steps, now=now()
+        )
 
     async def _look(self) -> HistoryEntry | Place:
         """History, queue, history again: prompts move on under one lock, so none slips through."""
-        entry = await self._entry()
+        entry = await self._read_entry()
         if entry is not None:
             return entry
         queue = await self._patience.ask(self._renderer.queue)
@@ -150,9 +179,9 @@ class _Conversation:
             if self._order.prompt_id in graphs:
                 self._must_be_ours(graphs[self._order.prompt_id])
                 return place
-        return await self._entry() or Place.ABSENT
+        return await self._read_entry() or Place.ABSENT
 
-    async def _entry(self) -> HistoryEntry | None:
+    async def _read_entry(self) -> HistoryEntry | None:
         entry = await self._patience.ask(lambda: self._renderer.history(self._order.prompt_id))
         if entry is not None:
             self._must_be_ours(entry.graph)
@@ -169,6 +198,44 @@ class _Conversation:
                 " left alone. Retry the job: the next attempt has an id of its own.",
             )
 
+    async def _harvest(self) -> Drawn | None:
+        """The picture of a prompt that a restarted engine knows no more, if it was saved whole.
+
+        No other prompt has its prefix, so its first file is its picture; that it is whole and of
+        this graph is in the file itself.
+        """
+        node = self._order.save_node
+        folder, stem = _saved_under(self._order)
+        file = OutputFile(node, f"{stem}_00001_.png", folder, "output")
+        try:
+            png = await self._patience.ask(lambda: self._renderer.view(file))
+        except GivenUp as missing:
+            if missing.code != "OUTPUT_MISSING":
+                raise
+            return None
+        graph = prompt_of(png)
+        if graph is not None and same_graph(self._order.graph, graph):
+            self._harvested = Drawn(png, graph)
+        return self._harvested
+
+    async def _wait_for_others(self) -> None:
+        """Somebody else's prompts are waited for and never touched."""
+        until = now() + QUEUE_S
+        while True:
+            queue = await self._patience.ask(self._renderer.queue)
+            others = len(queue.running) + len(queue.pending)
+            if not others:
+                return
+            if now() >= until:
+                raise GivenUp(
+                    Outcome.STOPPED,
+                    "QUEUE_BLOCKED",
+                    f"{others} prompts of somebody else have been on the engine for"
+                    f" {QUEUE_S / 60:.0f} minutes; they are not touched. Look at its queue: a"
+                    " prompt that never ends there needs a restart of the engine.",
+                )
+            await asyncio.sleep(self._policy.history_poll_s)
+
     async def _send(self, client_id: str) -> HistoryEntry | Place:
         order = self._order
         body = prompt_body(
@@ -176,7 +243,6 @@ class _Conversation:
         )
         said = ""
         while self._sends < MAX_SENDS:
-            await self._record()
             self._sends += 1
             try:
                 errors = await once(lambda: self._renderer.send(body))
@@ -197,28 +263,29 @@ class _Conversation:
             Outcome.LOST, "ENGINE_UNCLEAR", f"The prompt was sent twice and is nowhere: {said}"
         )
 
-    async def _wait(self, ears: Ears) -> HistoryEntry:
-        while True:
+    async def _wait(self, ears: Ears) -> None:
+        """Until the prompt has left the engine, or its picture was found without it."""
+        while not await self._doze(ears):
             found = await self._look()
             if found is Place.ABSENT:
                 found = await self._look_twice()
             match found:
                 case HistoryEntry():
-                    return found
+                    self._entry = found
+                    return
                 case Place.ABSENT:
-                    raise GivenUp(
-                        Outcome.LOST,
-                        "PROMPT_LOST",
-                        "The prompt is neither in the engine's queue nor in its history: it was"
-                        " restarted, or somebody deleted the prompt.",
-                    )
+                    if await self._harvest() is None:
+                        raise _lost()
+                    return
                 case Place.PENDING:
                     self._pace.waits(now())
                 case Place.RUNNING:
                     self._pace.runs()
+            self.silent = self.silent or self._pace.silent(now())
+            if await self._pressed():
+                await self._give_up(Outcome.LOST, "MEMORY_PRESSURE", _PRESSED)
             if self._pace.overdue(now()):
-                return await self._stop()
-            await self._doze(ears)
+                await self._give_up(*self._pace.verdict(now()))
 
     async def _look_twice(self) -> HistoryEntry | Place:
         """Absence is believed when it is still so a moment later."""
@@ -228,42 +295,42 @@ class _Conversation:
         await asyncio.sleep(self._policy.history_poll_s)
         return await self._look()
 
-    async def _doze(self, ears: Ears) -> None:
-        """Listen until something may have ended, or until the next poll is due."""
-        began = now()
-        until = began + self._policy.history_poll_s
+    async def _doze(self, ears: Ears) -> bool:
+        """Listen until the prompt is heard to have left (True), or until the next poll is due."""
+        until = now() + self._policy.history_poll_s
         while (left := until - now()) > 0:
             message = await ears.hear(timeout_s=left)
-            if message is None or self._heard(message):
-                break
-        await asyncio.sleep(max(0.0, began + SHORTEST_PAUSE_S - now()))
+            if message is None:
+                # A socket that has just gone says so once; the poller leans on it all the same.
+                await asyncio.sleep(min(SHORTEST_PAUSE_S, max(0.0, until - now())))
+                return False
+            if self._heard(message):
+                return True
+            if isinstance(message, Ended) and message.prompt_id == self._order.prompt_id:
+                until = min(until, now() + LAST_WORD_S)
+        return False
 
     def _heard(self, message: Message) -> bool:
-        """Whether this says that our prompt has ended. Other prompts' messages say nothing."""
+        """Whether this says that our prompt has left. Other prompts' messages say nothing."""
         ours = self._order.prompt_id
         match message:
             case Progress(value=value, max=steps, prompt_id=prompt_id) if prompt_id == ours:
                 self._pace.stepped(now())
                 self._progress(value, steps)
-                return False
-            case Ended(prompt_id=prompt_id) | Executing(node=None, prompt_id=prompt_id):
-                return prompt_id == ours
+            case Executing(node=None, prompt_id=prompt_id) if prompt_id == ours:
+                self._ended = True
+            case Status(remaining=remaining):
+                self._remaining = remaining
             case _:
-                return False
+                pass
+        return self._ended
 
-    async def _stop(self) -> HistoryEntry:
-        """The deadline has passed: stop this prompt and no other. It may still end in the grace."""
-        code, text = self._pace.verdict(now())
-        await self._take_back()
-        until = now() + GRACE_S
-        while now() < until:
-            found = await self._look()
-            if isinstance(found, HistoryEntry) and found.ending != "interrupted":
-                return found
-            if isinstance(found, HistoryEntry) or found is Place.ABSENT:
-                raise GivenUp(Outcome.FAILED, code, text)
-            await asyncio.sleep(self._policy.history_poll_s)
-        raise GivenUp(Outcome.FAILED, code, f"{text} It did not obey the interrupt either.")
+    async def _give_up(self, outcome: Outcome, code: str, text: str) -> None:
+        """Stop this prompt and no other. It may still end well in the grace; then it counts."""
+        await self.withdraw()
+        if self._entry is None or self._entry.ending == "interrupted":
+            text += "" if self.obeyed else " It did not obey the interrupt either."
+            raise GivenUp(outcome, code, text)
 
     async def _take_back(self) -> None:
         try:
@@ -272,18 +339,34 @@ class _Conversation:
             _log.warning("The prompt %s was not taken back: %s", self._order.prompt_id, error)
 
 
+def _lost() -> GivenUp:
+    return GivenUp(
+        Outcome.LOST,
+        "PROMPT_LOST",
+        "The prompt is neither in the engine's queue nor in its history, and it saved no picture:"
+        " the engine was restarted, or somebody deleted the prompt.",
+    )
+
+
+def _saved_under(order: DrawOrder) -> tuple[str, str]:
+    """Folder and stem of what the save node writes."""
+    prefix = str(inputs_of(order.graph[order.save_node])["filename_prefix"])
+    folder, _, stem = prefix.rpartition("/")
+    return folder, stem
+
+
 def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
     """The one file that an ended prompt saved for us; anything else ends the conversation."""
     if entry.failure is not None:
         code, text = blame(entry.failure)
-        raise GivenUp(Outcome.FAILED, code, text)
+        # It may fit when the engine has let go of what it holds.
+        raise GivenUp(Outcome.LOST if code == "OUT_OF_MEMORY" else Outcome.FAILED, code, text)
     if entry.ending != "success":
         raise GivenUp(
             Outcome.LOST, "INTERRUPTED", "Somebody interrupted the prompt on the engine itself."
         )
     saved = [file for file in entry.outputs if file.node == order.save_node]
-    prefix = str(inputs_of(order.graph[order.save_node])["filename_prefix"])
-    folder, _, stem = prefix.rpartition("/")
+    folder, stem = _saved_under(order)
     match saved:
         case [file] if (
             file.kind == "output"
@@ -296,6 +379,6 @@ def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
     raise GivenUp(
         Outcome.FAILED,
         "OUTPUT_MISMATCH",
-        f"The prompt should have saved one picture as {prefix}_…, and the engine reports {names}."
-        " A node pack or a start option of the engine may rename outputs.",
+        f"The prompt should have saved one picture as {folder}/{stem}_…, and the engine reports"
+        f" {names}. A node pack or a start option of the engine may rename outputs.",
     )

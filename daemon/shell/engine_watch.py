@@ -46,6 +46,9 @@ class EngineWatch:
         self._world = _stuck(self._world, prompt_id)
         self._tell(self._world)
 
+    async def ready(self, profile: str) -> None:
+        """Return when the engine answers."""
+
     async def run(self) -> None:
         """Look until cancelled; the loop is told of changes only."""
         while True:

@@ -6,6 +6,7 @@ somebody else's is not slow.
 
 from __future__ import annotations
 
+from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy, deadline_s
 
 QUEUE_S = 3_600.0  # Somebody else's prompts may be before ours on a server that is shared.
@@ -52,26 +53,38 @@ class Pace:
             return now - self._turn >= self._cold_s + self._draw_s
         return now - self._first_step >= self._draw_s
 
-    def verdict(self, now: float) -> tuple[str, str]:
-        """Code and sentence for a deadline that has passed."""
+    def silent(self, now: float) -> bool:
+        """Whether nothing was heard of a prompt that runs for so long that it deserves a code."""
+        return not self._waiting and now - max(self._turn, self._last_step) >= self._silence_s
+
+    def verdict(self, now: float) -> tuple[Outcome, str, str]:
+        """Outcome, code and sentence for a deadline that has passed.
+
+        What stood still is the engine's fault and worth another attempt; what was slow would be so
+        again.
+        """
         if self._waiting:
-            return "QUEUE_BLOCKED", (
+            text = (
                 f"The prompt waited {QUEUE_S:.0f} s behind others. Look at the engine's queue: a"
                 " prompt that never ends there needs a restart of the engine."
             )
+            return Outcome.STOPPED, "QUEUE_BLOCKED", text
         if self._first_step is None:
-            return "STALLED", (
+            text = (
                 f"No sampler step was seen in {now - self._turn:.0f} s. The engine's worker may be"
                 " dead while it still answers; restart it."
             )
+            return Outcome.LOST, "STALLED", text
         took = now - self._first_step
         each = (self._last_step - self._first_step) / max(1, self._steps - 1)
         if now - self._last_step > max(self._silence_s, 3 * each):
-            return "STALLED", (
+            text = (
                 f"The picture stood still after {self._steps} steps; it was given up {took:.0f} s"
                 " after the first."
             )
-        return "SLOW_CPU_FALLBACK", (
+            return Outcome.LOST, "STALLED", text
+        text = (
             f"The steps went on, but at {each:.1f} s each the picture missed its {self._draw_s:.0f}"
             " s. Mostly some operation has fallen back to the CPU; see the engine's log."
         )
+        return Outcome.FAILED, "SLOW_CPU_FALLBACK", text

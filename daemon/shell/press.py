@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,7 +17,20 @@ from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, World
 from daemon.errors import PersonNeeded, WorldError
-from daemon.ports import Alarm, Clock, Disk, Git, GpuLock, Pixels, Renderer, Trainer, Weights
+from daemon.ports import (
+    Alarm,
+    Clock,
+    Disk,
+    EngineHost,
+    Git,
+    GpuLock,
+    Pixels,
+    Probe,
+    Renderer,
+    Trainer,
+    Weights,
+)
+from daemon.shell.attempt import Bench
 from daemon.shell.board import Board
 from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.engine_watch import EngineWatch
@@ -26,10 +39,11 @@ from daemon.shell.intake import Intake
 from daemon.shell.ledger import Ledger, Loaded, Torn, foreign_numbers
 from daemon.shell.loop import Loop
 from daemon.shell.outbox import Outbox, unknown_results
-from daemon.shell.performer import Performer, Tools
+from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
+from daemon.shell.turns import Turns
 from daemon.wire.places import Places
 from daemon.wire.status import DaemonFacts
 
@@ -48,7 +62,8 @@ _NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
-    engine now.
+    engine now. ``host`` None: its process is not ours to start; ``probe`` None: the machine's
+    memory is not watched.
     """
 
     disk: Disk
@@ -60,6 +75,8 @@ class Ports:
     weights: Weights
     trainer: Trainer
     git: Git | None = None
+    host: EngineHost | None = None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +242,6 @@ def _first_world(setup: Setup) -> World:
 
 
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
-    progress = Progress()
     outbox = Outbox(ports.disk, host=setup.host)
     world = _first_world(setup)
     loop = Loop(
@@ -245,17 +261,17 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         policy=setup.policy,
         tell=lambda seen: loop.tell(Observe(seen)),
     )
+    bench = _bench(ports, setup, loop, outbox, watch)
     board = Board(
         disk=ports.disk,
         loop=loop,
         outbox=outbox,
-        progress=progress,
+        progress=bench.progress,
         watch=watch,
         clock=ports.clock,
         daemon=setup.daemon,
     )
-    inbox = _inbox(ports, setup, loop)
-    performer = _performer(ports, setup, loop, outbox, progress, suspect=watch.suspect)
+    inbox, performer = _inbox(ports, setup, loop), _performer(ports, setup, bench)
     return Crew(loop, watch, board, inbox, performer, _checkpoints(ports, setup, loop, ledger))
 
 
@@ -286,15 +302,30 @@ def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
     )
 
 
-def _performer(
-    ports: Ports,
-    setup: Setup,
-    loop: Loop,
-    outbox: Outbox,
-    progress: Progress,
-    *,
-    suspect: Callable[[str], None],
-) -> Performer:
+def _bench(ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, watch: EngineWatch) -> Bench:
+    turns = Turns(lambda: loop.state)
+    loop.observe(lambda _: turns.wake())
+    return Bench(
+        disk=ports.disk,
+        pixels=ports.pixels,
+        weights=ports.weights,
+        host=ports.host,
+        probe=ports.probe,
+        outbox=outbox,
+        policy=setup.policy,
+        places=setup.places,
+        studio=setup.studio,
+        state=lambda: loop.state,
+        ask=loop.ask,
+        progress=Progress(),
+        turns=turns,
+        close=loop.close,
+        suspect=watch.suspect,
+        ready=watch.ready,
+    )
+
+
+def _performer(ports: Ports, setup: Setup, bench: Bench) -> Performer:
     shop = Workshop(
         disk=ports.disk,
         weights=ports.weights,
@@ -305,16 +336,5 @@ def _performer(
         tokenizer=setup.tokenizer,
         policy=setup.policy,
     )
-    return Performer(
-        tools=Tools(ports.disk, ports.renderer, ports.pixels, ports.weights),
-        studio=setup.studio,
-        engine=setup.engine,
-        places=setup.places,
-        policy=setup.policy,
-        outbox=outbox,
-        state=lambda: loop.state,
-        ask=loop.ask,
-        progress=progress,
-        suspect=suspect,
-        training=Training(shop, ask=loop.ask, progress=progress),
-    )
+    training = Training(shop, ask=bench.ask, progress=bench.progress)
+    return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)

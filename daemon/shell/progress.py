@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from daemon.core.jobs import JobId
 from daemon.wire.status import Drawing
 
 
@@ -25,6 +26,11 @@ class Progress:
         if drawing != self.drawing:
             self.drawing = drawing
             self._changed()
+
+    def forget(self, job: JobId) -> None:
+        """This job's attempt is over; another may be drawn already."""
+        if self.drawing is not None and self.drawing.job == job:
+            self.report(None)
 
 
 def _nobody() -> None:

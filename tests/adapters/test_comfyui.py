@@ -23,8 +23,9 @@ from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.craft.graph import bind, same_graph, with_prefix
 from daemon.errors import AskerError, EngineError, PromptRefused
-from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
+from daemon.shell.drawing import Drawn, DrawOrder
 from daemon.wire.comfyui import Executing, Message, OutputFile, Status, prompt_body
+from tests.conversing import Undrawn, draw
 from tests.craft.test_graph import FULL, PANEL
 from tests.rehearsal.stand import Stand, standing, until
 
@@ -91,14 +92,11 @@ def order(attempt: int = 1, **changes: Any) -> DrawOrder:
 async def drawn(
     renderer: ComfyRenderer, wanted: DrawOrder, steps: list[tuple[int, int]] | None = None
 ) -> Drawn | Undrawn:
-    async def record() -> None:
-        return None
-
     def progress(step: int, of: int) -> None:
         if steps is not None:
             steps.append((step, of))
 
-    return await draw(wanted, renderer=renderer, record=record, progress=progress, policy=QUICK)
+    return await draw(wanted, renderer=renderer, progress=progress, policy=QUICK)
 
 
 def test_a_panel_s_spec_becomes_a_picture_s_bytes(tmp_path: Path) -> None:
@@ -112,7 +110,6 @@ def test_a_panel_s_spec_becomes_a_picture_s_bytes(tmp_path: Path) -> None:
             assert result.png.startswith(b"\x89PNG")
             assert b"nightpress\x00" in result.png
             assert same_graph(wanted.graph, result.graph)
-            assert result.engine.name == "rehearsal"
             assert steps == [(1, 2), (2, 2)]
 
     asyncio.run(story())
@@ -157,9 +154,8 @@ def test_a_misbehaving_server_does_not_cost_the_picture(
 @pytest.mark.parametrize(
     ("faults", "outcome", "code"),
     [
-        ({"oom": True}, Outcome.FAILED, "OUT_OF_MEMORY"),
+        ({"oom": True}, Outcome.LOST, "OUT_OF_MEMORY"),
         ({"node_errors_200": True}, Outcome.FAILED, "VALIDATION"),
-        ({"lose_history": True}, Outcome.LOST, "PROMPT_LOST"),
         ({"missing_output": True}, Outcome.LOST, "OUTPUT_MISSING"),
         ({"refuse_post": 503}, Outcome.LOST, "ENGINE_UNCLEAR"),
     ],
@@ -174,6 +170,18 @@ def test_what_went_wrong_is_told_by_its_code(
             result = await drawn(renderer, order())
             assert isinstance(result, Undrawn), result
             assert (result.outcome, result.code) == (outcome, code)
+
+    asyncio.run(story())
+
+
+def test_a_picture_of_a_server_that_forgot_its_prompt_is_harvested(tmp_path: Path) -> None:
+    """W14: it was saved whole under a prefix that no other prompt has."""
+
+    async def story() -> None:
+        async with rehearsing(tmp_path, step_s=0.01, lose_history=True) as (renderer, _):
+            result = await drawn(renderer, order())
+            assert isinstance(result, Drawn), result
+            assert same_graph(order().graph, result.graph)
 
     asyncio.run(story())
 

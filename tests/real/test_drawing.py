@@ -12,7 +12,8 @@ from daemon.adapters.comfyui import ComfyRenderer
 from daemon.core.jobs import ControlNetUse, Outcome
 from daemon.core.policy import Policy
 from daemon.craft.graph import same_graph
-from daemon.shell.drawing import Drawn, DrawOrder, Undrawn, draw
+from daemon.shell.drawing import Drawn, DrawOrder
+from tests.conversing import Undrawn, draw
 from tests.real.engine import LONG_STEPS, RealEngine, until
 from tests.real.pose import pose_png
 from tests.real.test_adapter import ended, runs, send, told
@@ -27,11 +28,7 @@ class Desk:
 
     def __init__(self, renderer: ComfyRenderer) -> None:
         self._renderer = renderer
-        self.recorded = 0
         self.steps: list[tuple[int, int]] = []
-
-    async def record(self) -> None:
-        self.recorded += 1
 
     def progress(self, step: int, of: int) -> None:
         self.steps.append((step, of))
@@ -40,7 +37,6 @@ class Desk:
         return await draw(
             order,
             renderer=self._renderer,
-            record=self.record,
             progress=self.progress,
             policy=QUICK,
         )
@@ -65,7 +61,6 @@ def test_a_sheet_in_one_colour_needs_no_model_and_is_drawn_once(real: RealEngine
         first = await Desk(renderer).drawn(order)
         again = Desk(renderer)
         assert (await again.drawn(order)).png == first.png
-        assert again.recorded == 0
         assert real.posted() == before + 2  # ours and the one by which it was counted
         colour = (real.seed % 2**24).to_bytes(3, "big")
         assert pixels(first.png) == colour * 64 * 64
@@ -80,7 +75,6 @@ def test_a_panel_with_a_lora_is_drawn_step_by_step(real: RealEngine) -> None:
         order, desk = real.order(real.with_lora(1.0)), Desk(renderer)
         result = await desk.drawn(order)
         assert same_graph(order.graph, result.graph)
-        assert (result.engine.name, desk.recorded) == ("comfyui", 1)
         assert desk.steps[-1] == (3, 3)
         assert desk.steps == sorted(desk.steps)
         plain = await Desk(renderer).drawn(real.order(real.panel()))
@@ -117,9 +111,8 @@ def test_a_prompt_that_was_sent_already_is_rejoined_while_it_runs(real: RealEngi
         order = real.order(real.panel(steps=60))
         await send(renderer, order)
         await until(lambda: runs(renderer, order))
-        before, desk = real.posted(), Desk(renderer)
-        await desk.drawn(order)
-        assert desk.recorded == 0
+        before = real.posted()
+        await Desk(renderer).drawn(order)
         assert real.posted() == before + 1
 
     told(real, story)
@@ -130,14 +123,11 @@ def test_who_stops_waiting_leaves_the_prompt_there_for_the_next(real: RealEngine
 
     async def story(renderer: ComfyRenderer) -> None:
         order, before = real.order(real.panel(steps=60)), real.posted()
-        first = Desk(renderer)
-        waiting = asyncio.ensure_future(first.draw(order))
+        waiting = asyncio.ensure_future(Desk(renderer).draw(order))
         await until(lambda: runs(renderer, order))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        second = Desk(renderer)
-        await second.drawn(order)
-        assert (first.recorded, second.recorded) == (1, 0)
+        await Desk(renderer).drawn(order)
         assert real.posted() == before + 2
 
     told(real, story)

@@ -19,12 +19,14 @@ from daemon.errors import EngineError, PromptRefused
 from daemon.wire.comfyui import (
     Ended,
     EngineFacts,
+    Executing,
     Failure,
     HistoryEntry,
     Message,
     OutputFile,
     Progress,
     QueueView,
+    Status,
 )
 
 FACTS = EngineFacts("comfyui", "0.3.64", "mps", "mps", ("main.py",), "3.11", "2.9", "darwin")
@@ -157,7 +159,10 @@ class FakeEngine:
                 if at < self._end(sent):
                     found.append((at, Progress(step, self.steps, "7", prompt_id)))
             if self._end(sent) < math.inf:
-                found.append((self._end(sent), Ended("success", prompt_id)))
+                end = self._end(sent)
+                found.append((end, Ended("success", prompt_id)))
+                found.append((end + 0.001, Status(0)))
+                found.append((end + 0.002, Executing(None, prompt_id)))
         return sorted(found, key=lambda pair: pair[0])
 
     def _end(self, sent: Sent) -> float:

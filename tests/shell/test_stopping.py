@@ -13,11 +13,13 @@ from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.craft.picture import PictureStats
+from daemon.shell.attempt import Bench
 from daemon.shell.outbox import Outbox
-from daemon.shell.performer import Performer, Tools
+from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
+from daemon.shell.turns import Turns
 from tests.examples import job
 from tests.fakes import MemoryDisk, NoTrainer
 from tests.shell.engine_fake import FakeEngine, Sent
@@ -43,6 +45,10 @@ class Untouched:
         raise AssertionError("nothing is installed")
 
 
+async def at_once(profile: str) -> None:
+    """The engine is there."""
+
+
 def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
     """What is reported of a cancelled attempt, and after how many seconds."""
     reports: list[Command] = []
@@ -62,19 +68,27 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             tokenizer="",
             policy=Policy(),
         )
-        performer = Performer(
-            tools=Tools(disk, engine, Untouched(), Untouched()),
-            studio="s",
-            engine="comfyui",
-            places={},
-            policy=Policy(),
+        state = State(jobs={CANCELLED.id: CANCELLED})
+        bench = Bench(
+            disk=disk,
+            pixels=Untouched(),
+            weights=Untouched(),
+            host=None,
+            probe=None,
             outbox=Outbox(disk, host="mac"),
-            state=lambda: State(jobs={CANCELLED.id: CANCELLED}),
+            policy=Policy(),
+            places={},
+            studio="s",
+            state=lambda: state,
             ask=ask,
             progress=progress,
+            turns=Turns(lambda: state),
+            close=lambda job, attempt: None,
             suspect=lambda _: None,
-            training=Training(shop, ask=ask, progress=progress),
+            ready=at_once,
         )
+        training = Training(shop, ask=ask, progress=progress)
+        performer = Performer(bench, renderer=engine, engine="comfyui", training=training)
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()
 

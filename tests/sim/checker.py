@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Line = Mapping[str, Any]
+MOST_RUNNING = 3
+"""One picture is drawn, one is made ready, one is looked at."""
 
 
 def parse(data: bytes) -> list[dict[str, Any]]:
@@ -47,6 +49,7 @@ def violations(lines: Sequence[Line]) -> list[str]:
     return [
         *_jobs(lines),
         *_lease(lines),
+        *_order(lines),
         *_evidence(lines),
         *_reasons(lines),
         *_drops(lines),
@@ -123,14 +126,20 @@ def _jobs(lines: Sequence[Line]) -> list[str]:
 
 
 def _lease(lines: Sequence[Line]) -> list[str]:
+    """A training has the GPU for itself; pictures may be made ready behind one another, and end in
+    that order.
+    """
     found = []
-    running: tuple[str, int] | None = None
+    running: list[tuple[str, int]] = []
     attempts: Counter[str] = Counter()
+    trainings = _specs(lines)
     for line in lines:
         if line["type"] == "attempt.started":
-            if running is not None:
-                found.append(f"{line['job']} was started while {running[0]} had the GPU")
-            running = (line["job"], line["attempt"])
+            jobs = {job for job, _ in running} | {line["job"]}
+            alone = len(jobs) <= len(running) or jobs & trainings.keys()
+            if running and (alone or len(running) >= MOST_RUNNING):
+                found.append(f"{line['job']} was started while {running[0][0]} had the GPU")
+            running.append((line["job"], line["attempt"]))
             attempts[line["job"]] += 1
             if line["attempt"] != attempts[line["job"]]:
                 found.append(f"{line['job']}: attempt {line['attempt']} out of turn")
@@ -140,10 +149,34 @@ def _lease(lines: Sequence[Line]) -> list[str]:
             "checkpoint.saved",
             "attempt.ended",
         ):
-            if running != (line["job"], line["attempt"]):
+            attempt = (line["job"], line["attempt"])
+            if attempt not in running:
                 found.append(f"{line['type']} of {line['job']} outside its attempt")
-            if line["type"] == "attempt.ended":
-                running = None
+            elif line["type"] == "attempt.ended":
+                if running[0] != attempt and line["outcome"] != "cancelled":
+                    found.append(f"{line['job']} ended before {running[0][0]}, which was before it")
+                running.remove(attempt)
+        elif line["type"] == "job.ended" and line["job"] in {job for job, _ in running}:
+            found.append(f"{line['job']} ended while it had the GPU")
+    return found
+
+
+def _order(lines: Sequence[Line]) -> list[str]:
+    """Pictures are published in the order in which their attempts ended."""
+    found = []
+    due: list[str] = []
+    for line in lines:
+        job = line.get("job", "")
+        if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
+            due.append(job)
+        elif line["type"] == "job.held" and job in due:
+            due.remove(job)
+        elif line["type"] == "result.published" and job not in due:
+            found.append(f"{job} was published before it was made")
+        elif line["type"] == "result.published":
+            if due[0] != job:
+                found.append(f"{job} was published before {due[0]}")
+            due.remove(job)
     return found
 
 
@@ -179,7 +212,7 @@ def _evidence(lines: Sequence[Line]) -> list[str]:
 def _reasons(lines: Sequence[Line]) -> list[str]:
     """Whenever nothing runs and a job waits, it is written in the same moment why."""
     found = []
-    running = False
+    running = 0
     waiting: dict[str, str] = {}
     for line, after in zip(lines, [*lines[1:], None], strict=True):
         kind, job = line["type"], line.get("job", "")
@@ -187,9 +220,9 @@ def _reasons(lines: Sequence[Line]) -> list[str]:
             waiting[job] = ""
         elif kind in ("attempt.started", "job.ended"):
             waiting.pop(job, None)
-            running = running or kind == "attempt.started"
+            running += kind == "attempt.started"
         elif kind == "attempt.ended":
-            running = False
+            running -= 1
             if line["outcome"] in ("lost", "stopped"):
                 waiting[job] = line["code"]
         elif kind == "job.held":

@@ -11,7 +11,10 @@ history.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import struct
+import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,12 +26,14 @@ from daemon.craft.picture import PictureStats
 from daemon.errors import EngineError, PromptRefused, WorldError
 from daemon.wire.comfyui import (
     EngineFacts,
+    Executing,
     Failure,
     HistoryEntry,
     Message,
     OutputFile,
     Progress,
     QueueView,
+    Status,
 )
 from tests.sim.disk import Life
 
@@ -94,6 +99,10 @@ class SimEngine:
             else:
                 self.ended[prompt.id] = await self._execute(prompt)
             self.running = None
+            for ears in self.sockets.values():
+                ears.put_nowait(Status(len(self.pending)))
+            if prompt.client in self.sockets:
+                self.sockets[prompt.client].put_nowait(Executing(None, prompt.id))
 
     async def _execute(self, prompt: Prompt) -> HistoryEntry:
         for step in range(1, 5):
@@ -121,12 +130,13 @@ def _save_node(graph: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def picture_of(graph: Mapping[str, Any]) -> bytes:
-    """The bytes that a graph draws, whatever its file prefix: the seed decides."""
-    less = {
-        node: {key: value for key, value in body["inputs"].items() if key != "filename_prefix"}
-        for node, body in graph.items()
-    }
-    return b"SIM-PNG " + sha256(repr(sorted(less.items())).encode()).hexdigest().encode()
+    """A whole PNG that says which graph drew it, as the server writes it."""
+    text = b"prompt\0" + json.dumps(graph).encode()
+    chunks = [(b"IHDR", bytes(13)), (b"tEXt", text), (b"IDAT", b""), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 @dataclass
@@ -207,6 +217,8 @@ class SimRenderer:
     async def view(self, file: OutputFile) -> bytes:
         if await self._request():
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        if file.filename not in self.engine.files:
+            raise EngineError("OUTPUT_MISSING", f"there is no {file.filename}")
         return self.engine.files[file.filename]
 
     async def free(self) -> None:

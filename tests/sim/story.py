@@ -304,30 +304,34 @@ def _is_segment(name: str) -> bool:
 
 
 def _was_recorded(history: History, prompt: str) -> None:
-    """Nothing is sent whose id is not on the platter."""
+    """Nothing is sent whose id is not on the platter, nor while the engine has one of ours."""
     synced = b"".join(
         node.synced or b"" for name, node in history.disk.durable.items() if _is_segment(name)
     )
     if prompt.encode() not in synced:
         history.broken.append(f"prompt {prompt} was sent before it was durable")
+    engine = history.engine
+    others = [*([engine.running] if engine.running else []), *engine.pending]
+    if others and prompt not in {other.id for other in others}:
+        history.broken.append(f"prompt {prompt} was sent while the engine had {others[0].id}")
 
 
 def _has_the_gpu(history: History, prompt: str) -> None:
-    """Nothing is drawn but of the attempt that has the lease."""
+    """Nothing is drawn but of an attempt that has begun and not ended."""
     _note_gpu(history)
-    last = _last_attempt(history)
+    running: set[tuple[str, int]] = set()
+    asked: set[tuple[str, int]] = set()
+    for line in parse(history.ledger()):
+        attempt = (line.get("job", ""), line.get("attempt", 0))
+        if line["type"] == "attempt.started":
+            running.add(attempt)
+        elif line["type"] == "attempt.ended":
+            running.discard(attempt)
+        elif line["type"] == "prompt.sent" and line["prompt_id"] == prompt:
+            asked.add(attempt)
     # A prompt that could not be taken back is drawn later, by nobody's fault.
-    if not history.fate.mischief and (
-        last is None
-        or last["type"] != "attempt.started"
-        or (last["job"], last["attempt"], prompt)
-        not in {
-            (line["job"], line["attempt"], line["prompt_id"])
-            for line in parse(history.ledger())
-            if line["type"] == "prompt.sent"
-        }
-    ):
-        history.broken.append(f"prompt {prompt} is drawn, and the last of attempts is {last}")
+    if not history.fate.mischief and not asked & running:
+        history.broken.append(f"prompt {prompt} is drawn, and nothing runs but {running}")
 
 
 def _is_leased(history: History, folder: str) -> None:

@@ -81,6 +81,23 @@ def moved_last(kind: str) -> Callable[[Lines], Lines]:
     return spoil
 
 
+def overtaking(kind: str) -> Callable[[Lines], Lines]:
+    """The first two lines of a type that are of two jobs change places."""
+
+    def spoil(lines: Lines) -> Lines:
+        one = first(lines, kind)
+        other = next(
+            index
+            for index, line in enumerate(lines)
+            if line["type"] == kind and line["job"] != lines[one]["job"]
+        )
+        swapped = list(lines)
+        swapped[one], swapped[other] = lines[other], lines[one]
+        return swapped
+
+    return spoil
+
+
 SPOILED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (doubled("job.accepted"), "accepted twice"),
     (without("job.accepted"), "never accepted"),
@@ -104,6 +121,8 @@ SPOILED: Sequence[tuple[Callable[[Lines], Lines], str]] = [
     (changed("result.published", files={}), "nobody judged"),
     (doubled("job.rejected"), "answered 2 times"),
     (doubled("job.duplicate"), "answered 2 times"),
+    (overtaking("attempt.ended"), "which was before it"),
+    (overtaking("result.published"), "was published before"),
 ]
 
 

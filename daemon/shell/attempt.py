@@ -1,0 +1,393 @@
+"""Conducts one attempt at a panel: picture after picture, each looked at while the next is drawn.
+
+Law: whatever can be done beforehand is done while the engine is busy, and nothing that can be done
+afterwards keeps it idle; but a prompt is sent only when its id is durable and the one before it has
+left the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from daemon.core.commands import (
+    Command,
+    RecordModels,
+    RecordPrompt,
+    ReportImage,
+    ReportIncident,
+)
+from daemon.core.ids import file_prefix, prompt_id
+from daemon.core.job import Job
+from daemon.core.jobs import GOOD, JobId, Making, ModelFacts, Outcome, PanelSpec
+from daemon.core.policy import Policy
+from daemon.core.state import State, key_of
+from daemon.craft.graph import BoundGraph, bind, with_prefix
+from daemon.craft.limits import complaints
+from daemon.craft.picture import judge
+from daemon.errors import AskerError, EngineError
+from daemon.ports import Disk, Ears, EngineHost, Pixels, Probe, Renderer, Weights
+from daemon.shell.drawing import Conversation, Drawn, DrawOrder
+from daemon.shell.intake import HINT_LIMIT_BYTES, Pattern, model_facts, read_pattern
+from daemon.shell.outbox import Outbox, job_folder
+from daemon.shell.patience import GivenUp, Patience, now, once
+from daemon.shell.progress import Progress
+from daemon.shell.turns import Turns
+from daemon.wire.comfyui import EngineFacts
+from daemon.wire.making import digest, engine_of, hint_name
+from daemon.wire.places import Places
+from daemon.wire.status import Drawing
+
+_FREE_AGAIN_S = 1.0
+"""Between two requests to free: one that meets the garbage collection waits for a prompt."""
+_SILENT = (
+    "The engine's socket said nothing for a minute while {} was drawn; the picture was found by "
+    "asking."
+)
+_NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every attempt works with. ``host`` and ``probe`` None: the engine's process is not ours,
+    the machine's memory is not watched. ``close`` says that an attempt's last picture is with the
+    engine, ``suspect`` that a prompt does not leave it.
+    """
+
+    disk: Disk
+    pixels: Pixels
+    weights: Weights
+    host: EngineHost | None
+    probe: Probe | None
+    outbox: Outbox
+    policy: Policy
+    places: Places
+    studio: str
+    state: Callable[[], State]
+    ask: Callable[[Command], Awaitable[None]]
+    progress: Progress
+    turns: Turns
+    close: Callable[[JobId, int], None]
+    suspect: Callable[[str], None]
+    ready: Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, before it is reported."""
+
+    outcome: Outcome
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture that only has to be sent. ``stale``: the engine may have other weights of one of
+    its models in memory, so it is not recorded yet.
+    """
+
+    image: int
+    bound: BoundGraph
+    models: tuple[ModelFacts, ...]
+    prompt: str
+    fresh: bool
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A picture that has left the engine. ``said`` are the bytes of the engine's log that it took,
+    from and to.
+    """
+
+    prepared: Prepared
+    talk: Conversation
+    said: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What all pictures of one attempt share. ``hint`` is the engine's name for the hint image."""
+
+    pattern: Pattern
+    hint: str | None
+    engine: EngineFacts
+
+
+class PanelAttempt:
+    """One attempt, in one life of the daemon."""
+
+    def __init__(self, bench: Bench, renderer: Renderer, job: Job, spec: PanelSpec) -> None:
+        self._bench = bench
+        self._renderer = renderer
+        self._job = job
+        self._spec = spec
+        self._pressure = _Pressure(bench.probe, bench.policy)
+        self._talk: Conversation | None = None
+        self._told_silent = False
+
+    async def run(self) -> Ended:
+        """Draw what is not drawn yet. Raises ``GivenUp``, ``AskerError`` and ``WorldError``."""
+        try:
+            await self._bench.ready("default")
+            todo = await self._todo()
+            if not todo:
+                return Ended(Outcome.SUCCEEDED)
+            sheet = await self._sheet()
+            async with self._renderer.listen() as ears:  # Before anything is sent, or it is missed.
+                ended = await self._draw_and_look(sheet, ears, todo)
+        except GivenUp as given_up:
+            if given_up.code in _NEEDS_FREEING:
+                await self._free()
+            raise
+        if ended.code in _NEEDS_FREEING:
+            await self._free()
+        return ended
+
+    async def _todo(self) -> Sequence[int]:
+        """The pictures that are not there, whole and good."""
+        todo = []
+        for image in range(1, len(self._spec.seeds) + 1):
+            before = self._job.images.get(image)
+            if before is not None and passes(before.verdict, self._spec):
+                state = self._bench.state()
+                if await self._bench.outbox.staged(self._job, image, state) is not None:
+                    continue
+            todo.append(image)
+        return todo
+
+    async def _sheet(self) -> Sheet:
+        pattern = await read_pattern(self._bench.disk, self._spec.workflow)
+        hint = await self._upload_hint()
+        engine = await Patience(self._bench.policy).ask(self._renderer.describe)
+        return Sheet(pattern, hint, engine)
+
+    async def _upload_hint(self) -> str | None:
+        if self._spec.controlnet is None:
+            return None
+        name = hint_name(self._spec.controlnet.sha256)
+        path = f"{job_folder(self._job.id)}/{name}"
+        blob = await self._bench.disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
+        return await Patience(self._bench.policy).ask(
+            lambda: self._renderer.upload(name=f"nightpress-{name}", data=blob.data)
+        )
+
+    async def _draw_and_look(self, sheet: Sheet, ears: Ears, todo: Sequence[int]) -> Ended:
+        """Two tasks: one keeps the engine busy, one looks at what it has drawn, in that order."""
+        drawn: asyncio.Queue[Left | None] = asyncio.Queue()
+        drawing = asyncio.ensure_future(self._draw_each(sheet, ears, todo, drawn))
+        looking = asyncio.ensure_future(self._look_at_each(sheet, drawn))
+        try:
+            await asyncio.wait({drawing, looking}, return_when=asyncio.FIRST_COMPLETED)
+            if not drawing.done():
+                # A picture is no result, so what is drawn after it would be for nothing.
+                drawing.cancel()
+                await asyncio.wait({drawing})
+                await self._withdraw()
+            ended = await looking
+            if ended is None and not drawing.cancelled():
+                await drawing
+        finally:
+            for task in (drawing, looking):
+                task.cancel()
+            await asyncio.gather(drawing, looking, return_exceptions=True)
+        return ended or Ended(Outcome.SUCCEEDED)
+
+    async def _draw_each(
+        self, sheet: Sheet, ears: Ears, todo: Sequence[int], drawn: asyncio.Queue[Left | None]
+    ) -> None:
+        following = asyncio.ensure_future(self._prepare(sheet, todo[0]))
+        try:
+            for place, _ in enumerate(todo, start=1):
+                prepared = await following
+                await self._take_turn(prepared)
+                if place < len(todo):
+                    following = asyncio.ensure_future(self._prepare(sheet, todo[place]))
+                drawn.put_nowait(await self._draw(prepared, ears, last=place == len(todo)))
+        finally:
+            drawn.put_nowait(None)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _prepare(self, sheet: Sheet, image: int) -> Prepared:
+        """All that can be done for a picture before its turn."""
+        bench, spec = self._bench, self._spec
+        seed = spec.seeds[image - 1]
+        bound = bind(sheet.pattern.template, spec, seed=seed, hint=sheet.hint)
+        wrong = complaints(bound.graph, bench.policy)
+        if wrong:
+            raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
+        models = tuple([await model_facts(bench.weights, use) for use in bound.models])
+        prompt = prompt_id(
+            studio=bench.studio,
+            job=self._job.id,
+            attempt=self._job.attempt,
+            image=image,
+            graph_sha256=bound.graph_sha256,
+        )
+        before = self._job.images.get(image)
+        prepared = Prepared(
+            image=image,
+            bound=bound,
+            models=models,
+            prompt=prompt,
+            fresh=before is None or before.prompt_id != prompt,
+            stale=any(self._was_another(model) for model in models),
+        )
+        if not prepared.stale:
+            await self._record(prepared)
+        return prepared
+
+    def _was_another(self, model: ModelFacts) -> bool:
+        """Whether the ledger knows other bytes under this name: the engine may have them still,
+        for it tells files by their names.
+        """
+        state = self._bench.state()
+        known = state.recorded.get(state.latest.get(key_of(model), 0))
+        return known is not None and known != model
+
+    async def _record(self, prepared: Prepared) -> None:
+        """What it is drawn with and under which id, durable before anything is sent."""
+        job, ask = self._job, self._bench.ask
+        await asyncio.gather(
+            ask(RecordModels(prepared.models)),
+            ask(RecordPrompt(job.id, job.attempt, prepared.image, prepared.prompt)),
+        )
+
+    async def _take_turn(self, prepared: Prepared) -> None:
+        waited = await self._bench.turns.mine(self._job)
+        if waited and self._bench.state().paused:
+            text = "The press was paused before anything of it was sent."
+            raise GivenUp(Outcome.STOPPED, "PAUSED", text)
+        if prepared.stale:
+            await self._free()
+            await self._record(prepared)
+
+    async def _free(self) -> None:
+        """Have the engine forget its models, as far as it can be told."""
+        for pause_s in (_FREE_AGAIN_S, 0.0):
+            try:
+                await once(self._renderer.free)
+            except EngineError:
+                return  # One that is away has none in its memory when it comes back.
+            await asyncio.sleep(pause_s)
+
+    async def _draw(self, prepared: Prepared, ears: Ears, *, last: bool) -> Left:
+        bench, job = self._bench, self._job
+        talk = self._talk = Conversation(
+            self._order(prepared),
+            renderer=self._renderer,
+            progress=partial(self._progressed, prepared.image),
+            pressed=self._pressure.pressed,
+            policy=bench.policy,
+        )
+        self._progressed(prepared.image, 0, 0)
+        began = await self._log_end()
+        close = partial(bench.close, job.id, job.attempt) if last else _nothing
+        try:
+            clear = await talk.until_left(ears, clear=bench.turns.clear(), accepted=close)
+        finally:
+            if not talk.obeyed:
+                bench.suspect(prepared.prompt)
+        bench.turns.saw(clear=clear)
+        said = (began, await self._log_end())
+        if last:
+            bench.turns.leave(job)
+        self._talk = None
+        return Left(prepared, talk, said)
+
+    def _order(self, prepared: Prepared) -> DrawOrder:
+        job, spec = self._job, self._spec
+        return DrawOrder(
+            prompt_id=prepared.prompt,
+            graph=with_prefix(prepared.bound, file_prefix(prepared.prompt)),
+            save_node=prepared.bound.save_node,
+            width=spec.width,
+            height=spec.height,
+            steps=spec.steps,
+            note={"job": job.id, "attempt": job.attempt, "image": prepared.image},
+            fresh=prepared.fresh,
+        )
+
+    def _progressed(self, image: int, step: int, steps: int) -> None:
+        self._bench.progress.report(Drawing(self._job.id, self._job.attempt, image, step, steps))
+
+    async def _log_end(self) -> int:
+        return await self._bench.host.log_end() if self._bench.host else 0
+
+    async def _withdraw(self) -> None:
+        if (talk := self._talk) is not None:
+            await talk.withdraw()
+            if not talk.obeyed:
+                self._bench.suspect(talk.prompt_id)
+
+    async def _look_at_each(self, sheet: Sheet, drawn: asyncio.Queue[Left | None]) -> Ended | None:
+        """Fetch, judge and keep what was drawn; the first that is no result ends it."""
+        while (left := await drawn.get()) is not None:
+            picture = await left.talk.result()
+            ended = await self._judge(sheet, left, picture)
+            if left.talk.silent and not self._told_silent:
+                self._told_silent = True
+                await self._bench.ask(ReportIncident("WS_SILENT", _SILENT.format(self._job.id)))
+            if ended is not None:
+                return ended
+        return None
+
+    async def _judge(self, sheet: Sheet, left: Left, drawn: Drawn) -> Ended | None:
+        bench, job, spec = self._bench, self._job, self._spec
+        stats = await bench.pixels.measure(drawn.png)
+        verdict = judge(stats, width=spec.width, height=spec.height)
+        workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
+        making = Making(
+            engine=engine_of(sheet.engine, bench.places),
+            models=left.prepared.models,
+            template=f"{sheet.pattern.name}.json",
+            template_sha256=sheet.pattern.sha256,
+            workflow_sha256=digest(workflow),
+            bytes=len(drawn.png),
+            perceptual_hash=stats.perceptual_hash,
+        )
+        image = left.prepared.image
+        await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
+        report = ReportImage(
+            job=job.id,
+            attempt=job.attempt,
+            image=image,
+            sha256=digest(drawn.png),
+            verdict=verdict.code or GOOD,
+            scores=verdict.scores,
+            making=making,
+        )
+        await bench.ask(report)
+        if passes(verdict.code or GOOD, spec):
+            return None
+        return Ended(Outcome.FAILED, verdict.code, verdict.text)
+
+
+class _Pressure:
+    """Whether the machine's memory has been critical for too long (A2.8)."""
+
+    def __init__(self, probe: Probe | None, policy: Policy) -> None:
+        self._probe, self._policy = probe, policy
+        self._since: float | None = None
+
+    async def pressed(self) -> bool:
+        level = await self._probe.pressure() if self._probe else None
+        if level is None or level < self._policy.memory_critical_level:
+            self._since = None
+            return False
+        self._since = now() if self._since is None else self._since
+        return now() - self._since >= self._policy.memory_critical_s
+
+
+def passes(verdict: str, spec: PanelSpec) -> bool:
+    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
+    return verdict == GOOD or (verdict not in ("", "WRONG_SIZE") and not spec.quality)
+
+
+def _nothing() -> None:
+    return None
