@@ -15,6 +15,7 @@ from daemon.core.jobs import QUALITY_CODES, JobId, Outcome, Phase
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.policy import LADDER
 from daemon.core.state import State, apply, environment_of, fold
+from daemon.wire.status import sentence
 from tests.core.asking import (
     DOWN,
     ENGINE,
@@ -30,10 +31,21 @@ from tests.core.asking import (
 )
 from tests.desk import READY, Desk
 
-P1 = JobId("p1_v1")
+P1, P2 = JobId("p1_v1"), JobId("p2_v1")
 PROFILES = ("default", *LADDER)
 HERE = environment_of(ENGINE)
-STEPS = ("judged", "spoilt", "spoilt", "spoilt", "lost", "stopped", "good", "again", "restart")
+STEPS = (
+    "judged",
+    "spoilt",
+    "spoilt",
+    "spoilt",
+    "lost",
+    "stopped",
+    "good",
+    "again",
+    "closing",
+    "restart",
+)
 
 
 def take(desk: Desk, step: str, *, torch: str = ENGINE.torch) -> Sequence[Event]:
@@ -52,6 +64,8 @@ def take(desk: Desk, step: str, *, torch: str = ENGINE.torch) -> Sequence[Event]
             return desk.do(ended(name, attempt, Outcome.STOPPED, "DISK_FULL"))
         case "good":
             return desk.do(ended(name, attempt, Outcome.SUCCEEDED, ""))
+        case "closing":
+            return desk.do(Observe(replace(READY, closing=(name, attempt))))
         case "again":
             return desk.do(control("retry", P1, inode=len(desk.entries)))
         case _:
@@ -141,6 +155,31 @@ def test_what_was_learnt_is_the_same_however_the_ledger_is_cut(
         apply(draft, each)
     state.absorb(draft)
     assert state == fold(desk.entries) == desk.state
+
+
+@given(climbs)
+def test_all_attempts_that_run_at_once_draw_in_one_profile(desk: Desk) -> None:
+    """A server has one launch profile, and there is one server."""
+    assert len({desk.state.jobs[job].profile for job in desk.state.running}) <= 1
+
+
+def test_only_an_attempt_in_the_same_profile_is_made_ready_while_another_draws() -> None:
+    desk = climb(["closing"])
+    assert desk.state.running == (P1, P2)
+    desk = climb(["spoilt", "closing"])
+    assert desk.state.running == (P1,)
+    take(desk, "good")
+    assert desk.state.running == (P2,)
+
+
+def test_who_was_spoilt_while_the_next_was_made_ready_waits_for_its_end() -> None:
+    desk = climb(["closing", "spoilt"])
+    assert (desk.state.running, desk.state.jobs[P1].phase) == ((P2,), Phase.WAITING)
+    assert "Next: the same seed in profile fp32-unet." in sentence(desk.state.jobs[P1])
+    take(desk, "closing")
+    assert desk.state.running == (P2,)
+    take(desk, "good")
+    assert (desk.state.running, started(desk)) == ((P1,), ["default", "fp32-unet"])
 
 
 def test_a_black_picture_is_drawn_again_in_fp32_and_the_end_says_that_it_was_fp16() -> None:
@@ -326,6 +365,16 @@ def test_neither_the_default_profile_nor_an_attempt_that_drew_nothing_is_counted
     steps: Sequence[str],
 ) -> None:
     assert climb(steps).state.learnt == {}
+
+
+def test_a_picture_that_an_earlier_attempt_left_says_nothing_of_this_one() -> None:
+    desk = Desk()
+    desk.do(panel("p1", spec=replace(PANEL, seeds=(1, 2), variations=2)))
+    desk.do(image(P1, 2), image(P1, 1))
+    desk.do(spoilt(P1, 1))
+    take(desk, "judged", torch="9.9.9")
+    take(desk, "spoilt")
+    assert list(desk.state.learnt) == [((*HERE[:2], "9.9.9", *HERE[3:]), "fp32-unet")]
 
 
 def test_another_torch_is_another_environment() -> None:
