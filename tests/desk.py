@@ -14,7 +14,7 @@ from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event
 from daemon.core.jobs import JobId
 from daemon.core.plan import Effect, plan
-from daemon.core.policy import Policy
+from daemon.core.policy import LADDER, Policy
 from daemon.core.state import State, apply, fold
 from daemon.core.world import World
 
@@ -29,6 +29,7 @@ class Desk:
     """One studio's writer. ``at`` in ms since 1970, a second later with each turn."""
 
     world: World = READY
+    profiles: tuple[str, ...] = LADDER
     policy: Policy = field(default_factory=Policy)
     state: State = field(default_factory=State)
     entries: list[Entry] = field(default_factory=list)
@@ -37,7 +38,8 @@ class Desk:
 
     @property
     def studio(self) -> Studio:
-        return Studio("studio", rehearsal=self.world.engine == "rehearsal")
+        rehearsal = self.world.engine == "rehearsal"
+        return Studio("studio", rehearsal=rehearsal, profiles=self.profiles)
 
     def do(self, *commands: Command) -> Sequence[Event]:
         """One turn of the writer: what these commands led to, in the order of the ledger."""
@@ -50,7 +52,7 @@ class Desk:
         for job in self.unsettled:
             self._write(draft, settle(draft, job, self.policy))
         self.unsettled = []
-        self._write(draft, admission.admit(draft, self.world, self.policy))
+        self._write(draft, admission.admit(draft, self.world, self.policy, self.studio))
         self.state.absorb(draft)
         return [entry.event for entry in self.entries[before:]]
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from daemon.core.decide import Studio
 from daemon.core.events import AttemptStarted, Event, JobHeld
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
+from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
@@ -42,17 +44,18 @@ def line(state: State) -> Sequence[Job]:
     return sorted(waiting, key=lambda job: (-job.priority, job.accepted_seq))
 
 
-def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
+def admit(state: State, world: World, policy: Policy, studio: Studio) -> Sequence[Event]:
     """The start of the next attempt, or why the head of the line is held (said once a reason)."""
     if state.running:
-        return _follow(state, world, policy)
+        return _follow(state, world, policy, studio)
     waiting = line(state)
     if not waiting:
         return []
     reason = nobody(state, world, policy)
     first = able(waiting, world)
     if reason is None and first is not None:
-        return [AttemptStarted(first.id, first.attempt + 1, world.engine, "default")]
+        profile = profile_for(first, state, studio.profiles)
+        return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
     head = waiting[0]
     reason = reason or unfit(head, world)
     assert reason is not None
@@ -61,11 +64,11 @@ def admit(state: State, world: World, policy: Policy) -> Sequence[Event]:
     return [JobHeld(head.id, reason.code, reason.text, reason.not_before)]
 
 
-def _follow(state: State, world: World, policy: Policy) -> Sequence[Event]:
+def _follow(state: State, world: World, policy: Policy, studio: Studio) -> Sequence[Event]:
     """The start of an attempt that is made ready while the one before it draws its last picture.
 
     Only a picture may follow a picture: a training needs the GPU for itself, and before it the
-    engine has to let go of it.
+    engine has to let go of it. Another launch profile waits too: all that run share one engine.
     """
     last = state.jobs[state.running[-1]]
     if world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
@@ -74,7 +77,10 @@ def _follow(state: State, world: World, policy: Policy) -> Sequence[Event]:
     full = len(state.running) >= policy.max_running
     if first is None or first.kind != "panel" or full or nobody(state, world, policy):
         return []
-    return [AttemptStarted(first.id, first.attempt + 1, world.engine, "default")]
+    profile = profile_for(first, state, studio.profiles)
+    if profile != last.profile:
+        return []
+    return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
 
 
 def able(waiting: Iterable[Job], world: World) -> Job | None:

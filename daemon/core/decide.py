@@ -64,6 +64,7 @@ from daemon.core.jobs import (
     TrainingImage,
     TrainSpec,
 )
+from daemon.core.ladder import climbed
 from daemon.core.making import named
 from daemon.core.policy import Policy
 from daemon.core.state import State, drop_of
@@ -74,12 +75,14 @@ _IMAGES_A_LINE = 100
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """What a decision needs to know of where it is taken: the studio's id, and whether its engine
-    only rehearses.
+    """What a decision needs to know of where it is taken: the studio's id, whether its engine only
+    rehearses, and the launch profiles beside the default one that it can be started in; none where
+    its process is not ours to start.
     """
 
     id: str
     rehearsal: bool
+    profiles: tuple[str, ...] = ()
 
 
 def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
@@ -115,7 +118,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
         case ReportCheckpoint():
             return _checkpoint(state, command)
         case ReportEnded():
-            return _ended(state, command)
+            return _ended(state, command, studio)
         case ConfirmPublished(job=job, files=files):
             publishing = _in_phase(state, job, Phase.PUBLISHING)
             return [ResultPublished(job, _sorted(files))] if publishing else []
@@ -236,19 +239,12 @@ def _checkpoint(state: State, command: ReportCheckpoint) -> Sequence[Event]:
     return [saved]
 
 
-def _ended(state: State, command: ReportEnded) -> Sequence[Event]:
-    if _current(state, command.job, command.attempt) is None:
+def _ended(state: State, command: ReportEnded, studio: Studio) -> Sequence[Event]:
+    job = _current(state, command.job, command.attempt)
+    if job is None:
         return []
-    return [
-        AttemptEnded(
-            command.job,
-            command.attempt,
-            command.outcome,
-            command.code,
-            command.evidence,
-            command.peak_bytes,
-        )
-    ]
+    end = climbed(command, job, state, studio.profiles)
+    return [AttemptEnded(job.id, job.attempt, end.outcome, end.code, end.evidence, end.peak_bytes)]
 
 
 def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:

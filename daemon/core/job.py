@@ -39,6 +39,7 @@ from daemon.core.ids import split_job
 from daemon.core.jobs import (
     GOOD,
     OPEN_PHASES,
+    QUALITY_CODES,
     FileFacts,
     JobId,
     Kind,
@@ -85,6 +86,8 @@ class Job(NamedTuple):
     A tuple, since nearly every line of a ledger copies one: ``_replace`` takes 1.3 µs where
     ``dataclasses.replace`` takes 8, half of the time that a line takes in all.
 
+    ``profile`` is the launch profile of the current attempt; ``rungs`` are those in which its
+    pictures came out spoilt since it was last asked for, in their order.
     ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
     each attempt's: the chain value of the line that started it, which nothing else can have;
     ``trainers`` what each was started with.
@@ -110,6 +113,8 @@ class Job(NamedTuple):
     not_before: int = 0
     attempt: int = 0
     engine: str = ""
+    profile: str = ""
+    rungs: tuple[str, ...] = ()
     unlucky: int = 0
     cancelling: bool = False
     images: Mapping[int, Image] = _NONE
@@ -125,6 +130,11 @@ class Job(NamedTuple):
         """Whether something is still to be done for it."""
         return self.phase in OPEN_PHASES
 
+    @property
+    def on_a_rung(self) -> bool:
+        """Whether its attempt draws in a profile that none of its spoilt pictures was drawn in."""
+        return bool(self.rungs) and self.profile not in self.rungs
+
 
 def evolve(job: Job | None, entry: Entry) -> Job:
     """The job after an event of its own. Events of jobs that were never accepted are a damaged
@@ -137,12 +147,12 @@ def evolve(job: Job | None, entry: Entry) -> Job:
     match event:
         case JobHeld(code=code, text=text, not_before=not_before):
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
-        case AttemptStarted(attempt=attempt, engine=engine):
-            started = _moved(job, entry, Phase.RUNNING)
+        case AttemptStarted(attempt=attempt, engine=engine, profile=profile):
+            started = _moved(job, entry, Phase.RUNNING)._replace(attempt=attempt, engine=engine)
             # What is there and good need not be drawn again.
             images = {n: image for n, image in job.images.items() if image.verdict == GOOD}
             nonces = {**job.nonces, attempt: entry.chain}
-            return started._replace(attempt=attempt, engine=engine, images=images, nonces=nonces)
+            return started._replace(profile=profile, images=images, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
             return job._replace(images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):
@@ -171,7 +181,8 @@ def evolve(job: Job | None, entry: Entry) -> Job:
                 return job._replace(cancelling=True)
             return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         case ControlTaken(kind="retry"):
-            return _moved(job, entry, Phase.WAITING)._replace(unlucky=0, cancelling=False)
+            again = _moved(job, entry, Phase.WAITING)
+            return again._replace(rungs=(), unlucky=0, cancelling=False)
         case ControlTaken() | LoraInstalled() | PictureReproduced():
             return job
         case (
@@ -227,6 +238,8 @@ def _moved(
 
 def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
+    if code in QUALITY_CODES and event.outcome in (Outcome.STOPPED, Outcome.FAILED):
+        job = job._replace(rungs=(*job.rungs, job.profile))
     if job.cancelling or event.outcome is Outcome.CANCELLED:
         stopped = _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         return stopped._replace(cancelling=False)

@@ -49,6 +49,13 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+QUALITY_CODES = frozenset({"BLACK_OR_GRAY", "NAN_IN_PICTURE"})
+"""Verdicts that another precision may mend: the picture is spoilt, and the engine is well."""
+
+DEFAULT_PROFILE = "default"
+"""The launch profile in which every job is drawn first."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """A dropped file as it was seen: the same facts mean the same drop. ``mtime_ns`` in ns,
@@ -279,4 +286,4 @@ class Making:
     workflow_sha256: str
     bytes: int
     perceptual_hash: str = ""
-    rung: str = "default"
+    rung: str = DEFAULT_PROFILE

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LADDER = ("fp32-unet", "split-attention", "cpu-vae")
+"""Launch profiles in which a spoilt picture is drawn again, in this order until the ledger knows
+better (A3.2).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

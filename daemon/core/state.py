@@ -30,6 +30,7 @@ from daemon.core.events import (
 from daemon.core.ids import is_rehearsal, lora_file, split_job
 from daemon.core.job import Job, evolve
 from daemon.core.jobs import (
+    QUALITY_CODES,
     Engine,
     FileFacts,
     JobId,
@@ -64,6 +65,15 @@ def key_of(fact: Fact) -> tuple[str, str]:
     return ("engine", "") if isinstance(fact, Engine) else (fact.role, fact.name)
 
 
+Environment = tuple[str, str, str, str, str]
+"""Where a precision mends or does not: the engine's name, version, torch, os and device."""
+
+
+def environment_of(engine: Engine) -> Environment:
+    """What of an engine decides about precision; not the profile that it was started in."""
+    return (engine.name, engine.version, engine.torch, engine.os, engine.device)
+
+
 @dataclass(slots=True)
 class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
@@ -74,7 +84,8 @@ class State:
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
     each training's latest approved file, which a panel may name by the training. ``recorded`` are
     engines and models by the seq of the line that says what they were; ``latest`` the last such
-    line of each, by role and name.
+    line of each, by role and name. ``learnt`` counts how often a rung of the ladder was tried in an
+    environment, and how often the picture was good then.
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=Shelf)
@@ -86,6 +97,7 @@ class State:
     requests: MutableMapping[str, JobId] = field(default_factory=dict)
     recorded: MutableMapping[int, Fact] = field(default_factory=dict)
     latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
+    learnt: MutableMapping[tuple[Environment, str], tuple[int, int]] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
     running: tuple[JobId, ...] = ()
     paused: bool = False
@@ -116,6 +128,7 @@ class State:
             requests=ChainMap({}, self.requests),
             recorded=ChainMap({}, self.recorded),
             latest=ChainMap({}, self.latest),
+            learnt=ChainMap({}, self.learnt),
             loras=ChainMap({}, self.loras),
         )
 
@@ -167,6 +180,7 @@ def apply(state: State, entry: Entry) -> None:
         case AttemptEnded(outcome=outcome, job=job):
             state.running = tuple(other for other in state.running if other != job)
             state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
+            _learn(state, event)
         case DaemonStarted() | CheckpointSaved():
             state.losses = 0
         case JobApproved() | LoraInstalled():
@@ -183,6 +197,22 @@ def _record(state: State, event: ModelRecorded | EngineRecorded) -> None:
     fact: Fact = kind(**asdict(event))
     state.recorded[state.seq] = fact
     state.latest[key_of(fact)] = state.seq
+
+
+def _learn(state: State, ended: AttemptEnded) -> None:
+    """Count a rung by what its attempt drew; one that drew nothing says nothing about precision."""
+    job = state.jobs.get(ended.job)
+    good = ended.outcome is Outcome.SUCCEEDED
+    if job is None or not job.on_a_rung or not (good or ended.code in QUALITY_CODES):
+        return
+    lines = [image.judged.event for image in job.images.values() if image.judged]
+    judged = [line for line in lines if isinstance(line, ImageJudged)]
+    engines = [line.engine for line in judged if line.attempt == ended.attempt]
+    engine = state.recorded.get(engines[-1]) if engines else None
+    if isinstance(engine, Engine):
+        key = (environment_of(engine), job.profile)
+        tries, mended = state.learnt.get(key, (0, 0))
+        state.learnt[key] = (tries + 1, mended + good)
 
 
 def _apply_to_job(state: State, entry: Entry) -> None:

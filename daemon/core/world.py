@@ -17,10 +17,8 @@ class World:
     """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
 
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
-    = there is a trainer; else a sentence that says what is missing. ``profiles`` are the launch
-    profiles of the quality ladder, beside the default one, that the engine can be started in; none
-    where its process is not ours to start. ``closing`` is the job and the attempt
-    whose last picture is with the engine: the one after it may be made ready.
+    = there is a trainer; else a sentence that says what is missing. ``closing`` is the job and the
+    attempt whose last picture is with the engine: the one after it may be made ready.
     """
 
     engine: EngineName
@@ -29,5 +27,4 @@ class World:
     gpu_free: bool = True
     free_bytes: int | None = None
     trainer_text: str = ""
-    profiles: tuple[str, ...] = ()
     closing: tuple[JobId, int] | None = None

@@ -195,7 +195,7 @@ class Loop:
         if draft.lease is None and admission.nobody(draft, world, self._policy) is None:
             first = admission.able(admission.line(draft), world)
             world = replace(world, gpu_free=first is None or self._gpu.try_take())
-        self._write(draft, page, admission.admit(draft, world, self._policy), at)
+        self._write(draft, page, admission.admit(draft, world, self._policy, self._studio), at)
         return world
 
     async def _prepare(self, entries: Iterable[Entry], commands: Iterable[Command]) -> None:

@@ -102,6 +102,7 @@ class Setup:
     trainer_text: str = ""
     tokenizer: str = ""
     checkpoints: bool = False
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         clock=ports.clock,
         gpu=ports.gpu,
         policy=setup.policy,
-        studio=Studio(setup.studio, rehearsal=setup.engine == "rehearsal"),
+        studio=Studio(setup.studio, rehearsal=setup.engine == "rehearsal", profiles=setup.profiles),
     )
     watch = EngineWatch(
         world=world,

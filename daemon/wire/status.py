@@ -16,6 +16,7 @@ from daemon.core.admission import Reason
 from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
+from daemon.core.ladder import spoken
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
@@ -116,6 +117,11 @@ def sentence(job: Job) -> str:
         case Phase.RUNNING if job.cancelling:
             going = "its trainer is asked to end" if training else "what is drawn of it is stopped"
             return f"It is being cancelled: {going}."
+        case Phase.RUNNING if job.on_a_rung:
+            return (
+                f"Attempt {job.attempt} is being drawn: the same seed in profile {job.profile}, "
+                f"since the picture was spoilt in {spoken(job.rungs)}."
+            )
         case Phase.RUNNING:
             return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
         case Phase.PUBLISHING:

@@ -29,6 +29,7 @@ from daemon.core.commands import (
 )
 from daemon.core.events import JobAccepted
 from daemon.core.jobs import (
+    QUALITY_CODES,
     Asked,
     Complaint,
     Control,
@@ -140,8 +141,15 @@ def approve(job: str, *, image: int = 0, checkpoint: int = 0, inode: int = 1) ->
     return TakeControl(file(text, inode=inode), Control("approve", job, image, checkpoint))
 
 
+SEEN = "What was seen."
+
+
 def ended(job: str, attempt: int, outcome: Outcome, code: str = "CODE") -> ReportEnded:
-    return ReportEnded(JobId(job), attempt, outcome, code, "What was seen.")
+    return ReportEnded(JobId(job), attempt, outcome, code, SEEN)
+
+
+def spoilt(job: str, attempt: int, code: str = "BLACK_OR_GRAY") -> ReportEnded:
+    return ended(job, attempt, Outcome.FAILED, code)
 
 
 def published(job: str) -> ConfirmPublished:
@@ -209,6 +217,7 @@ SPECS = (
     PANEL,
     replace(PANEL, seeds=(), variations=2),
     replace(PANEL, loras=(LoraUse("spyke_v1", 0.7),)),
+    replace(PANEL, quality=False),
 )
 _ABOUT_ONE: tuple[ControlKind, ...] = ("cancel", "retry")
 _ABOUT_ALL: tuple[ControlKind, ...] = ("pause", "resume")
@@ -252,6 +261,8 @@ class Ask:
                 return ended(job, attempt, list(Outcome)[which % len(Outcome)])
             case "lost":
                 return ended(job, attempt, Outcome.LOST)
+            case "spoilt":
+                return spoilt(job, attempt, sorted(QUALITY_CODES)[which % 2])
             case "prompt":
                 return RecordPrompt(job, attempt, which, f"prompt {job} {attempt} {which}")
             case "image":
@@ -291,7 +302,18 @@ class Ask:
 KINDS = (
     *("panel", "panel", "ended", "ended", "lost", "published", "about one", "about one", "observe"),
     *("training", "training", "checkpoint", "checkpoint", "approve", "approve", "installed"),
-    *("refused", "about all", "prompt", "image", "trainer", "gone", "models", "others"),
+    *(
+        "spoilt",
+        "spoilt",
+        "refused",
+        "about all",
+        "prompt",
+        "image",
+        "trainer",
+        "gone",
+        "models",
+        "others",
+    ),
 )
 asks = st.builds(Ask, st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 5))
 

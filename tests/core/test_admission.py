@@ -199,9 +199,9 @@ def test_a_job_about_to_start_says_so() -> None:
 
 
 def test_nobody_is_admitted_while_the_lease_is_held_or_nobody_waits() -> None:
-    assert admit(State(), READY, POLICY) == []
+    assert admit(State(), READY, POLICY, Desk().studio) == []
     busy = waiting("ch01", "ch02", world=READY)
-    assert admit(busy.state, READY, POLICY) == []
+    assert admit(busy.state, READY, POLICY, busy.studio) == []
 
 
 def test_a_paused_press_says_so_to_a_job_that_was_held_for_another_reason() -> None:

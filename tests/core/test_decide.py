@@ -573,10 +573,10 @@ def kinds(events: Iterable[Event]) -> list[str]:
 
 def test_an_end_is_recorded_as_it_was_reported() -> None:
     desk = desk_with(Phase.RUNNING)
-    report = ReportEnded(CH01, 1, Outcome.FAILED, "BLACK_OR_GRAY", "All black.", 123)
+    report = ReportEnded(CH01, 1, Outcome.FAILED, "WRONG_SIZE", "Too small.", 123)
     assert desk.do(report) == [
-        AttemptEnded(CH01, 1, Outcome.FAILED, "BLACK_OR_GRAY", "All black.", 123),
-        JobEnded(CH01, Phase.FAILED, "BLACK_OR_GRAY"),
+        AttemptEnded(CH01, 1, Outcome.FAILED, "WRONG_SIZE", "Too small.", 123),
+        JobEnded(CH01, Phase.FAILED, "WRONG_SIZE"),
     ]
 
 

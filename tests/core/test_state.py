@@ -215,9 +215,9 @@ def test_a_cancelled_job_is_cancelled_however_its_attempt_ended(outcome: Outcome
 
 def test_a_failed_job_keeps_what_was_seen() -> None:
     desk = running()
-    desk.do(ended("ch01_v1", 1, Outcome.FAILED, "BLACK_OR_GRAY"))
+    desk.do(ended("ch01_v1", 1, Outcome.FAILED, "WRONG_SIZE"))
     job = desk.state.jobs[CH01]
-    assert (job.phase, job.code, job.text) == (Phase.FAILED, "BLACK_OR_GRAY", "What was seen.")
+    assert (job.phase, job.code, job.text) == (Phase.FAILED, "WRONG_SIZE", "What was seen.")
 
 
 def test_a_published_job_knows_its_files() -> None:

@@ -4,15 +4,17 @@ A story is blocks with an empty line between them. A block is one command a line
 one turn), then ``----``, then what it led to; lines that begin with ``#`` are the narrator's.
 
     submit NAME [priority=N] [text=WORD] [drop=N] [rerun] [seeds=none|1,2] [train]
-    prompt|judged JOB IMAGE                 about the attempt that the job is in
+    prompt JOB IMAGE                        about the attempt that the job is in
+    judged JOB IMAGE [verdict=CODE] [torch=VERSION]
     ended JOB OUTCOME [CODE] [attempt=N]    outcomes as in the ledger
     published|gone JOB
     cancel|retry JOB [drop=N]    pause|resume [drop=N]
     checkpoint|installed JOB STEP           of a training
     approve JOB image=N | checkpoint=STEP [drop=N]
     observe engine=up|down  gpu=free|busy  disk=ample|low  trainer=there|missing
-    start [comfyui|rehearsal|none] [forget=N]
-        the daemon starts on the ledger, which a power cut has robbed of its last N lines
+    start [comfyui|external|rehearsal|none] [forget=N]
+        the daemon starts on the ledger, which a power cut has robbed of its last N lines;
+        ``comfyui`` is its own child, ``external`` is not
 
 ``python -m tests.scenarios`` says which stories no longer come true; ``--rewrite`` tells them anew,
 and a person reads the diff.
@@ -42,9 +44,13 @@ from daemon.core.plan import (
     RunTraining,
     StopAttempt,
 )
+from daemon.core.policy import LADDER
 from daemon.core.world import World
 from tests.core.asking import (
+    ENGINE,
+    MAKING,
     PANEL,
+    SEEN,
     approve,
     checkpoint,
     control,
@@ -60,6 +66,7 @@ STORIES = Path(__file__).parent
 RULE = "----"
 ENGINES = {
     "comfyui": READY,
+    "external": READY,
     "rehearsal": REHEARSING,
     "none": World("none", "ENGINE_MISSING", "No engine is set."),
 }
@@ -70,7 +77,7 @@ CONTROLS: Mapping[str, ControlKind] = {
     "resume": "resume",
 }
 UNTOLD = {
-    *("profile", "evidence", "files", "scores", "sha256", "name", "inode", "mtime_ns", "size"),
+    *("files", "scores", "sha256", "name", "inode", "mtime_ns", "size"),
     *("models", "template", "template_sha256", "workflow_sha256", "bytes", "perceptual_hash"),
     *("rung", "commit", "mode", "args", "device", "python", "torch", "os", "custom_nodes"),
 }
@@ -117,7 +124,10 @@ def _block(desk: Desk, block: str) -> str:
 
 def _serve(desk: Desk, lines: Sequence[Line]) -> Sequence[Event]:
     if lines[0].verb == "start":
-        world = ENGINES[lines[0].words[0]] if lines[0].words else None
+        engine = "".join(lines[0].words)
+        world = ENGINES[engine] if engine else None
+        if engine:
+            desk.profiles = () if engine == "external" else LADDER
         return desk.restart(world, forget=lines[0].number("forget", 0))
     return desk.do(*(_command(desk, line) for line in lines))
 
@@ -149,7 +159,10 @@ def _command(desk: Desk, line: Line) -> Command:
             number = int(line.words[1])
             return RecordPrompt(JobId(name), attempt, number, f"prompt-{attempt}-{number}")
         case "judged":
-            return image(name, int(line.words[1]), attempt=attempt)
+            engine = replace(ENGINE, torch=line.options.get("torch", ENGINE.torch))
+            making = replace(MAKING, engine=engine)
+            seen = image(name, int(line.words[1]), attempt=attempt, making=making)
+            return replace(seen, verdict=line.options.get("verdict", seen.verdict))
         case "ended":
             return ended(name, attempt, Outcome(line.words[1]), "".join(line.words[2:3]))
         case "published":
@@ -216,6 +229,11 @@ def _facts(event: Event) -> Iterator[str]:
                 yield from (f'"{error.text}"' for error in value)
             case (("text" | "error"), str()) if value:
                 yield f'"{value}"'
+            case "profile", "default":
+                pass
+            case "evidence", str():
+                said = value.removeprefix(SEEN).strip()
+                yield from [f'"{said}"'] if said else []
             case (("kind" | "ref" | "request"), _) if isinstance(event, JobAccepted):
                 pass
             case name, (str() | int()) if value and name not in UNTOLD:

@@ -65,6 +65,14 @@ def test_who_cancels_what_runs_reads_that_it_is_being_stopped() -> None:
     assert "being cancelled" in sentence(running._replace(cancelling=True))
 
 
+def test_who_is_drawn_again_reads_in_what_and_why() -> None:
+    again = job(phase=Phase.RUNNING)._replace(profile="cpu-vae", rungs=("default", "fp32-unet"))
+    assert sentence(again._replace(attempt=3)) == (
+        "Attempt 3 is being drawn: the same seed in profile cpu-vae, since the picture was spoilt "
+        "in default and fp32-unet."
+    )
+
+
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PUBLISHING, Phase.PUBLISHED])
 def test_nothing_of_a_training_is_called_drawn(phase: Phase) -> None:
     one = job("spyke", phase=phase)._replace(kind="train", spec=TRAIN)
