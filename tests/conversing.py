@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.ports import Renderer
-from daemon.shell.drawing import Conversation, Drawn, DrawOrder
+from daemon.shell.drawing import Conversation
 from daemon.shell.patience import GivenUp
+from daemon.shell.whereabouts import Drawn, DrawOrder
 
 
 @dataclass(frozen=True)

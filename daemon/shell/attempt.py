@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from daemon.core.commands import (
-    Command,
     RecordModels,
     RecordPrompt,
     ReportImage,
@@ -22,23 +21,20 @@ from daemon.core.commands import (
 )
 from daemon.core.ids import file_prefix, prompt_id
 from daemon.core.job import Job
-from daemon.core.jobs import GOOD, JobId, Making, ModelFacts, Outcome, PanelSpec
-from daemon.core.policy import Policy
-from daemon.core.state import State, key_of
-from daemon.craft.graph import BoundGraph, bind, with_prefix
+from daemon.core.jobs import GOOD, Making, ModelFacts, Outcome, PanelSpec
+from daemon.core.state import key_of
+from daemon.craft.graph import bind, with_prefix
 from daemon.craft.limits import complaints
 from daemon.craft.picture import judge
 from daemon.errors import AskerError, EngineError
-from daemon.ports import Disk, Ears, EngineHost, Pixels, Probe, Renderer, Weights
-from daemon.shell.drawing import Conversation, Drawn, DrawOrder
-from daemon.shell.intake import HINT_LIMIT_BYTES, Pattern, model_facts, read_pattern
-from daemon.shell.outbox import Outbox, job_folder
-from daemon.shell.patience import GivenUp, Patience, now, once
-from daemon.shell.progress import Progress
-from daemon.shell.turns import Turns
-from daemon.wire.comfyui import EngineFacts
+from daemon.ports import Ears, Renderer
+from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
+from daemon.shell.drawing import Conversation
+from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
+from daemon.shell.outbox import job_folder
+from daemon.shell.patience import GivenUp, Patience, once
+from daemon.shell.whereabouts import Drawn, DrawOrder
 from daemon.wire.making import digest, engine_of, hint_name
-from daemon.wire.places import Places
 from daemon.wire.status import Drawing
 
 _FREE_AGAIN_S = 1.0
@@ -48,54 +44,6 @@ _SILENT = (
     "asking."
 )
 _NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What every attempt works with. ``host`` and ``probe`` None: the engine's process is not ours,
-    the machine's memory is not watched. ``close`` says that an attempt's last picture is with the
-    engine, ``suspect`` that a prompt does not leave it.
-    """
-
-    disk: Disk
-    pixels: Pixels
-    weights: Weights
-    host: EngineHost | None
-    probe: Probe | None
-    outbox: Outbox
-    policy: Policy
-    places: Places
-    studio: str
-    state: Callable[[], State]
-    ask: Callable[[Command], Awaitable[None]]
-    progress: Progress
-    turns: Turns
-    close: Callable[[JobId, int], None]
-    suspect: Callable[[str], None]
-    ready: Callable[[str], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How an attempt ended, before it is reported."""
-
-    outcome: Outcome
-    code: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A picture that only has to be sent. ``stale``: the engine may have other weights of one of
-    its models in memory, so it is not recorded yet.
-    """
-
-    image: int
-    bound: BoundGraph
-    models: tuple[ModelFacts, ...]
-    prompt: str
-    fresh: bool
-    stale: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +57,6 @@ class Left:
     said: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """What all pictures of one attempt share. ``hint`` is the engine's name for the hint image."""
-
-    pattern: Pattern
-    hint: str | None
-    engine: EngineFacts
-
-
 class PanelAttempt:
     """One attempt, in one life of the daemon."""
 
@@ -126,14 +65,14 @@ class PanelAttempt:
         self._renderer = renderer
         self._job = job
         self._spec = spec
-        self._pressure = _Pressure(bench.probe, bench.policy)
+        self._pressure = Pressure(bench.probe, bench.policy)
         self._talk: Conversation | None = None
         self._told_silent = False
 
     async def run(self) -> Ended:
         """Draw what is not drawn yet. Raises ``GivenUp``, ``AskerError`` and ``WorldError``."""
         try:
-            await self._bench.ready("default")
+            await self._bench.ready(self._job.profile)
             todo = await self._todo()
             if not todo:
                 return Ended(Outcome.SUCCEEDED)
@@ -350,6 +289,7 @@ class PanelAttempt:
             workflow_sha256=digest(workflow),
             bytes=len(drawn.png),
             perceptual_hash=stats.perceptual_hash,
+            rung=self._job.profile,
         )
         image = left.prepared.image
         await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
@@ -366,22 +306,6 @@ class PanelAttempt:
         if passes(verdict.code or GOOD, spec):
             return None
         return Ended(Outcome.FAILED, verdict.code, verdict.text)
-
-
-class _Pressure:
-    """Whether the machine's memory has been critical for too long (A2.8)."""
-
-    def __init__(self, probe: Probe | None, policy: Policy) -> None:
-        self._probe, self._policy = probe, policy
-        self._since: float | None = None
-
-    async def pressed(self) -> bool:
-        level = await self._probe.pressure() if self._probe else None
-        if level is None or level < self._policy.memory_critical_level:
-            self._since = None
-            return False
-        self._since = now() if self._since is None else self._since
-        return now() - self._since >= self._policy.memory_critical_s
 
 
 def passes(verdict: str, spec: PanelSpec) -> bool:

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Awaitable, Callable
 
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
-from daemon.craft.graph import same_graph
-from daemon.craft.nodes import Node, inputs_of
 from daemon.errors import EngineError, PromptRefused
 from daemon.ports import Ears, Renderer
 from daemon.shell.pace import QUEUE_S, Pace
 from daemon.shell.patience import GivenUp, Patience, now, once
+from daemon.shell.whereabouts import Drawn, DrawOrder, Place, Whereabouts, saved_under
 from daemon.wire.comfyui import (
     Ended,
     Executing,
-    Graph,
     HistoryEntry,
     Message,
     OutputFile,
@@ -33,7 +29,6 @@ from daemon.wire.comfyui import (
     prompt_body,
 )
 from daemon.wire.comfyui_blame import blame
-from daemon.wire.png_text import prompt_of
 
 MAX_SENDS = 2
 GRACE_S = 15.0  # An interrupt is obeyed at the end of a sampler's step.
@@ -45,40 +40,6 @@ _PRESSED = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DrawOrder:
-    """One picture. ``graph`` has its file prefix bound; ``note`` travels inside the picture.
-
-    ``width``, ``height`` (pixels) and ``steps`` give the deadline. ``fresh``: its id was recorded
-    only now, so the engine cannot know it.
-    """
-
-    prompt_id: str
-    graph: Mapping[str, Node]
-    save_node: str
-    width: int
-    height: int
-    steps: int
-    note: Mapping[str, object]
-    fresh: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The picture's bytes as the engine saved them, and the graph that was really executed."""
-
-    png: bytes
-    graph: Graph
-
-
-class Place(Enum):
-    """Where a prompt is that has not ended."""
-
-    ABSENT = "absent"
-    PENDING = "pending"
-    RUNNING = "running"
 
 
 class Conversation:
@@ -104,7 +65,7 @@ class Conversation:
         self.prompt_id = order.prompt_id
         self.obeyed = True  # It was never told to stop, or it did.
         self.silent = False  # The socket said nothing for a minute while the prompt ran.
-        self._accepted = False  # The engine said 200: what stands under our id is ours.
+        self._there = Whereabouts(order, renderer, policy)
         self._sends, self._patience = 0, Patience(policy)
         self._remaining: int | None = None
         self._ended = False
@@ -118,9 +79,11 @@ class Conversation:
         ``clear``: the engine was seen empty a moment ago. ``accepted`` is called once the prompt is
         there. Whether the engine is known to be empty now.
         """
-        found = Place.ABSENT if self._order.fresh else await self._look()
-        if found is Place.ABSENT and not (self._order.fresh or await self._harvest() is None):
-            return False
+        found = Place.ABSENT if self._order.fresh else await self._there.look()
+        if found is Place.ABSENT and not self._order.fresh:
+            self._harvested = await self._there.harvest()
+            if self._harvested is not None:
+                return False
         if found is Place.ABSENT:
             if not clear:
                 await self._wait_for_others()
@@ -139,12 +102,12 @@ class Conversation:
         """The picture of a prompt that has left the engine."""
         if self._harvested is not None:
             return self._harvested
-        entry = self._entry or await self._read_entry()
+        entry = self._entry or await self._there.entry()
         if entry is None:
-            found = await self._look_twice()
+            found = await self._there.look_twice()
             entry = found if isinstance(found, HistoryEntry) else None
         if entry is None:
-            harvested = await self._harvest()
+            harvested = await self._there.harvest()
             if harvested is None:
                 raise _lost()
             return harvested
@@ -156,7 +119,7 @@ class Conversation:
         await self._take_back()
         until = now() + GRACE_S
         while now() < until:
-            found = await self._look()
+            found = await self._there.look()
             if isinstance(found, HistoryEntry) or found is Place.ABSENT:
                 self._entry = found if isinstance(found, HistoryEntry) else None
                 return
@@ -168,55 +131,6 @@ class Conversation:
         return Pace(
             self._policy, width=order.width, height=order.height, steps=order.steps, now=now()
         )
-
-    async def _look(self) -> HistoryEntry | Place:
-        """History, queue, history again: prompts move on under one lock, so none slips through."""
-        entry = await self._read_entry()
-        if entry is not None:
-            return entry
-        queue = await self._patience.ask(self._renderer.queue)
-        for graphs, place in ((queue.running, Place.RUNNING), (queue.pending, Place.PENDING)):
-            if self._order.prompt_id in graphs:
-                self._must_be_ours(graphs[self._order.prompt_id])
-                return place
-        return await self._read_entry() or Place.ABSENT
-
-    async def _read_entry(self) -> HistoryEntry | None:
-        entry = await self._patience.ask(lambda: self._renderer.history(self._order.prompt_id))
-        if entry is not None:
-            self._must_be_ours(entry.graph)
-        return entry
-
-    def _must_be_ours(self, graph: Graph) -> None:
-        # A server may rewrite nodes of a graph that it accepted from us (it replaces outdated
-        # ones); only what was found, not sent, has to be recognized by its looks.
-        if not self._accepted and not same_graph(self._order.graph, graph):
-            raise GivenUp(
-                Outcome.FAILED,
-                "STRANGER",
-                f"The engine has another graph under our prompt id {self._order.prompt_id}; it is"
-                " left alone. Retry the job: the next attempt has an id of its own.",
-            )
-
-    async def _harvest(self) -> Drawn | None:
-        """The picture of a prompt that a restarted engine knows no more, if it was saved whole.
-
-        No other prompt has its prefix, so its first file is its picture; that it is whole and of
-        this graph is in the file itself.
-        """
-        node = self._order.save_node
-        folder, stem = _saved_under(self._order)
-        file = OutputFile(node, f"{stem}_00001_.png", folder, "output")
-        try:
-            png = await self._patience.ask(lambda: self._renderer.view(file))
-        except GivenUp as missing:
-            if missing.code != "OUTPUT_MISSING":
-                raise
-            return None
-        graph = prompt_of(png)
-        if graph is not None and same_graph(self._order.graph, graph):
-            self._harvested = Drawn(png, graph)
-        return self._harvested
 
     async def _wait_for_others(self) -> None:
         """Somebody else's prompts are waited for and never touched."""
@@ -250,11 +164,11 @@ class Conversation:
                 raise GivenUp(Outcome.FAILED, refused.code, refused.text) from None
             except EngineError as error:
                 said = error.text
-                found = await self._look_twice()
+                found = await self._there.look_twice()
                 if found is not Place.ABSENT:
                     return found
                 continue
-            self._accepted = True
+            self._there.accepted = True
             if not errors:
                 return Place.PENDING
             await self._take_back()
@@ -266,15 +180,16 @@ class Conversation:
     async def _wait(self, ears: Ears) -> None:
         """Until the prompt has left the engine, or its picture was found without it."""
         while not await self._doze(ears):
-            found = await self._look()
+            found = await self._there.look()
             if found is Place.ABSENT:
-                found = await self._look_twice()
+                found = await self._there.look_twice()
             match found:
                 case HistoryEntry():
                     self._entry = found
                     return
                 case Place.ABSENT:
-                    if await self._harvest() is None:
+                    self._harvested = await self._there.harvest()
+                    if self._harvested is None:
                         raise _lost()
                     return
                 case Place.PENDING:
@@ -286,14 +201,6 @@ class Conversation:
                 await self._give_up(Outcome.LOST, "MEMORY_PRESSURE", _PRESSED)
             if self._pace.overdue(now()):
                 await self._give_up(*self._pace.verdict(now()))
-
-    async def _look_twice(self) -> HistoryEntry | Place:
-        """Absence is believed when it is still so a moment later."""
-        found = await self._look()
-        if found is not Place.ABSENT:
-            return found
-        await asyncio.sleep(self._policy.history_poll_s)
-        return await self._look()
 
     async def _doze(self, ears: Ears) -> bool:
         """Listen until the prompt is heard to have left (True), or until the next poll is due."""
@@ -348,13 +255,6 @@ def _lost() -> GivenUp:
     )
 
 
-def _saved_under(order: DrawOrder) -> tuple[str, str]:
-    """Folder and stem of what the save node writes."""
-    prefix = str(inputs_of(order.graph[order.save_node])["filename_prefix"])
-    folder, _, stem = prefix.rpartition("/")
-    return folder, stem
-
-
 def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
     """The one file that an ended prompt saved for us; anything else ends the conversation."""
     if entry.failure is not None:
@@ -366,7 +266,7 @@ def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
             Outcome.LOST, "INTERRUPTED", "Somebody interrupted the prompt on the engine itself."
         )
     saved = [file for file in entry.outputs if file.node == order.save_node]
-    folder, stem = _saved_under(order)
+    folder, stem = saved_under(order)
     match saved:
         case [file] if (
             file.kind == "output"

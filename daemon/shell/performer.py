@@ -27,7 +27,8 @@ from daemon.core.plan import (
 from daemon.core.world import EngineName
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Renderer
-from daemon.shell.attempt import Bench, Ended, PanelAttempt
+from daemon.shell.attempt import PanelAttempt
+from daemon.shell.bench import Bench, Ended
 from daemon.shell.dataset import DATASETS
 from daemon.shell.intake import HINTS
 from daemon.shell.outbox import STAGING

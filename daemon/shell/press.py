@@ -30,7 +30,7 @@ from daemon.ports import (
     Trainer,
     Weights,
 )
-from daemon.shell.attempt import Bench
+from daemon.shell.bench import Bench
 from daemon.shell.board import Board
 from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.engine_watch import EngineWatch

@@ -23,7 +23,7 @@ from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.craft.graph import bind, same_graph, with_prefix
 from daemon.errors import AskerError, EngineError, PromptRefused
-from daemon.shell.drawing import Drawn, DrawOrder
+from daemon.shell.whereabouts import Drawn, DrawOrder
 from daemon.wire.comfyui import Executing, Message, OutputFile, Status, prompt_body
 from tests.conversing import Undrawn, draw
 from tests.craft.test_graph import FULL, PANEL

@@ -19,7 +19,7 @@ from daemon.core.ids import file_prefix, prompt_id
 from daemon.core.jobs import LoraUse, PanelSpec
 from daemon.craft.graph import bind, with_prefix
 from daemon.craft.template import Template
-from daemon.shell.drawing import DrawOrder
+from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.addresses import DEFAULT_URL
 from tests.craft.test_graph import BLANK, PANEL
 

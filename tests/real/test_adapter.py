@@ -14,7 +14,7 @@ from daemon.adapters.comfyui import ComfyRenderer
 from daemon.craft.graph import same_graph
 from daemon.errors import EngineError, PromptRefused
 from daemon.ports import Ears
-from daemon.shell.drawing import DrawOrder
+from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.comfyui import Ended, Executing, HistoryEntry, Message, OutputFile, Progress
 from daemon.wire.comfyui import prompt_body as body_of
 from tests.real.engine import LONG_STEPS, PATIENCE_S, RealEngine, until

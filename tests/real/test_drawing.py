@@ -12,7 +12,7 @@ from daemon.adapters.comfyui import ComfyRenderer
 from daemon.core.jobs import ControlNetUse, Outcome
 from daemon.core.policy import Policy
 from daemon.craft.graph import same_graph
-from daemon.shell.drawing import Drawn, DrawOrder
+from daemon.shell.whereabouts import Drawn, DrawOrder
 from tests.conversing import Undrawn, draw
 from tests.real.engine import LONG_STEPS, RealEngine, until
 from tests.real.pose import pose_png

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.craft.nodes import Node
-from daemon.shell.drawing import Drawn, DrawOrder
+from daemon.shell.whereabouts import Drawn, DrawOrder
 from daemon.wire.comfyui import Ended, Executing, Failure, OutputFile, Progress
 from tests.conversing import Undrawn, draw
 from tests.shell.engine_fake import PICTURE, FakeEngine, Sent, Trouble

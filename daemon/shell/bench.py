@@ -1,0 +1,93 @@
+"""What attempts at panels work with, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from daemon.core.commands import Command
+from daemon.core.jobs import JobId, ModelFacts, Outcome
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.craft.graph import BoundGraph
+from daemon.ports import Disk, EngineHost, Pixels, Probe, Weights
+from daemon.shell.intake import Pattern
+from daemon.shell.outbox import Outbox
+from daemon.shell.patience import now
+from daemon.shell.progress import Progress
+from daemon.shell.turns import Turns
+from daemon.wire.comfyui import EngineFacts
+from daemon.wire.places import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every attempt works with. ``host`` and ``probe`` None: the engine's process is not ours,
+    the machine's memory is not watched. ``close`` says that an attempt's last picture is with the
+    engine, ``suspect`` that a prompt does not leave it.
+    """
+
+    disk: Disk
+    pixels: Pixels
+    weights: Weights
+    host: EngineHost | None
+    probe: Probe | None
+    outbox: Outbox
+    policy: Policy
+    places: Places
+    studio: str
+    state: Callable[[], State]
+    ask: Callable[[Command], Awaitable[None]]
+    progress: Progress
+    turns: Turns
+    close: Callable[[JobId, int], None]
+    suspect: Callable[[str], None]
+    ready: Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, before it is reported."""
+
+    outcome: Outcome
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture that only has to be sent. ``stale``: the engine may have other weights of one of
+    its models in memory, so it is not recorded yet.
+    """
+
+    image: int
+    bound: BoundGraph
+    models: tuple[ModelFacts, ...]
+    prompt: str
+    fresh: bool
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What all pictures of one attempt share. ``hint`` is the engine's name for the hint image."""
+
+    pattern: Pattern
+    hint: str | None
+    engine: EngineFacts
+
+
+class Pressure:
+    """Whether the machine's memory has been critical for too long (A2.8)."""
+
+    def __init__(self, probe: Probe | None, policy: Policy) -> None:
+        self._probe, self._policy = probe, policy
+        self._since: float | None = None
+
+    async def pressed(self) -> bool:
+        level = await self._probe.pressure() if self._probe else None
+        if level is None or level < self._policy.memory_critical_level:
+            self._since = None
+            return False
+        self._since = now() if self._since is None else self._since
+        return now() - self._since >= self._policy.memory_critical_s
