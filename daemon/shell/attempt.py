@@ -30,6 +30,7 @@ from daemon.errors import AskerError, EngineError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
+from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, once
@@ -60,9 +61,12 @@ class Left:
 class PanelAttempt:
     """One attempt, in one life of the daemon."""
 
-    def __init__(self, bench: Bench, renderer: Renderer, job: Job, spec: PanelSpec) -> None:
+    def __init__(
+        self, bench: Bench, renderer: Renderer, hearing: Hearing, job: Job, spec: PanelSpec
+    ) -> None:
         self._bench = bench
         self._renderer = renderer
+        self._hearing = hearing
         self._job = job
         self._spec = spec
         self._pressure = Pressure(bench.probe, bench.policy)
@@ -77,7 +81,7 @@ class PanelAttempt:
             if not todo:
                 return Ended(Outcome.SUCCEEDED)
             sheet = await self._sheet()
-            async with self._renderer.listen() as ears:  # Before anything is sent, or it is missed.
+            async with self._hearing.ears() as ears:  # Before anything is sent, or it is missed.
                 ended = await self._draw_and_look(sheet, ears, todo)
         except GivenUp as given_up:
             if given_up.code in _NEEDS_FREEING:
@@ -102,8 +106,7 @@ class PanelAttempt:
     async def _sheet(self) -> Sheet:
         pattern = await read_pattern(self._bench.disk, self._spec.workflow)
         hint = await self._upload_hint()
-        engine = await Patience(self._bench.policy).ask(self._renderer.describe)
-        return Sheet(pattern, hint, engine)
+        return Sheet(pattern, hint)
 
     async def _upload_hint(self) -> str | None:
         if self._spec.controlnet is None:
@@ -278,11 +281,13 @@ class PanelAttempt:
 
     async def _judge(self, sheet: Sheet, left: Left, drawn: Drawn) -> Ended | None:
         bench, job, spec = self._bench, self._job, self._spec
-        stats = await bench.pixels.measure(drawn.png)
+        engine, stats = await asyncio.gather(
+            Patience(bench.policy).ask(self._renderer.describe), bench.pixels.measure(drawn.png)
+        )
         verdict = judge(stats, width=spec.width, height=spec.height)
         workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
         making = Making(
-            engine=engine_of(sheet.engine, bench.places),
+            engine=engine_of(engine, bench.places),
             models=left.prepared.models,
             template=f"{sheet.pattern.name}.json",
             template_sha256=sheet.pattern.sha256,

@@ -16,7 +16,6 @@ from daemon.shell.outbox import Outbox
 from daemon.shell.patience import now
 from daemon.shell.progress import Progress
 from daemon.shell.turns import Turns
-from daemon.wire.comfyui import EngineFacts
 from daemon.wire.places import Places
 
 
@@ -74,7 +73,6 @@ class Sheet:
 
     pattern: Pattern
     hint: str | None
-    engine: EngineFacts
 
 
 class Pressure:

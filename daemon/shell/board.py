@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _PROGRESS_S = 1.0
 """Progress alone rewrites status.json at most this often."""
+_TOGETHER_S = 0.05
 _SHOWN = ".nightpress/shown"
 """The ledger's seq up to which every status file is known to be written."""
 
@@ -77,6 +78,8 @@ class Board:
             self._news.clear()
             self._steps.clear()
             await self.finish()
+            # What happens together is written together.
+            await asyncio.sleep(_TOGETHER_S)
 
     async def finish(self) -> None:
         """Write everything that is out of date now."""

@@ -30,6 +30,7 @@ from daemon.ports import Renderer
 from daemon.shell.attempt import PanelAttempt
 from daemon.shell.bench import Bench, Ended
 from daemon.shell.dataset import DATASETS
+from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINTS
 from daemon.shell.outbox import STAGING
 from daemon.shell.patience import GivenUp, Patience
@@ -54,6 +55,7 @@ class Performer:
     ) -> None:
         self._bench = bench
         self._renderer = renderer
+        self._hearing = Hearing(renderer) if renderer else None
         self._engine = engine
         self._training = training
         self._state = bench.state
@@ -115,12 +117,16 @@ class Performer:
 
     async def _draw(self, job: Job) -> Ended:
         renderer = self._renderer
-        if renderer is None or is_rehearsal(job.id) != (self._engine == "rehearsal"):
+        if (
+            renderer is None
+            or self._hearing is None
+            or is_rehearsal(job.id) != (self._engine == "rehearsal")
+        ):
             return Ended(
                 Outcome.STOPPED, "ENGINE_MISSING", "The engine it was started on is not there."
             )
         assert isinstance(job.spec, PanelSpec), f"{job.id} draws no picture"
-        return await PanelAttempt(self._bench, renderer, job, job.spec).run()
+        return await PanelAttempt(self._bench, renderer, hearing, job, job.spec).run()
 
     async def _stop(self, job: Job) -> None:
         try:
