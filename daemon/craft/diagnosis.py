@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daemon.craft.engine_symptoms import ENGINE_WORDS
 from daemon.craft.training_symptoms import TRAINING
 
 
@@ -293,7 +294,7 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_TRAINING = {code: Diagnosis(title, check) for code, (title, check) in TRAINING.items()}
+_ELSEWHERE = {code: Diagnosis(*told) for code, told in [*ENGINE_WORDS.items(), *TRAINING.items()]}
 _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_SEEN,
     **_PICTURES,
@@ -301,5 +302,5 @@ _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_MODELS,
     **_QUEUE,
     **_DISK,
-    **_TRAINING,
+    **_ELSEWHERE,
 }
