@@ -26,8 +26,8 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
     "NODE_PACK_FAILED": (
         "a pack of custom nodes could not be imported",
         (
-            "Read the traceback in the engine's log: a package is missing in ComfyUI's environment, or"
-            " the pack needs CUDA, which a Mac does not have."
+            "Read the traceback in the engine's log: a package is missing in ComfyUI's environment,"
+            " or the pack needs CUDA, which a Mac does not have."
         ),
     ),
     "CPU_FALLBACK": (

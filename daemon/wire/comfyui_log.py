@@ -22,7 +22,7 @@ ENVIRONMENT: Mapping[str, str] = {
 """What a server has to be started with to warn of every picture with NaN.
 
 Source: by default Python warns once per place and process, so that the second picture with NaN
-passes in silence (measured). PyTorch's fallback warning comes once per process in any case.
+passes in silence (measured). How often PyTorch warns of a fallback is its own affair.
 """
 LINE_LIMIT = 2_000
 """Characters read of a line."""
@@ -62,7 +62,7 @@ _FALLBACK = re.compile(
     r"(?:.*: )?UserWarning: The operator '([^']+)' is not currently supported on the MPS backend"
 )
 _TILED = re.compile(r"Warning: Ran out of memory when regular VAE")
-_MEMORY = re.compile(r"[\w.]*OutOfMemoryError\b|[\w.]+: .*out of memory")
+_MEMORY = re.compile(r"[\w.]*OutOfMemoryError\b|[\w.]+: .*(?:out of memory|Invalid buffer size)")
 
 
 def read_words(text: str) -> Words:

@@ -70,6 +70,7 @@ OTHER_MEMORY = (
     "\n"
     "Got an OOM, unloading all loaded models.\n"
 )
+BUFFER = "Traceback (most recent call last):\n  …\nRuntimeError: Invalid buffer size: 19.38 GiB\n"
 TILED = (
     "Warning: Ran out of memory when regular VAE decoding, retrying with tiled VAE decoding.\n"
     "Warning: Ran out of memory when regular VAE encoding, retrying with tiled VAE encoding.\n"
@@ -129,7 +130,7 @@ def test_fallbacks_to_the_cpu_are_counted_by_operator() -> None:
     assert "aten::_linalg_svd.U 2 times, aten::nonzero once" in sentence
 
 
-@pytest.mark.parametrize("text", [MEMORY, OTHER_MEMORY])
+@pytest.mark.parametrize("text", [MEMORY, OTHER_MEMORY, BUFFER])
 def test_a_failure_for_want_of_memory_counts_once_however_often_its_text_is_printed(
     text: str,
 ) -> None:
