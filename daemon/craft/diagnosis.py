@@ -78,11 +78,6 @@ _SEEN: Mapping[str, Diagnosis] = {
 }
 
 _PICTURES: Mapping[str, Diagnosis] = {
-    "NAN_IN_PICTURE": Diagnosis(
-        "the engine computed pixels that are no numbers",
-        "Read in the attempt's evidence which profiles gave the same; if all did, try another seed,"
-        " then another VAE.",
-    ),
     "PICTURE_BROKEN": Diagnosis(
         "what came back is no whole picture",
         "Check the free space on the engine's disk: a picture cut short means that it was full.",

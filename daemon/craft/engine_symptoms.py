@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
     "NAN_IN_PICTURE": (
-        "values that are no numbers (NaN) came out",
+        "the engine computed pixels that are no numbers",
         (
-            "Run the UNet in fp32 first (start ComfyUI with --fp32-unet); `nightpress log --code"
-            " NAN_IN_PICTURE` shows whether one seed, sampler or number of steps is behind it."
+            "Read in the attempt's evidence which profiles gave the same, and with `nightpress log"
+            " --code NAN_IN_PICTURE` which seeds; then try another seed, or another VAE."
         ),
     ),
     "LORA_UNMATCHED": (
