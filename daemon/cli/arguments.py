@@ -89,9 +89,14 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("--follow", action="store_true", help="go on as events are added")
             since = (
                 "a review of what happened since then: a git revision, a seq number, or a day such "
-                "as 2026-11-20; with JOB, --follow or --json the events since then"
+                "as 2026-11-20; with JOB, --code, --follow or --json the events since then"
             )
             parser.add_argument("--since", metavar="REV", help=since)
+            code = (
+                "only the events with this code or verdict, such as NAN_IN_PICTURE; of pictures "
+                "also seed, sampler, scheduler, steps and launch profile, with --json too"
+            )
+            parser.add_argument("--code", metavar="CODE", default="", help=code)
     if verb == "approve":
         result = parser.add_mutually_exclusive_group()
         result.add_argument("--image", type=int, metavar="N", help="a panel's picture, from 1")

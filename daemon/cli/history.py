@@ -22,8 +22,9 @@ from daemon.cli.say import (
     phase,
     say,
 )
+from daemon.cli.symptom import Symptom, in_json, in_words
 from daemon.cli.tables import Table, decimal, inner, raw, rows, text, texts, whole
-from daemon.wire.phrases import counted
+from daemon.wire.phrases import counted, joined
 from daemon.wire.text import visible
 
 _POLL_S = 0.25
@@ -53,24 +54,36 @@ def log(arguments: Arguments) -> int:
     )
     for doubt in known.doubts:
         complain(f"nightpress: {doubt}")
-    if arguments.since and not (arguments.job or arguments.follow or arguments.json):
+    as_events = arguments.job or arguments.follow or arguments.json or arguments.code
+    if arguments.since and not as_events:
         _print_review(tail, is_new, since)
         return 1 if known.doubts else 0
     job = _job(studio, arguments.job) if arguments.job else ""
+    symptom = Symptom(arguments.code)
+    for line in tail.skipped() if arguments.code else ():
+        symptom.see(line)
     silent = True
     while True:
         hosts = len(segments(studio))
         for line in tail.lines():
             about = (raw(line.table, "job"), raw(line.table, "of"))
-            if is_new(line) and (not job or job in about):
-                _print_line(line, json=arguments.json, hosts=hosts)
+            symptom.see(line)
+            if is_new(line) and (not job or job in about) and symptom.is_in(line):
+                _print_line(line, symptom.asked(line), json=arguments.json, hosts=hosts)
                 silent = False
         sys.stdout.flush()
         if not arguments.follow:
             if silent:
-                complain(_NOTHING.format(visible(since)) if arguments.since else _EMPTY)
+                complain(_silence(arguments))
             return 1 if known.doubts else 0
         sleep(_POLL_S)
+
+
+def _silence(arguments: Arguments) -> str:
+    """Why there is nothing to show."""
+    if arguments.code:
+        return f"No event that was asked for has the code or verdict {visible(arguments.code)}."
+    return _NOTHING.format(visible(arguments.since)) if arguments.since else _EMPTY
 
 
 def _since(studio: Path, since: str) -> tuple[Callable[[Line], bool], Known]:
@@ -114,15 +127,17 @@ def _job(studio: Path, name: str) -> str:
     return name if name in jobs else named[-1]
 
 
-def _print_line(line: Line, *, json: bool, hosts: int) -> None:
+def _print_line(line: Line, asked: Table, *, json: bool, hosts: int) -> None:
     if json:
-        sys.stdout.write(line.data.decode("ascii", errors="backslashreplace") + "\n")
+        own = line.data.decode("ascii", errors="backslashreplace")
+        sys.stdout.write((in_json(line, asked) if asked else own) + "\n")
         return
     table, kind = line.table, text(line.table, "type")
     colour = "yellow" if kind in _WARNINGS else _COLOURS.get(kind)
     shown = paint(f"{kind:<17}", colour) if colour else f"{kind:<17}"
     host = line.host if hosts > 1 else ""
-    parts = (paint(local(raw(table, "at")), "dim"), host, shown, text(table, "job"), what(table))
+    said = joined((what(table), in_words(asked)))
+    parts = (paint(local(raw(table, "at")), "dim"), host, shown, text(table, "job"), said)
     say("  ".join(filter(None, parts)).rstrip())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daemon.craft.engine_symptoms import ENGINE_WORDS
 from daemon.craft.training_symptoms import TRAINING
 
 
@@ -77,11 +78,6 @@ _SEEN: Mapping[str, Diagnosis] = {
 }
 
 _PICTURES: Mapping[str, Diagnosis] = {
-    "NAN_IN_PICTURE": Diagnosis(
-        "the engine computed pixels that are no numbers",
-        "Read in the attempt's evidence which profiles gave the same; if all did, try another seed,"
-        " then another VAE.",
-    ),
     "PICTURE_BROKEN": Diagnosis(
         "what came back is no whole picture",
         "Check the free space on the engine's disk: a picture cut short means that it was full.",
@@ -293,7 +289,7 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_TRAINING = {code: Diagnosis(title, check) for code, (title, check) in TRAINING.items()}
+_ELSEWHERE = {code: Diagnosis(*told) for code, told in [*ENGINE_WORDS.items(), *TRAINING.items()]}
 _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_SEEN,
     **_PICTURES,
@@ -301,5 +297,5 @@ _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_MODELS,
     **_QUEUE,
     **_DISK,
-    **_TRAINING,
+    **_ELSEWHERE,
 }

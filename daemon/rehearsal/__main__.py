@@ -2,11 +2,14 @@
 
 It starts as ComfyUI starts (no port is open before it can answer, two lines on stderr) and ends
 as ComfyUI ends: SIGTERM at once, SIGINT with ``Stopped server``, a taken port with exit status 1.
+Faults are switched on by ``--fault`` or REHEARSAL_FAULTS (joined by blanks), which outlives a
+restart by others.
 """
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--idle-exit-s", type=float, metavar="S", help="exit when unused so long")
     parser.add_argument("--step-s", type=float, default=0.05, help="seconds per sampler step")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
+    parser.add_argument(
+        "--profile", default="default", help="the launch profile that it stands for"
+    )
     return parser
 
 
@@ -37,9 +43,9 @@ def main(argv: Sequence[str]) -> int:
     logging.raiseExceptions = False
     parser = _parser()
     args = parser.parse_args(argv)
-    faults = Faults()
+    faults = Faults(args.profile)
     try:
-        for text in args.fault:
+        for text in [*os.environ.get("REHEARSAL_FAULTS", "").split(), *args.fault]:
             faults.set_from_text(text)
     except ValueError as error:
         parser.error(str(error))

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,10 @@ _MPS_OUT_OF_MEMORY = (
     "allowed: 18.13 GB). Tried to allocate 256.00 MB on private pool. Use "
     "PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0 to disable upper limit for memory allocations (may "
     "cause system failure)."
+)
+_FALLBACK = (
+    "The operator 'aten::_linalg_svd.U' is not currently supported on the MPS backend and will "
+    "fall back to run on the CPU. This may have performance implications."
 )
 _NO_VAE = (
     "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint "
@@ -138,9 +143,13 @@ def _load_vae(call: Call) -> Done:
 def _load_lora(call: Call) -> Done:
     name, strength = call["lora_name"], call["strength_model"]
     header = weights.read_header(call.stage.layout.model_path("loras", name))
-    for key in weights.unmatched_lora_keys(header):
-        _log.warning("lora key not loaded: %s", key)
     layers = (call["model"], call["clip"])
+    keys = set(header) - {"__metadata__"}
+    lost = keys if call.stage.faults.take("lora_unmatched") else weights.unmatched_lora_keys(header)
+    for key in sorted(lost):
+        _log.warning("lora key not loaded: %s", key)
+    if len(lost) == len(keys):
+        return Done(layers)
     return Done(tuple(m and replace(m, loras=(*m.loras, (name, strength))) for m in layers))
 
 
@@ -182,6 +191,8 @@ def _sample(call: Call) -> Done:
     stage, steps = call.stage, call["steps"]
     if stage.faults.take("oom"):
         raise RuntimeError(_MPS_OUT_OF_MEMORY)
+    if stage.faults.take("cpu_fallback"):
+        warnings.warn(_FALLBACK, UserWarning, stacklevel=1)
     pause_s = stage.step_s * (stage.faults.number("slow") or 1.0)
     cut_at = (steps + 1) // 2 if stage.faults.take("drop_socket") else 0
     for step in range(1, steps + 1):
@@ -219,7 +230,8 @@ def _decode(call: Call) -> Done:
     size = (latent.width, latent.height)
     nan = faults.take("nan")
     if nan:
-        _log.warning("RuntimeWarning: invalid value encountered in cast")
+        # As NumPy warns: Python shows it once in a process, or as often as PYTHONWARNINGS says.
+        warnings.warn("invalid value encountered in cast", RuntimeWarning, stacklevel=1)
     if nan or faults.take("black"):
         return Done(([Image.new("RGB", size)] * latent.batch,))
     if latent.shot is None:

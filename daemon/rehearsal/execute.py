@@ -147,6 +147,8 @@ class _Run:
             self._note("execution_interrupted", self._where(node_id), everywhere=True)
             return False
         except Exception as error:  # noqa: BLE001 - whatever a node raises is its execution_error.
+            _log.error("!!! Exception during processing !!! %s", error)
+            _log.error("".join(traceback.format_exception(error)))
             self._note("execution_error", self._failure(node_id, error))
             return False
         return True

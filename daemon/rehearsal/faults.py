@@ -15,6 +15,8 @@ SWITCHES: Mapping[str, str] = {
     "mute_socket": "nothing is sent on sockets any more; HTTP goes on",
     "black": "the decoded picture is black, reported as success",
     "nan": "the same, with the cast warning that NaN leaves in the log",
+    "lora_unmatched": "the LoRA that is loaded fits nothing; only the log tells",
+    "cpu_fallback": "the sampler warns of an operator that MPS leaves to the CPU",
     "lose_history": "the prompt runs but never appears in the history",
     "dead_worker": "the worker thread ends at its next prompt; HTTP goes on",
     "node_errors_200": "the prompt is accepted with errors for one more output",
@@ -33,9 +35,15 @@ MOMENTS = ("post", "sampling", "saving", "after_success")
 
 
 class Faults:
-    """What is switched on. A switch counts: ``true`` holds until it is set off, N acts N times."""
+    """What is switched on. A switch counts: ``true`` holds until it is set off, N acts N times.
 
-    def __init__(self) -> None:
+    ``profile`` is the launch profile of the server. ``only_in`` names those, joined by commas, in
+    which the switches act; none: in all. So a black picture can have a cure.
+    """
+
+    def __init__(self, profile: str = "default") -> None:
+        self._profile = profile
+        self._only_in: tuple[str, ...] = ()
         self._switches: dict[str, float] = dict.fromkeys(SWITCHES, 0.0)
         self._numbers: dict[str, float] = dict.fromkeys(NUMBERS, 0.0)
         self._die_at = ""
@@ -49,12 +57,14 @@ class Faults:
             if value not in (*MOMENTS, None, False, ""):
                 raise ValueError(f"die_at takes one of {', '.join(MOMENTS)}; it got {value!r}")
             self._die_at = value or ""
+        elif name == "only_in":
+            self._only_in = tuple(filter(None, str(value or "").split(",")))
         elif name in SWITCHES:
             self._switches[name] = _amount(name, value, when_true=math.inf)
         elif name in NUMBERS:
             self._numbers[name] = _amount(name, value, when_true=1.0)
         else:
-            known = ", ".join([*SWITCHES, *NUMBERS, "die_at"])
+            known = ", ".join([*SWITCHES, *NUMBERS, "die_at", "only_in"])
             raise ValueError(f"no fault is named {name!r}; there are: {known}")
 
     def set_from_text(self, text: str) -> None:
@@ -63,8 +73,8 @@ class Faults:
         self.set(name, value if given else True)
 
     def on(self, name: str) -> bool:
-        """Whether a switch is on; asking does not use it up."""
-        return self._switches[name] > 0
+        """Whether a switch is on and acts here; asking does not use it up."""
+        return self._switches[name] > 0 and (not self._only_in or self._profile in self._only_in)
 
     def take(self, name: str) -> bool:
         """Whether a switch is on; one of its N uses is spent."""
@@ -87,10 +97,11 @@ class Faults:
         return self._die_at == moment
 
     def as_json(self) -> dict[str, Any]:
-        """What is on: switches as ``true`` or the uses left, numbers, and the moment of death."""
+        """What is set: switches as ``true`` or the uses left, numbers, and texts."""
         switches = {k: True if math.isinf(v) else int(v) for k, v in self._switches.items() if v}
         numbers = {k: v for k, v in self._numbers.items() if v}
-        return {**switches, **numbers, **({"die_at": self._die_at} if self._die_at else {})}
+        texts = {"die_at": self._die_at, "only_in": ",".join(self._only_in)}
+        return {**switches, **numbers, **{name: text for name, text in texts.items() if text}}
 
 
 def _amount(name: str, value: Any, *, when_true: float) -> float:

@@ -21,7 +21,10 @@ _BROKEN_MODEL = (
     "could not detect model type",
     "vae is invalid",
     "controlnet file is invalid",
+    "clip input is invalid",
 )
+# MPS has no type of its own for it; a single tensor that is too large is an invalid buffer.
+_NO_MEMORY = ("out of memory", "invalid buffer size")
 
 
 def node_error_sentences(body: object) -> Mapping[str, str]:
@@ -73,7 +76,9 @@ _LEADS: Mapping[str, str] = {
 
 def _code(failure: Failure) -> str:
     said = failure.message.lower()
-    if "out of memory" in said or failure.exception_type.endswith("OutOfMemoryError"):
+    if any(mark in said for mark in _NO_MEMORY) or failure.exception_type.endswith(
+        "OutOfMemoryError"
+    ):
         return "OUT_OF_MEMORY"
     if "no space left" in said:
         return "DISK_FULL"

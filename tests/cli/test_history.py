@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.cli import main
-from daemon.core.events import Incident, JobApproved
-from daemon.core.jobs import JobId
+from daemon.core.events import AttemptEnded, AttemptStarted, Event, Incident, JobApproved
+from daemon.core.jobs import JobId, Outcome
 from tests.cli.studio import StudioFiles, refusal, started, taken, trained, whole_story
-from tests.examples import FILE
+from tests.examples import FILE, ONE_SEED, accepted, judged
 
 Captured = pytest.CaptureFixture[str]
 
@@ -45,6 +46,60 @@ def test_log_of_a_job_and_since_a_number(studio: StudioFiles, capsys: Captured) 
     ]
     assert main(["log", "ch01_p009"]) == 1
     assert main(["log", "--since", "no-such-revision"]) == 2
+
+
+def nan_on_one_seed() -> list[Event]:
+    """Two seeds: the first is good at once, the second in the next launch profile."""
+    first = accepted(spec=replace(ONE_SEED, seeds=(421, 7)))
+    job = first.job
+    return [
+        first,
+        AttemptStarted(job, 1, "comfyui", "default"),
+        judged(job, sha256="a" * 64),
+        judged(job, sha256="b" * 64, image=2, verdict="NAN_IN_PICTURE"),
+        AttemptEnded(job, 1, Outcome.STOPPED, "NAN_IN_PICTURE", "next: fp32-unet", 0),
+        AttemptStarted(job, 2, "comfyui", "fp32-unet"),
+        judged(job, sha256="c" * 64, attempt=2, image=2),
+    ]
+
+
+def test_log_of_a_code_tells_on_which_seeds_and_in_which_profile_it_was_seen(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    """A3.5: works on one seed, fails on another."""
+    studio.write(started(), *nan_on_one_seed(), Incident("NOTE", "other"))
+    assert main(["log", "--code", "nan_in_picture"]) == 0
+    picture, attempt = capsys.readouterr().out.splitlines()
+    assert "image.judged" in picture
+    assert picture.endswith(
+        "ch01_p003_v1  attempt 1, image 2, verdict NAN_IN_PICTURE, seed 7, euler, normal, 20 steps,"
+        " profile default"
+    )
+    assert "attempt.ended" in attempt
+    assert main(["log", "--code", "good", "--since", "5"]) == 0
+    [good] = capsys.readouterr().out.splitlines()
+    assert "seed 7, " in good
+    assert good.endswith("profile fp32-unet")
+    assert main(["log", "--code", "LORA_SHAPE"]) == 0
+    assert capsys.readouterr() == (
+        "",
+        "No event that was asked for has the code or verdict LORA_SHAPE.\n",
+    )
+
+
+def test_log_of_a_code_has_the_same_for_programs(studio: StudioFiles, capsys: Captured) -> None:
+    """A3.5"""
+    studio.write(started(), *nan_on_one_seed())
+    assert main(["log", "--code", "NAN_IN_PICTURE", "--json"]) == 0
+    picture, attempt = map(json.loads, capsys.readouterr().out.splitlines())
+    asked = ("job", "image", "seed", "sampler", "scheduler", "steps", "profile")
+    assert [picture[key] for key in asked] == [
+        *("ch01_p003_v1", 2, 7),
+        *("euler", "normal", 20, "default"),
+    ]
+    assert (attempt["type"], "seed" in attempt) == ("attempt.ended", False)
+    assert main(["log", "--json"]) == 0
+    assert capsys.readouterr().out.encode() == studio.segment.read_bytes()
 
 
 def test_a_log_that_has_nothing_to_show_says_so_on_stderr(

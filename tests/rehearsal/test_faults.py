@@ -64,6 +64,7 @@ def test_mute_socket_silences_sockets_and_nothing_else(tmp_path: Path) -> None:
     _play(tmp_path, story)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize("fault", ["black", "nan"])
 def test_black_and_nan_give_a_black_picture_and_success(tmp_path: Path, fault: str) -> None:
     """A3.1: and only as often as was asked."""
@@ -76,6 +77,44 @@ def test_black_and_nan_give_a_black_picture_and_success(tmp_path: Path, fault: s
         assert ImageStat.Stat(await stand.picture(good)).stddev[0] > 20
 
     _play(tmp_path, story, **{fault: 1})
+
+
+def test_a_lora_that_fits_nothing_changes_nothing_and_is_no_error(tmp_path: Path) -> None:
+    """Only the log tells, as of the real server."""
+
+    async def drawn(stand: Stand, lora: str) -> bytes:
+        entry = await stand.run(txt2img(lora_name=lora, width=256, height=256))
+        assert _last(entry) == "execution_success"
+        return (await stand.picture(entry)).tobytes()
+
+    async def story(stand: Stand) -> None:
+        without = await drawn(stand, "tiny-lora.safetensors")
+        assert await drawn(stand, "tiny-lora-b.safetensors") == without
+        assert await drawn(stand, "tiny-lora.safetensors") != without
+
+    _play(tmp_path, story, lora_unmatched=2)
+
+
+@pytest.mark.filterwarnings("ignore:The operator:UserWarning")
+def test_a_fallback_to_the_cpu_is_a_warning_only(tmp_path: Path) -> None:
+    """A1.5."""
+
+    async def story(stand: Stand) -> None:
+        assert _last(await stand.run(txt2img())) == "execution_success"
+
+    _play(tmp_path, story, cpu_fallback=True)
+
+
+def test_switches_act_in_the_profiles_that_are_named() -> None:
+    """A3.2."""
+    for profile, acts in (("default", True), ("cpu-vae", True), ("fp32-unet", False)):
+        faults = Faults(profile)
+        faults.set_from_text("black")
+        faults.set_from_text("only_in=default,cpu-vae")
+        assert (faults.on("black"), faults.take("black")) == (acts, acts)
+        assert faults.as_json() == {"black": True, "only_in": "default,cpu-vae"}
+        faults.set("only_in", None)
+        assert faults.take("black")
 
 
 def test_lose_history_runs_the_prompt_and_forgets_it(tmp_path: Path) -> None:

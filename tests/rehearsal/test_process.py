@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from daemon.wire.comfyui_log import ENVIRONMENT, Words, read_words
 from tests.rehearsal.stand import flat, lay_out_props, txt2img
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +24,14 @@ pytestmark = pytest.mark.realprocess
 
 
 @contextmanager
-def _process(base: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def _process(
+    base: Path, *flags: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running server and its address."""
     command = [sys.executable, "-m", "daemon.rehearsal", "--base-directory", str(base), *flags]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    ) as process:
         try:
             assert process.stderr is not None
             told = "Starting server"
@@ -134,3 +140,38 @@ def test_it_goes_when_nobody_has_needed_it_for_a_while(tmp_path: Path) -> None:
         httpx.post(f"{url}/prompt", json={"prompt": txt2img(steps=15)})
         assert process.wait(5) == 0
     assert (tmp_path / "output" / "bench" / "txt2img_00001_.png").exists()
+
+
+def _words(base: Path, profile: str, faults: str, **environment: str) -> Words:
+    """What the log says of two pictures with different seeds."""
+    switched = {"REHEARSAL_FAULTS": faults, **environment}
+    with _process(base, "--step-s", "0", "--profile", profile, **switched) as (process, url):
+        for seed in (1, 2):
+            asked = {"prompt": txt2img(width=64, height=64, seed=seed), "prompt_id": str(seed)}
+            httpx.post(f"{url}/prompt", json=asked)
+            deadline = time.monotonic() + 5
+            while not httpx.get(f"{url}/history/{seed}").json():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        process.terminate()
+        assert process.stderr is not None
+        return read_words(process.stderr.read())
+
+
+def test_its_log_has_the_words_of_a_real_one(tmp_path: Path) -> None:
+    """A1.5, A3.3: a warning comes once in a process, that of NaN always if it was asked for."""
+    lay_out_props(tmp_path)
+    faults = "nan lora_unmatched cpu_fallback"
+    words = _words(tmp_path, "default", faults)
+    assert (words.nan_warnings, words.lora_keys_unmatched) == (1, 3)
+    assert words.fallbacks == {"aten::_linalg_svd.U": 1}
+    assert _words(tmp_path, "default", faults, **ENVIRONMENT).nan_warnings == 2
+    assert _words(tmp_path, "default", "oom").out_of_memory == 2
+
+
+def test_a_fault_may_be_that_of_some_launch_profiles_only(tmp_path: Path) -> None:
+    """A3.2: so that the ladder of profiles has something to find."""
+    lay_out_props(tmp_path)
+    faults = "nan only_in=default,split-attention"
+    assert _words(tmp_path, "split-attention", faults).nan_warnings == 1
+    assert _words(tmp_path, "fp32-unet", faults) == Words()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from daemon.wire.comfyui import Failure, read_history
 from daemon.wire.comfyui_blame import accepted_node_errors, blame, node_error_sentences, refusal
-from tests.wire.test_comfyui import answers
+from tests.wire.test_comfyui import answers, recordings
 
 UNKNOWN_NAME = {
     "type": "value_not_in_list",
@@ -99,7 +101,9 @@ def failure(exception_type: str, message: str) -> Failure:
     [
         ("RuntimeError", "MPS backend out of memory (MPS allocated: 14.2 GB)", "OUT_OF_MEMORY"),
         ("torch.OutOfMemoryError", "Allocation on device", "OUT_OF_MEMORY"),
+        ("RuntimeError", "Invalid buffer size: 19.38 GiB", "OUT_OF_MEMORY"),
         ("safetensors._safetensors_rust.SafetensorError", "header too small", "MODEL_BROKEN"),
+        ("RuntimeError", "ERROR: clip input is invalid: None", "MODEL_BROKEN"),
         ("ValueError", "Error while deserializing header: /x", "MODEL_BROKEN"),
         ("RuntimeError", "ERROR: Could not detect model type of: /x", "MODEL_BROKEN"),
         ("RuntimeError", "ERROR: VAE is invalid: None", "MODEL_BROKEN"),
@@ -134,11 +138,62 @@ def test_every_recorded_refusal_has_its_reasons() -> None:
     assert len(bodies) > 20
 
 
-def test_every_recorded_error_has_its_cause() -> None:
+RECORDED: Mapping[str, Mapping[tuple[str, str], str]] = {
+    "d_execution_error": {
+        ("CheckpointLoaderSimple", "Error while deserializing header: inv"): "MODEL_BROKEN",
+        ("LoraLoader", "Error while deserializing header: hea"): "MODEL_BROKEN",
+        ("SaveImage", "**** ERROR: Saving image outside the "): "NODE_ERROR",
+        ("VAEDecode", "ERROR: VAE is invalid: None\n\nIf the V"): "MODEL_BROKEN",
+        ("BenchRaise", "boom"): "NODE_ERROR",
+        ("BenchRaise", "boom\nThis error means you ran out of "): "OUT_OF_MEMORY",
+        ("BenchRaise", "MPS backend out of memory (MPS alloca"): "OUT_OF_MEMORY",
+    },
+    "u_wrong_kind_of_file": {
+        ("CheckpointLoaderSimple", "ERROR: Could not detect model type of"): "MODEL_BROKEN",
+        ("CheckpointLoaderSimple", "Error while deserializing header: hea"): "MODEL_BROKEN",
+        ("CheckpointLoaderSimple", "Error while deserializing header: inc"): "MODEL_BROKEN",
+        ("VAELoader", "ERROR: VAE is invalid: None\n\nIf the V"): "MODEL_BROKEN",
+        ("ControlNetLoader", "ERROR: controlnet file is invalid and"): "MODEL_BROKEN",
+    },
+}
+"""Node class and the beginning of the message -> the code, by recording."""
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_recorded_error_has_its_cause(name: str) -> None:
     """N1.5"""
+    failures = [failure for recording, failure in recorded_failures() if recording == name]
+    found = {(said.node_type, said.message[:37]): blame(said)[0] for said in failures}
+    assert found == RECORDED[name]
+
+
+def test_no_recorded_error_is_told_without_its_node() -> None:
+    told = [blame(failure)[1] for _, failure in recorded_failures()]
+    assert len(told) > 20
+    assert [said for said in told if "unnamed node" in said] == []
+
+
+def test_an_error_in_a_recorded_history_has_its_cause_too() -> None:
     codes = set()
     for path, body in answers("/history/"):
         found = read_history(body, path.removeprefix("/history/"))
         if found is not None and found.failure is not None:
             codes.add(blame(found.failure)[0])
     assert {"OUT_OF_MEMORY", "MODEL_BROKEN", "NODE_ERROR"} <= codes
+
+
+NOTED = re.compile(r"-> execution_error: node (\S+) (\w+): ([\w.]+): (.*)", re.DOTALL)
+
+
+def recorded_failures() -> Iterator[tuple[str, Failure]]:
+    """Every execution error on a recorded socket, or noted beside; with the recording's name."""
+    for file, line in recordings():
+        match line:
+            case {"msg": {"type": "execution_error", "data": dict(data)}}:
+                message = data["exception_message"].strip()
+                told = (data["node_id"], data["node_type"], data["exception_type"], message)
+            case {"ch": "note", "text": str(text)} if noted := NOTED.fullmatch(text):
+                told = (noted[1], noted[2], noted[3], noted[4].strip())
+            case _:
+                continue
+        yield file.removesuffix(".jsonl"), Failure(*told)
