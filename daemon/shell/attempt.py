@@ -104,7 +104,9 @@ class PanelAttempt:
         return todo
 
     async def _sheet(self) -> Sheet:
-        pattern = await read_pattern(self._bench.disk, self._spec.workflow)
+        pattern = await self._bench.patterns.get(
+            self._spec.workflow, lambda: read_pattern(self._bench.disk, self._spec.workflow)
+        )
         hint = await self._upload_hint()
         return Sheet(pattern, hint)
 
@@ -282,7 +284,8 @@ class PanelAttempt:
     async def _judge(self, sheet: Sheet, left: Left, drawn: Drawn) -> Ended | None:
         bench, job, spec = self._bench, self._job, self._spec
         engine, stats = await asyncio.gather(
-            Patience(bench.policy).ask(self._renderer.describe), bench.pixels.measure(drawn.png)
+            bench.engines.get("", partial(Patience(bench.policy).ask, self._renderer.describe)),
+            bench.pixels.measure(drawn.png),
         )
         verdict = judge(stats, width=spec.width, height=spec.height)
         workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from daemon.core.commands import Command
 from daemon.core.jobs import JobId, ModelFacts, Outcome
@@ -16,7 +17,11 @@ from daemon.shell.outbox import Outbox
 from daemon.shell.patience import now
 from daemon.shell.progress import Progress
 from daemon.shell.turns import Turns
+from daemon.wire.comfyui import EngineFacts
 from daemon.wire.places import Places
+
+T = TypeVar("T")
+_LATELY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Bench:
     """
 
     disk: Disk
+    patterns: Lately[Pattern]
+    engines: Lately[EngineFacts]
     pixels: Pixels
     weights: Weights
     host: EngineHost | None
@@ -73,6 +80,24 @@ class Sheet:
 
     pattern: Pattern
     hint: str | None
+
+
+class Lately(Generic[T]):
+    """What was asked for a moment ago, so that attempts that follow one another need not ask
+    again. No engine starts again in so short a time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, T]] = {}
+
+    async def get(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """As it was answered within the last second."""
+        known = self._known.get(name)
+        if known is not None and now() - known[0] < _LATELY_S:
+            return known[1]
+        asked, answer = now(), await ask()
+        self._known = {name: (asked, answer)}
+        return answer
 
 
 class Pressure:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _PROGRESS_S = 1.0
 """Progress alone rewrites status.json at most this often."""
-_TOGETHER_S = 0.05
+_TOGETHER_S = 0.2
 _SHOWN = ".nightpress/shown"
 """The ledger's seq up to which every status file is known to be written."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -40,6 +41,9 @@ _BATCH = 256
 _TEXT_CHARS = 500
 _PAUSE_S = 1.0
 """How long the loop waits after the disk refused an append, and before an effect is tried again."""
+
+_LOOK_S = 1.0
+"""How often the ledger's file is looked at in quiet turns while pictures are drawn."""
 
 Letter = tuple[Command, "asyncio.Future[None] | None"]
 Perform = Callable[[Effect], Awaitable[None]]
@@ -85,6 +89,7 @@ class Loop:
         self._observers: list[Callable[[Believed], None]] = []
         self._unsettled: list[JobId] = list(state.queue)
         self._closing: tuple[JobId, int] | None = None
+        self._looked = -math.inf
 
     def tell(self, command: Command) -> None:
         """Hand in a command; it may be lost with the process, and then nothing has happened."""
@@ -167,7 +172,8 @@ class Loop:
         if page.entries:
             await self._prepare(page.entries, commands)
             await self._ledger.append(page)
-        else:
+        elif not draft.running or self._looked + _LOOK_S <= asyncio.get_running_loop().time():
+            self._looked = asyncio.get_running_loop().time()
             await self._ledger.look()
         while self._ledger.restored:
             restored = self._ledger.restored.pop(0)

@@ -142,11 +142,10 @@ class Outbox:
         Writes nothing before every picture was found staged and whole; doing it again writes the
         same bytes. Raises ``WorldError`` RESULT_GONE when a picture has to be drawn again.
         """
-        for image in images_of(job):
-            await self._drawn(job, image, state)
+        known = {image: await self._drawn(job, image, state) for image in images_of(job)}
         published: dict[str, str] = {}
-        for image in images_of(job):
-            for name, data in (await self._result(job, image, state)).items():
+        for image, drawing in known.items():
+            for name, data in self._result(job, image, drawing).items():
                 await self._disk.write(f"{job_folder(job.id)}/{name}", data, synced=True)
                 published[name] = digest(data)
         return published
@@ -161,9 +160,9 @@ class Outbox:
             "so it cannot be published; the job is drawn again.",
         )
 
-    async def _result(self, job: Job, image: int, state: State) -> Mapping[str, bytes]:
+    def _result(self, job: Job, image: int, drawing: StagedImage) -> Mapping[str, bytes]:
         """The three files of a picture, by name, the lock last: it vouches for the others."""
-        drawing, stem = await self._drawn(job, image, state), result_stem(job, image)
+        stem = result_stem(job, image)
         return {
             f"{stem}.png": drawing.png,
             f"{stem}.workflow.json": drawing.workflow,

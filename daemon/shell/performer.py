@@ -116,12 +116,9 @@ class Performer:
         await self._ask(ReportEnded(job.id, job.attempt, ended.outcome, ended.code, text))
 
     async def _draw(self, job: Job) -> Ended:
-        renderer = self._renderer
-        if (
-            renderer is None
-            or self._hearing is None
-            or is_rehearsal(job.id) != (self._engine == "rehearsal")
-        ):
+        renderer, hearing = self._renderer, self._hearing
+        meant = is_rehearsal(job.id) == (self._engine == "rehearsal")
+        if renderer is None or hearing is None or not meant:
             return Ended(
                 Outcome.STOPPED, "ENGINE_MISSING", "The engine it was started on is not there."
             )

@@ -30,7 +30,7 @@ from daemon.ports import (
     Trainer,
     Weights,
 )
-from daemon.shell.bench import Bench
+from daemon.shell.bench import Bench, Lately
 from daemon.shell.board import Board
 from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.engine_watch import EngineWatch
@@ -308,6 +308,8 @@ def _bench(ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, watch: Engine
     loop.observe(lambda _: turns.wake())
     return Bench(
         disk=ports.disk,
+        patterns=Lately(),
+        engines=Lately(),
         pixels=ports.pixels,
         weights=ports.weights,
         host=ports.host,

@@ -13,7 +13,7 @@ from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.craft.picture import PictureStats
-from daemon.shell.bench import Bench
+from daemon.shell.bench import Bench, Lately
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
@@ -71,6 +71,8 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
         state = State(jobs={CANCELLED.id: CANCELLED})
         bench = Bench(
             disk=disk,
+            patterns=Lately(),
+            engines=Lately(),
             pixels=Untouched(),
             weights=Untouched(),
             host=None,
