@@ -37,6 +37,13 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
             " sampler or attention."
         ),
     ),
+    "MEMORY_PRESSURE": (
+        "the machine's memory was critical while a picture was drawn",
+        (
+            "Close what uses memory (a browser with many pages, an editor), then see `nightpress"
+            " status`; a smaller picture or one without a ControlNet needs less."
+        ),
+    ),
     "VAE_TILED": (
         "the VAE ran out of memory and worked in tiles",
         "Close what else uses memory: tiles are slow, and the picture differs a little.",

@@ -44,8 +44,8 @@ class EngineHost(Protocol):
         """How much its log holds now, in bytes."""
         ...
 
-    async def log_text(self, *, since: int) -> str:
-        """What the living server has said since that many bytes (1 MiB at most, the latest)."""
+    async def log_text(self, *, since: int, until: int) -> str:
+        """Those bytes of what the living server has said, 1 MiB at most, the latest of them."""
         ...
 
 

@@ -8,54 +8,35 @@ left the engine.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from daemon.core.commands import (
     RecordModels,
     RecordPrompt,
-    ReportImage,
-    ReportIncident,
 )
 from daemon.core.ids import file_prefix, prompt_id
 from daemon.core.job import Job
-from daemon.core.jobs import GOOD, Making, ModelFacts, Outcome, PanelSpec
+from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
 from daemon.craft.graph import bind, with_prefix
 from daemon.craft.limits import complaints
-from daemon.craft.picture import judge
 from daemon.errors import AskerError, EngineError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
 from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
+from daemon.shell.judging import Judging, Left, passes
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, once
-from daemon.shell.whereabouts import Drawn, DrawOrder
-from daemon.wire.making import digest, engine_of, hint_name
+from daemon.shell.whereabouts import DrawOrder
+from daemon.wire.making import hint_name
 from daemon.wire.status import Drawing
 
 _FREE_AGAIN_S = 1.0
 """Between two requests to free: one that meets the garbage collection waits for a prompt."""
-_SILENT = (
-    "The engine's socket said nothing for a minute while {} was drawn; the picture was found by "
-    "asking."
-)
 _NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A picture that has left the engine. ``said`` are the bytes of the engine's log that it took,
-    from and to.
-    """
-
-    prepared: Prepared
-    talk: Conversation
-    said: tuple[int, int]
 
 
 class PanelAttempt:
@@ -71,7 +52,7 @@ class PanelAttempt:
         self._spec = spec
         self._pressure = Pressure(bench.probe, bench.policy)
         self._talk: Conversation | None = None
-        self._told_silent = False
+        self._judging = Judging(bench, renderer, job, spec)
 
     async def run(self) -> Ended:
         """Draw what is not drawn yet. Raises ``GivenUp``, ``AskerError`` and ``WorldError``."""
@@ -272,53 +253,10 @@ class PanelAttempt:
     async def _look_at_each(self, sheet: Sheet, drawn: asyncio.Queue[Left | None]) -> Ended | None:
         """Fetch, judge and keep what was drawn; the first that is no result ends it."""
         while (left := await drawn.get()) is not None:
-            picture = await left.talk.result()
-            ended = await self._judge(sheet, left, picture)
-            if left.talk.silent and not self._told_silent:
-                self._told_silent = True
-                await self._bench.ask(ReportIncident("WS_SILENT", _SILENT.format(self._job.id)))
+            ended = await self._judging.judge(sheet, left)
             if ended is not None:
                 return ended
         return None
-
-    async def _judge(self, sheet: Sheet, left: Left, drawn: Drawn) -> Ended | None:
-        bench, job, spec = self._bench, self._job, self._spec
-        engine, stats = await asyncio.gather(
-            bench.engines.get("", partial(Patience(bench.policy).ask, self._renderer.describe)),
-            bench.pixels.measure(drawn.png),
-        )
-        verdict = judge(stats, width=spec.width, height=spec.height)
-        workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
-        making = Making(
-            engine=engine_of(engine, bench.places),
-            models=left.prepared.models,
-            template=f"{sheet.pattern.name}.json",
-            template_sha256=sheet.pattern.sha256,
-            workflow_sha256=digest(workflow),
-            bytes=len(drawn.png),
-            perceptual_hash=stats.perceptual_hash,
-            rung=self._job.profile,
-        )
-        image = left.prepared.image
-        await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
-        report = ReportImage(
-            job=job.id,
-            attempt=job.attempt,
-            image=image,
-            sha256=digest(drawn.png),
-            verdict=verdict.code or GOOD,
-            scores=verdict.scores,
-            making=making,
-        )
-        await bench.ask(report)
-        if passes(verdict.code or GOOD, spec):
-            return None
-        return Ended(Outcome.FAILED, verdict.code, verdict.text)
-
-
-def passes(verdict: str, spec: PanelSpec) -> bool:
-    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
-    return verdict == GOOD or (verdict not in ("", "WRONG_SIZE") and not spec.quality)
 
 
 def _nothing() -> None:

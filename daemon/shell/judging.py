@@ -1,0 +1,111 @@
+"""Conducts what happens to a picture that has left the engine: fetched, looked at, kept, told.
+
+Law: what the engine calls a success is a result only when pixels and log say so too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from functools import partial
+
+from daemon.core.commands import ReportImage, ReportIncident
+from daemon.core.job import Job
+from daemon.core.jobs import GOOD, Making, Outcome, PanelSpec
+from daemon.craft.picture import Verdict, judge
+from daemon.ports import Renderer
+from daemon.shell.bench import Bench, Ended, Prepared, Sheet
+from daemon.shell.drawing import Conversation
+from daemon.shell.patience import Patience
+from daemon.wire.comfyui_log import Words, codes, read_words, scores
+from daemon.wire.making import digest, engine_of
+
+_NAN = "The engine warned that it saved values that are no numbers, so this is no picture of it."
+_SILENT = (
+    "The engine's socket said nothing for a minute while a picture was drawn; it was found by"
+    " asking."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A picture that has left the engine. ``said`` are the bytes of the engine's log that it took,
+    from and to.
+    """
+
+    prepared: Prepared
+    talk: Conversation
+    said: tuple[int, int]
+
+
+class Judging:
+    """The pictures of one attempt, one after the other."""
+
+    def __init__(self, bench: Bench, renderer: Renderer, job: Job, spec: PanelSpec) -> None:
+        self._bench, self._renderer = bench, renderer
+        self._job, self._spec = job, spec
+        self._told: set[str] = set()
+
+    async def judge(self, sheet: Sheet, left: Left) -> Ended | None:
+        """Fetch, look at and keep a picture; None when it is a result. Raises ``GivenUp``, and
+        ``WorldError`` PICTURE_BROKEN.
+        """
+        bench, job, spec = self._bench, self._job, self._spec
+        drawn = await left.talk.result()
+        engine, stats = await asyncio.gather(
+            bench.engines.get("", partial(Patience(bench.policy).ask, self._renderer.describe)),
+            bench.pixels.measure(drawn.png),
+        )
+        verdict = judge(stats, width=spec.width, height=spec.height)
+        words = await self._words(left)
+        if verdict.ok and words.nan_warnings:
+            # Whatever the pixels look like, some of them were no numbers (A3.3).
+            verdict = Verdict(False, "NAN_IN_PICTURE", _NAN, verdict.scores)
+        workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
+        making = Making(
+            engine=engine_of(engine, bench.places),
+            models=left.prepared.models,
+            template=f"{sheet.pattern.name}.json",
+            template_sha256=sheet.pattern.sha256,
+            workflow_sha256=digest(workflow),
+            bytes=len(drawn.png),
+            perceptual_hash=stats.perceptual_hash,
+            rung=self._job.profile,
+        )
+        image = left.prepared.image
+        await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
+        report = ReportImage(
+            job=job.id,
+            attempt=job.attempt,
+            image=image,
+            sha256=digest(drawn.png),
+            verdict=verdict.code or GOOD,
+            scores={**verdict.scores, **scores(words)},
+            making=making,
+        )
+        await bench.ask(report)
+        await self._tell(left, words)
+        if passes(verdict.code or GOOD, spec):
+            return None
+        return Ended(Outcome.FAILED, verdict.code, verdict.text)
+
+    async def _words(self, left: Left) -> Words:
+        """What the engine's log says of this picture; nothing where the log is not ours."""
+        since, until = left.said
+        if self._bench.host is None or until <= since:
+            return Words()
+        return read_words(await self._bench.host.log_text(since=since, until=until))
+
+    async def _tell(self, left: Left, words: Words) -> None:
+        """What went wrong without a failure, once in an attempt."""
+        silent = [("WS_SILENT", _SILENT)] if left.talk.silent else []
+        for code, text in [*silent, *codes(words)]:
+            if code not in self._told:
+                self._told.add(code)
+                await self._bench.ask(ReportIncident(code, f"{self._job.id}: {text}"))
+
+
+def passes(verdict: str, spec: PanelSpec) -> bool:
+    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
+    return verdict == GOOD or (verdict not in ("", "WRONG_SIZE") and not spec.quality)
