@@ -234,12 +234,8 @@ def test_after_a_picture_that_is_none_the_rest_is_taken_back() -> None:
     assert judged == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "the first is not drawn again"
     stopped = [call for call in studio.calls if call.startswith("interrupt")]
     assert stopped == [f"interrupt {studio.said('prompt.sent', 'prompt_id')[2]}"]
-    sheets = [
-        json.loads(json.dumps(line))
-        for line in studio.lines()
-        if line["type"] == "result.published"
-    ]
-    assert len([name for name in sheets[0]["files"] if name.endswith(".png")]) == 4
+    (files,) = studio.said("result.published", "files")
+    assert len([name for name in files if name.endswith(".png")]) == 4
 
 
 def test_a_pause_keeps_what_is_ready_and_was_not_sent() -> None:
