@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from daemon.core.jobs import JobId, Phase
+from daemon.core.jobs import DEFAULT_PROFILE, JobId, Phase
 from daemon.core.state import State
 
 
@@ -90,3 +90,13 @@ def plan(state: State) -> Sequence[Effect]:
             case _:
                 assert_never(job.phase)
     return [*effects, *(InstallLora(job, step) for job, step in state.installs)]
+
+
+def engine_wanted(state: State) -> str | None:
+    """The launch profile in which the engine ought to be up; None: off, a training needs what it
+    has (A5.4).
+    """
+    if state.lease is None:
+        return DEFAULT_PROFILE
+    job = state.jobs[state.lease]
+    return None if job.kind == "train" else job.profile or DEFAULT_PROFILE

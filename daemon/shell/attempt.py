@@ -21,7 +21,7 @@ from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
 from daemon.craft.graph import bind, with_prefix
 from daemon.craft.limits import complaints
-from daemon.errors import AskerError, EngineError
+from daemon.errors import AskerError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
@@ -29,13 +29,11 @@ from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
 from daemon.shell.judging import Judging, Left, passes
 from daemon.shell.outbox import job_folder
-from daemon.shell.patience import GivenUp, Patience, once
+from daemon.shell.patience import GivenUp, Patience, let_go
 from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.making import hint_name
 from daemon.wire.status import Drawing
 
-_FREE_AGAIN_S = 1.0
-"""Between two requests to free: one that meets the garbage collection waits for a prompt."""
 _NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
 
 
@@ -66,10 +64,10 @@ class PanelAttempt:
                 ended = await self._draw_and_look(sheet, ears, todo)
         except GivenUp as given_up:
             if given_up.code in _NEEDS_FREEING:
-                await self._free()
+                await let_go(self._renderer)
             raise
         if ended.code in _NEEDS_FREEING:
-            await self._free()
+            await let_go(self._renderer)
         return ended
 
     async def _todo(self) -> Sequence[int]:
@@ -189,17 +187,8 @@ class PanelAttempt:
             text = "The press was paused before anything of it was sent."
             raise GivenUp(Outcome.STOPPED, "PAUSED", text)
         if prepared.stale:
-            await self._free()
+            await let_go(self._renderer)
             await self._record(prepared)
-
-    async def _free(self) -> None:
-        """Have the engine forget its models, as far as it can be told."""
-        for pause_s in (_FREE_AGAIN_S, 0.0):
-            try:
-                await once(self._renderer.free)
-            except EngineError:
-                return  # One that is away has none in its memory when it comes back.
-            await asyncio.sleep(pause_s)
 
     async def _draw(self, prepared: Prepared, ears: Ears, *, last: bool) -> Left:
         bench, job = self._bench, self._job

@@ -111,6 +111,7 @@ class Board:
             reasons=self._loop.reasons(),
             progress=self._progress.drawing,
             incidents=self._incidents,
+            warnings=self._watch.warnings,
         )
         await self._outbox.write_status(document)
 

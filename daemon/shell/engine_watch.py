@@ -1,26 +1,50 @@
 """Keeps an eye on the engine and the disk, and tells the loop what admission has to know of them.
 
 Law: an engine that does not answer is a reason to wait, said in a sentence; it never ends a job.
+Where its process is ours, the keeper starts it again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
+from daemon.core.jobs import DEFAULT_PROFILE, Outcome
+from daemon.core.plan import engine_wanted
 from daemon.core.policy import Policy
+from daemon.core.state import State
 from daemon.core.world import World
-from daemon.errors import WorldError
-from daemon.ports import Disk, Renderer
+from daemon.errors import EngineError, WorldError
+from daemon.ports import Disk, EngineHost, Renderer
+from daemon.shell.engine_keeper import EngineKeeper, Trouble
+from daemon.shell.patience import GivenUp, let_go, now, once
 from daemon.wire.comfyui import EngineFacts
+
+log = logging.getLogger(__name__)
 
 _READY_POLLS = 5
 """An engine that answers is asked this many times less often."""
+_STOP_S = 60.0
+_ON_CPU = (
+    "The engine draws on the CPU of this Mac, which takes minutes a picture, so nothing is sent to"
+    " it. Look in its log for why MPS is not used, and take --cpu out of its arguments."
+)
+_EXPOSED = (
+    "The engine answers at {} too, so everybody in this network can use it and read its pictures."
+    " Start it with --listen 127.0.0.1."
+)
 
 
 class EngineWatch:
-    """Asks the engine for its health; ``facts`` is its last answer, None before the first."""
+    """Asks the engine for its health; ``facts`` is its last answer, None before the first.
+
+    ``warnings`` are sentences about how the present server was started. ``report`` takes a code and
+    a sentence for the ledger. ``host`` None: the engine's process is not ours. ``mac``: an engine
+    on the CPU is a mistake. ``rests``: the process is switched off for trainings.
+    """
 
     def __init__(
         self,
@@ -29,67 +53,208 @@ class EngineWatch:
         renderer: Renderer | None,
         disk: Disk,
         policy: Policy,
+        state: Callable[[], State],
         tell: Callable[[World], None],
+        report: Callable[[str, str], None],
+        host: EngineHost | None = None,
+        mac: bool = False,
+        rests: bool = True,
     ) -> None:
         self.facts: EngineFacts | None = None
-        self._world = world
-        self._renderer = renderer
-        self._disk = disk
-        self._policy = policy
-        self._tell = tell
+        self.warnings: tuple[str, ...] = ()
+        self._world, self._renderer, self._disk = world, renderer, disk
+        self._policy, self._mac, self._rests = policy, mac, rests
+        self._state, self._tell, self._report = state, tell, report
+        self._keeper = (
+            EngineKeeper(host, policy=policy, wanted=self._wanted, report=report) if host else None
+        )
+        self._life = ""
+        self._answers = False
+        self._refusals = 0
         self._silent_since: float | None = None
+        self._probe_at = 0.0
         self._stuck = ""
+        self._woken, self._passed = asyncio.Event(), asyncio.Event()
 
     def suspect(self, prompt_id: str) -> None:
         """This prompt may never leave the engine: nothing starts until it has."""
         self._stuck = prompt_id
-        self._world = _stuck(self._world, prompt_id)
-        self._tell(self._world)
+        self._see(_with(self._world, _stuck(prompt_id)))
+        self._wake()
 
     async def ready(self, profile: str) -> None:
-        """Return when the engine answers."""
+        """Return when the engine answers and runs in this profile. Raises ``GivenUp``."""
+        until = now() + self._policy.engine_patience_s
+        with suppress(TimeoutError):
+            await self._until(lambda: self._up() == profile, until=until)
+            return
+        text = (
+            f"The engine was not ready in profile {profile} after"
+            f" {self._policy.engine_patience_s:.0f} s. {self._world.engine_text}"
+        )
+        raise GivenUp(Outcome.LOST, "COMFY_NOT_READY", text)
+
+    async def released(self) -> None:
+        """Return when the engine has let go of the GPU, as far as we can have it so (A5.4).
+
+        Raises ``WorldError`` ENGINE_STOP when a server of ours does not end.
+        """
+        if not self._rests or self._renderer is None:
+            return
+        if (keeper := self._keeper) is None:
+            await let_go(self._renderer)
+            return
+        with suppress(TimeoutError):
+            await self._until(lambda: keeper.off, until=now() + _STOP_S)
+            return
+        text = (
+            f"The engine did not end within {_STOP_S:.0f} s, so the training does not begin."
+            f" {self._world.engine_text}"
+        )
+        raise WorldError("ENGINE_STOP", text)
 
     async def run(self) -> None:
         """Look until cancelled; the loop is told of changes only."""
         while True:
-            seen = await self._look()
-            if seen != self._world:
-                self._world = seen
-                self._tell(seen)
-            rest_s = self._policy.health_poll_s * (1 if seen.engine_code else _READY_POLLS)
-            await asyncio.sleep(rest_s)
+            self._woken.clear()
+            self._see(await self._pass())
+            passed, self._passed = self._passed, asyncio.Event()
+            passed.set()
+            often = self._keeper is not None or self._world.engine_code
+            rest_s = self._policy.health_poll_s * (1 if often else _READY_POLLS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._woken.wait()
 
-    async def _look(self) -> World:
+    def _wake(self) -> None:
+        self._probe_at = 0.0
+        self._woken.set()
+
+    async def _until(self, reached: Callable[[], bool], *, until: float) -> None:
+        """Wait for a pass after which it is so. Raises ``TimeoutError``."""
+        if not reached():
+            self._wake()
+        async with asyncio.timeout_at(until):
+            while not reached():
+                await self._passed.wait()
+
+    def _wanted(self) -> str | None:
+        wanted = engine_wanted(self._state())
+        return wanted if wanted or self._rests else DEFAULT_PROFILE
+
+    def _up(self) -> str | None:
+        """The profile in which the engine answers; None when it does not."""
+        if not self._answers or self._keeper is None:
+            return DEFAULT_PROFILE if self._answers else None
+        return self._keeper.serving.profile if self._keeper.serving else None
+
+    def _see(self, seen: World) -> None:
+        if seen != self._world:
+            self._world = seen
+            self._tell(seen)
+
+    async def _pass(self) -> World:
         world = replace(self._world, free_bytes=await self._free_bytes())
         if self._renderer is None:
             return world
         try:
-            self.facts = await self._renderer.describe()
-            if self._stuck and self._stuck in (await self._renderer.queue()).running:
-                return _stuck(world, self._stuck)
+            trouble = await self._look(self._renderer)
+            # A suspicion may be younger than what was just seen.
+            return _with(world, trouble or (_stuck(self._stuck) if self._stuck else None))
         except WorldError as error:
-            return self._silent(world, error)
-        self._silent_since, self._stuck = None, ""
-        return replace(world, engine_code="", engine_text="")
+            trouble = Trouble(error.code, error.text)
+        except Exception as error:
+            # A bug here must not leave the engine unwatched; jobs wait until it shows no more.
+            trouble = Trouble("INTERNAL", f"A mistake in nightpress itself: {error!r}")
+            if trouble.text != world.engine_text:
+                log.exception("the engine could not be looked at")
+        self._answers = False
+        return _with(world, trouble)
 
-    def _silent(self, world: World, error: WorldError) -> World:
-        now = asyncio.get_running_loop().time()
-        if self._silent_since is None:
-            self._silent_since = now
+    async def _look(self, renderer: Renderer) -> Trouble | None:
+        """One look at the process and at what it answers; None: nothing keeps jobs waiting."""
+        if self._keeper is not None:
+            trouble = await self._keeper.make_so()
+            if trouble is not None:
+                self._answers = False
+                return trouble
+            self._meet(self._keeper)
+        if self._answers and not self._world.engine_code and now() < self._probe_at:
+            return None
+        began = now()
+        try:
+            facts = await once(renderer.describe)
+            if self._keeper is not None:
+                self._keeper.answered()
+            trouble = await self._busy(renderer)
+        except EngineError as error:
+            return await self._unanswered(error, began)
+        await self._know(renderer, facts)
+        self._silent_since, self._probe_at = None, now() + _READY_POLLS * self._policy.health_poll_s
+        on_cpu = self._mac and facts.name == "comfyui" and facts.device_type == "cpu"
+        trouble = Trouble("ENGINE_ON_CPU", _ON_CPU) if on_cpu else trouble
+        self._answers = trouble is None or trouble.code == "ENGINE_SHARED"
+        return trouble
+
+    def _meet(self, keeper: EngineKeeper) -> None:
+        """A server that is new to us has a start's time to answer in."""
+        if keeper.serving is not None and keeper.serving.life != self._life:
+            self._life = keeper.serving.life
+            self.facts, self._answers, self._silent_since = None, False, now()
+
+    async def _unanswered(self, error: EngineError, began: float) -> Trouble:
+        self._answers = False
+        self._refusals += error.code == "ENGINE_UNREACHABLE"
+        self._silent_since = began if self._silent_since is None else self._silent_since
         limit_s = self._policy.health_limit_s
-        if now - self._silent_since < limit_s:
+        if now() - self._silent_since < limit_s:
             text = f"The engine does not answer yet: {error.text}"
-            return replace(world, engine_code="ENGINE_STARTING", engine_text=text)
-        remedy = (
-            "It is started again by itself; .nightpress/logs/rehearsal.log tells why it ended."
-            if world.engine == "rehearsal"
-            else "Start ComfyUI, or set [comfyui] url to where it listens."
+            return Trouble("ENGINE_STARTING", text)
+        text = f"The engine has not answered for {limit_s:.0f} s: {error.text}"
+        if self._keeper is not None:
+            return await self._keeper.give_up("COMFY_NOT_READY", f"{text} It is started again.")
+        return Trouble(
+            "COMFY_NOT_READY",
+            f"{text} Start ComfyUI, or set [comfyui] url to where it listens. Jobs wait meanwhile.",
         )
-        text = (
-            f"The engine has not answered for {limit_s:.0f} s: {error.text} {remedy} Jobs wait "
-            "meanwhile."
-        )
-        return replace(world, engine_code="COMFY_NOT_READY", engine_text=text)
+
+    async def _busy(self, renderer: Renderer) -> Trouble | None:
+        """What is wrong with its queue: a prompt that never leaves it, or somebody else's."""
+        stuck, drawing = self._stuck, self._state().lease is not None
+        if self._keeper is not None and not stuck:
+            return None
+        queue = await once(renderer.queue)
+        if stuck and stuck in queue.running:
+            return await self._replace(self._keeper, renderer) if self._keeper else _stuck(stuck)
+        if self._stuck == stuck:
+            self._stuck = ""
+        if self._keeper is not None or drawing or self._state().lease is not None:
+            return None
+        others = {*queue.running, *queue.pending} - _ours(self._state())
+        return _shared(len(others)) if others else None
+
+    async def _replace(self, keeper: EngineKeeper, renderer: Renderer) -> Trouble:
+        prompt_id, self._stuck = self._stuck, ""
+        with suppress(EngineError):
+            await once(renderer.free)
+        return await keeper.replace("ENGINE_STUCK", f"{_holds(prompt_id)} It is started again.")
+
+    async def _know(self, renderer: Renderer, facts: EngineFacts) -> None:
+        """Say once what is to be said of a server that is new to us."""
+        before, self.facts = self.facts, facts
+        # One connection may drop; an address that is refused again has nobody behind it.
+        away, self._refusals = self._refusals > 1, 0
+        if before is not None and self._keeper is None and (away or facts != before):
+            self._report("ENGINE_CHANGED", _changed(before, facts))
+        elif before is not None:
+            return
+        if facts.name != "comfyui":
+            return
+        self.warnings = ()
+        with suppress(EngineError):
+            if address := await once(renderer.outside):
+                self.warnings = (_EXPOSED.format(address),)
+                self._report("ENGINE_EXPOSED", self.warnings[0])
 
     async def _free_bytes(self) -> int | None:
         """Free space in steps of 64 MiB, so that a file more or less is no news; None = unknown."""
@@ -100,9 +265,38 @@ class EngineWatch:
         return free >> 26 << 26
 
 
-def _stuck(world: World, prompt_id: str) -> World:
-    text = (
-        f"The engine holds on to prompt {prompt_id}, which neither ends nor obeys an interrupt: "
-        "its worker is dead though it answers. Restart the engine; jobs wait meanwhile."
+def _with(world: World, trouble: Trouble | None) -> World:
+    code, text = (trouble.code, trouble.text) if trouble else ("", "")
+    return replace(world, engine_code=code, engine_text=text)
+
+
+def _ours(state: State) -> set[str]:
+    """The prompts that open jobs have sent or are about to send."""
+    jobs = (state.jobs[name] for name in state.queue)
+    return {image.prompt_id for job in jobs for image in job.images.values()}
+
+
+def _stuck(prompt_id: str) -> Trouble:
+    text = f"{_holds(prompt_id)} Restart the engine; jobs wait meanwhile."
+    return Trouble("ENGINE_STUCK", text)
+
+
+def _holds(prompt_id: str) -> str:
+    return (
+        f"The engine holds on to prompt {prompt_id}, which neither ends nor obeys an interrupt: its"
+        " worker is dead though it answers."
     )
-    return replace(world, engine_code="ENGINE_STUCK", engine_text=text)
+
+
+def _shared(others: int) -> Trouble:
+    prompts = "A prompt" if others == 1 else f"{others} prompts"
+    text = f"{prompts} of somebody else on the engine; jobs wait until it is done with them."
+    return Trouble("ENGINE_SHARED", text)
+
+
+def _changed(before: EngineFacts, facts: EngineFacts) -> str:
+    if before.version != facts.version:
+        return f"The engine was {before.name} {before.version} and is {facts.version} now."
+    if before != facts:
+        return "The engine was started again, with other arguments or on another device."
+    return "The engine was started again, not by nightpress; what was in its queue is lost."

@@ -12,8 +12,12 @@ from typing import TypeVar
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.errors import EngineError
+from daemon.ports import Renderer
 
 CALL_S = 90.0  # Calls have shorter deadlines of their own; this one is for those that forget.
+
+_FREE_AGAIN_S = 1.0
+"""Between two requests to free: one that meets the garbage collection waits for a prompt."""
 
 _T = TypeVar("_T")
 
@@ -64,6 +68,16 @@ async def once(request: Callable[[], Awaitable[_T]]) -> _T:
             return await request()
     except TimeoutError:
         raise EngineError("ENGINE_SILENT", f"There was no answer for {CALL_S:.0f} s.") from None
+
+
+async def let_go(renderer: Renderer) -> None:
+    """Have the engine forget its models, as far as it can be told."""
+    for pause_s in (_FREE_AGAIN_S, 0.0):
+        try:
+            await once(renderer.free)
+        except EngineError:
+            return  # One that is away has none in its memory when it comes back.
+        await asyncio.sleep(pause_s)
 
 
 def now() -> float:

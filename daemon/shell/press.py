@@ -86,7 +86,8 @@ class Setup:
     ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
     ``checkpoints``: the ledger is committed to git once a day.
     ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
-    trainer, '' for its own.
+    trainer, '' for its own. ``profiles`` beside the default one can be had of the engine. ``mac``:
+    an engine on the CPU is a mistake; ``rests``: a server of ours is switched off for trainings.
     """
 
     studio: str
@@ -103,6 +104,8 @@ class Setup:
     tokenizer: str = ""
     checkpoints: bool = False
     profiles: tuple[str, ...] = ()
+    mac: bool = False
+    rests: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,12 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         renderer=ports.renderer,
         disk=ports.disk,
         policy=setup.policy,
+        state=lambda: loop.state,
         tell=lambda seen: loop.tell(Observe(seen)),
+        report=lambda code, text: loop.tell(ReportIncident(code, text)),
+        host=ports.host,
+        mac=setup.mac,
+        rests=setup.rests,
     )
     bench = _bench(ports, setup, loop, outbox, watch)
     board = Board(
@@ -272,7 +280,7 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         clock=ports.clock,
         daemon=setup.daemon,
     )
-    inbox, performer = _inbox(ports, setup, loop), _performer(ports, setup, bench)
+    inbox, performer = _inbox(ports, setup, loop), _performer(ports, setup, bench, watch)
     return Crew(loop, watch, board, inbox, performer, _checkpoints(ports, setup, loop, ledger))
 
 
@@ -328,7 +336,7 @@ def _bench(ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, watch: Engine
     )
 
 
-def _performer(ports: Ports, setup: Setup, bench: Bench) -> Performer:
+def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> Performer:
     shop = Workshop(
         disk=ports.disk,
         weights=ports.weights,
@@ -339,5 +347,5 @@ def _performer(ports: Ports, setup: Setup, bench: Bench) -> Performer:
         tokenizer=setup.tokenizer,
         policy=setup.policy,
     )
-    training = Training(shop, ask=bench.ask, progress=bench.progress)
+    training = Training(shop, ask=bench.ask, progress=bench.progress, released=watch.released)
     return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)

@@ -75,16 +75,25 @@ _RESTARTED = Verdict(
 
 
 class Training:
-    """Runs and stops attempts at trainings, publishes and installs what they made. Stateless."""
+    """Runs and stops attempts at trainings, publishes and installs what they made. Stateless.
+
+    ``released`` returns when the engine has let go of the GPU.
+    """
 
     def __init__(
-        self, shop: Workshop, *, ask: Callable[[Command], Awaitable[None]], progress: Progress
+        self,
+        shop: Workshop,
+        *,
+        ask: Callable[[Command], Awaitable[None]],
+        progress: Progress,
+        released: Callable[[], Awaitable[None]],
     ) -> None:
         self._shop = shop
         self._disk = shop.disk
         self._trainer = shop.trainer
         self._ask = ask
         self._progress = progress
+        self._released = released
 
     async def run(self, job: Job) -> None:
         """Start the attempt or find it, follow it, report its end.
@@ -94,6 +103,7 @@ class Training:
         """
         attempt = attempts_of(job)[-1]
         if not await self._began(attempt):
+            await self._released()
             try:
                 await self._start(attempt)
             except WorldError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -160,8 +160,10 @@ def status_document(
     reasons: Mapping[JobId, Reason],
     progress: Drawing | None,
     incidents: Iterable[Notice] = (),
+    warnings: Sequence[str] = (),
 ) -> Document:
-    """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s.
+    """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s,
+    ``warnings`` tell of how the engine was started.
 
     ``queue`` holds open jobs, what runs before what waits; ``recent`` ended ones, newest first.
     """
@@ -169,7 +171,7 @@ def status_document(
         "schema": STATUS_SCHEMA,
         "at": instant_text(at),
         "daemon": _daemon(daemon),
-        "engine": _engine(world, engine),
+        "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
         "lease": _lease(state, progress),
         "queue": [_queued(job, reasons.get(job.id)) for job in _head_of_queue(state)],

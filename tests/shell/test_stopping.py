@@ -45,6 +45,10 @@ class Untouched:
         raise AssertionError("nothing is installed")
 
 
+async def nothing() -> None:
+    """The engine lets go."""
+
+
 async def at_once(profile: str) -> None:
     """The engine is there."""
 
@@ -89,7 +93,7 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             suspect=lambda _: None,
             ready=at_once,
         )
-        training = Training(shop, ask=ask, progress=progress)
+        training = Training(shop, ask=ask, progress=progress, released=nothing)
         performer = Performer(bench, renderer=engine, engine="comfyui", training=training)
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()

@@ -54,7 +54,7 @@ class Floor:
     def __init__(self, *scripts: Script) -> None:
         self.desk, self.disk = Desk(), MemoryDisk()
         self.trainer = FakeTrainer(self.disk, list(scripts))
-        self.rehearsal = False
+        self.rehearsal, self.released = False, 0
         images = []
         for name in ("a", "b"):
             files = {f"{name}.png": f"picture {name}".encode(), f"{name}.txt": b"spyke"}
@@ -92,7 +92,11 @@ class Floor:
             tokenizer="",
             policy=Policy(),
         )
-        return Training(shop, ask=ask, progress=Progress())
+
+        async def released() -> None:
+            self.released += 1
+
+        return Training(shop, ask=ask, progress=Progress(), released=released)
 
     async def attempt(self) -> None:
         """The current attempt, by a daemon of its own."""

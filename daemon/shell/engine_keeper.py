@@ -1,0 +1,147 @@
+"""Conducts the engine's process where it is ours: started, restarted, changed, put to rest.
+
+Law: what is there is compared with what is wanted, over and over, and nothing is remembered that a
+fresh daemon could not do without; so a server that lives is found, and gone on with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.core.policy import Policy
+from daemon.errors import WorldError
+from daemon.ports import EngineHost, Serving
+from daemon.shell.patience import now
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 1.0
+_NOTHING_KNOWN = "The engine's server ended, and nothing is known of how."
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the engine cannot be used just now: a code and a sentence."""
+
+    code: str
+    text: str
+
+
+_RESTING = Trouble(
+    "ENGINE_RESTING",
+    "The engine is switched off while a training has the GPU and the memory; it is started again"
+    " when that has ended.",
+)
+_STARTED = Trouble("ENGINE_STARTING", "The engine was started and does not answer yet.")
+
+
+class EngineKeeper:
+    """Makes the process be what ``wanted`` says: a launch profile, None = off.
+
+    ``serving`` is the server that was there after the last pass. ``report`` takes a code and a
+    sentence for the ledger.
+    """
+
+    def __init__(
+        self,
+        host: EngineHost,
+        *,
+        policy: Policy,
+        wanted: Callable[[], str | None],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self.serving: Serving | None = None
+        self.off = False  # Nothing is there, and nothing is wanted.
+        self._host, self._policy = host, policy
+        self._wanted, self._report = wanted, report
+        self._tried: str | None = None
+        self._ends = 0
+        self._not_before = 0.0
+        self._healthy_since: float | None = None
+        self._why = ""
+
+    async def make_so(self) -> Trouble | None:
+        """One pass; None when the wanted server is there, to be asked for its health.
+
+        Raises what ``EngineHost.look`` and ``stop`` raise.
+        """
+        there = await self._host.look()
+        if self.serving is not None and (there is None or there.life != self.serving.life):
+            self.serving = None
+            await self._failed("ENGINE_ENDED", await self._host.ending() or _NOTHING_KNOWN)
+        # Nothing is awaited from here until the server is no longer said to be there: who was told
+        # that it is up in a profile must not find it stopped for another.
+        wanted = self._wanted()
+        if wanted != self._tried:
+            self._tried, self._ends, self._not_before = wanted, 0, 0.0
+        self.off = self.off and wanted is None
+        self.serving = there
+        if there is not None and there.profile != wanted:
+            await self._stop()
+        if wanted is None:
+            self.off = True
+            return _RESTING
+        if self.serving is not None:
+            return None
+        return self._trouble() if now() < self._not_before else await self._start(wanted)
+
+    def answered(self) -> None:
+        """It is healthy."""
+        self._healthy_since = now() if self._healthy_since is None else self._healthy_since
+
+    async def give_up(self, code: str, why: str) -> Trouble:
+        """The server lives and is of no use: stop it, to be started again by a later pass."""
+        await self._stop()
+        await self._failed(code, f"{why} {await self._host.ending()}".rstrip())
+        return self._trouble()
+
+    async def replace(self, code: str, why: str) -> Trouble:
+        """The server's worker is dead, through no fault of its start: another one at once."""
+        self._report(code, why)
+        await self._stop()
+        wanted = self._wanted()
+        return _RESTING if wanted is None else await self._start(wanted)
+
+    async def _start(self, profile: str) -> Trouble:
+        try:
+            self.serving = await self._host.start(profile)
+        except WorldError as error:
+            await self._failed(error.code, error.text)
+        return self._trouble()
+
+    async def _stop(self) -> None:
+        self.serving, self._healthy_since = None, None
+        await self._host.stop()
+
+    def _trouble(self) -> Trouble:
+        """Why it is not up, after the ends that it had so far."""
+        if self._ends >= self._policy.max_engine_ends:
+            pause_s = self._policy.engine_retry_s
+            text = (
+                f"The engine ended {self._policy.max_engine_ends} times in a row. It is tried again"
+                f" every {pause_s / 60:.0f} minutes; jobs wait meanwhile. {self._why}"
+            )
+            return Trouble("COMFY_NOT_READY", text)
+        if self._ends:
+            return Trouble("ENGINE_STARTING", f"The engine is started again. {self._why}")
+        return _STARTED
+
+    async def _failed(self, code: str, why: str) -> None:
+        """One end more. It is said, until it has become a habit."""
+        since, self._healthy_since = self._healthy_since, None
+        if since is not None and now() - since >= self._policy.health_limit_s:
+            self._ends = 0
+        self._ends, self._why = self._ends + 1, why
+        log.warning("%s: %s", code, why)
+        limit = self._policy.max_engine_ends
+        if self._ends < limit:
+            self._not_before = now() + _FIRST_PAUSE_S * 2 ** (self._ends - 1)
+            self._report(code, why)
+            return
+        self._not_before = now() + self._policy.engine_retry_s
+        if self._ends == limit:
+            trouble = self._trouble()
+            log.error("%s: %s", trouble.code, trouble.text)
+            self._report(trouble.code, trouble.text)
