@@ -30,6 +30,7 @@ from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
+from daemon.adapters.probe import MemoryProbe
 from daemon.adapters.rehearsal_process import RehearsalProcess
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
@@ -162,6 +163,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
         weights=_weights(home),
         trainer=_trainer(home, gpu),
         git=StudioGit(home.folder, environment=home.environment),
+        probe=MemoryProbe(),
     )
 
 

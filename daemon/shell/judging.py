@@ -5,7 +5,6 @@ Law: what the engine calls a success is a result only when pixels and log say so
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -51,29 +50,15 @@ class Judging:
         """Fetch, look at and keep a picture; None when it is a result. Raises ``GivenUp``, and
         ``WorldError`` PICTURE_BROKEN.
         """
-        bench, job, spec = self._bench, self._job, self._spec
+        bench, job, spec, image = self._bench, self._job, self._spec, left.prepared.image
         drawn = await left.talk.result()
-        engine, stats = await asyncio.gather(
-            bench.engines.get("", partial(Patience(bench.policy).ask, self._renderer.describe)),
-            bench.pixels.measure(drawn.png),
-        )
+        stats = await bench.pixels.measure(drawn.png)
         verdict = judge(stats, width=spec.width, height=spec.height)
         words = await self._words(left)
         if verdict.ok and words.nan_warnings:
             # Whatever the pixels look like, some of them were no numbers (A3.3).
             verdict = Verdict(False, "NAN_IN_PICTURE", _NAN, verdict.scores)
         workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
-        making = Making(
-            engine=engine_of(engine, bench.places),
-            models=left.prepared.models,
-            template=f"{sheet.pattern.name}.json",
-            template_sha256=sheet.pattern.sha256,
-            workflow_sha256=digest(workflow),
-            bytes=len(drawn.png),
-            perceptual_hash=stats.perceptual_hash,
-            rung=self._job.profile,
-        )
-        image = left.prepared.image
         await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
         report = ReportImage(
             job=job.id,
@@ -82,13 +67,29 @@ class Judging:
             sha256=digest(drawn.png),
             verdict=verdict.code or GOOD,
             scores={**verdict.scores, **scores(words)},
-            making=making,
+            making=await self._making(sheet, left, drawn.png, workflow, stats.perceptual_hash),
         )
         await bench.ask(report)
         await self._tell(left, words)
         if passes(verdict.code or GOOD, spec):
             return None
         return Ended(Outcome.FAILED, verdict.code, verdict.text)
+
+    async def _making(
+        self, sheet: Sheet, left: Left, png: bytes, workflow: bytes, perceptual_hash: str
+    ) -> Making:
+        bench = self._bench
+        ask = partial(Patience(bench.policy).ask, self._renderer.describe)
+        return Making(
+            engine=engine_of(await bench.engines.get("", ask), bench.places),
+            models=left.prepared.models,
+            template=f"{sheet.pattern.name}.json",
+            template_sha256=sheet.pattern.sha256,
+            workflow_sha256=digest(workflow),
+            bytes=len(png),
+            perceptual_hash=perceptual_hash,
+            rung=self._job.profile,
+        )
 
     async def _words(self, left: Left) -> Words:
         """What the engine's log says of this picture; nothing where the log is not ours."""
