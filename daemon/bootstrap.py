@@ -154,7 +154,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
     alarm.start()
     stack.push_async_callback(alarm.stop)
     gpu = _gpu(home)
-    renderer, host = await _engine_ports(home, stack)
+    renderer, host = _engine_ports(home, stack)
     return Ports(
         disk=StudioDisk(home.folder),
         clock=clock,
@@ -193,9 +193,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
     )
 
 
-async def _engine_ports(
-    home: Home, stack: AsyncExitStack
-) -> tuple[Renderer | None, EngineHost | None]:
+def _engine_ports(home: Home, stack: AsyncExitStack) -> tuple[Renderer | None, EngineHost | None]:
     """Who draws, and the process of it that is ours to start."""
     if home.engine == "none":
         return None, None
@@ -211,22 +209,9 @@ async def _engine_ports(
         timeout_s=home.settings.timeout_s,
     )
     stack.push_async_callback(renderer.close)
-    if process:
-        await process.start("default")
-        keeping = asyncio.ensure_future(_keep(process))
-        stack.callback(keeping.cancel)
     if process and home.engine == "rehearsal":
         stack.push_async_callback(_end_idle, process, renderer)
     return renderer, process
-
-
-async def _keep(process: EngineProcess) -> None:
-    """Start it again whenever it is gone; until cancelled."""
-    while True:
-        await asyncio.sleep(2.0)
-        if await process.look() is None:
-            with suppress(WorldError):
-                await process.start("default")
 
 
 def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | None:

@@ -125,8 +125,8 @@ class EngineProcess:
     async def log_end(self) -> int:
         return await asyncio.to_thread(self._log_end)
 
-    async def log_text(self, *, since: int) -> str:
-        return await asyncio.to_thread(self._log_text, since)
+    async def log_text(self, *, since: int, until: int) -> str:
+        return await asyncio.to_thread(self._log_text, since, until)
 
     def _tell(self) -> None:
         if self._port != self._told:
@@ -206,12 +206,10 @@ class EngineProcess:
             return (self._lives()[-1] / _LOG).stat().st_size
         return 0
 
-    def _log_text(self, since: int) -> str:
+    def _log_text(self, since: int, until: int) -> str:
         with suppress(OSError, IndexError), (self._lives()[-1] / _LOG).open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            # Past its end: that was another life's log, and all of this one is new.
-            log.seek(max(since if since <= size else 0, size - _TEXT_BYTES))
-            return log.read(_TEXT_BYTES).decode("utf-8", "replace")
+            begin = log.seek(max(since, until - _TEXT_BYTES))
+            return log.read(max(0, until - begin)).decode("utf-8", "replace")
         return ""
 
     def _lives(self) -> Sequence[Path]:

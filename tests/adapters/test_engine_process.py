@@ -251,9 +251,10 @@ def test_its_words_are_read_from_where_they_were_and_old_lives_go(stand: Stand) 
         until(lambda: looked(host) is None)
     assert len(list(stand.folder.glob("lives/*"))) == 5
     size = asyncio.run(host.log_end())
-    assert asyncio.run(host.log_text(since=size - 4)) == "new\n"
-    assert len(asyncio.run(host.log_text(since=0))) == 2**20
-    assert len(asyncio.run(host.log_text(since=size + 1))) == 2**20
+    assert asyncio.run(host.log_text(since=size - 4, until=size)) == "new\n"
+    assert asyncio.run(host.log_text(since=0, until=3)) == "old"
+    assert len(asyncio.run(host.log_text(since=0, until=size))) == 2**20
+    assert asyncio.run(host.log_text(since=size + 1, until=size)) == ""
     assert "\\x1b[31mnew" in asyncio.run(host.ending())
 
 
@@ -266,6 +267,6 @@ def test_the_daemons_environment_is_not_handed_on(
     host = stand.host(program=program)
     started(host)
     until(lambda: looked(host) is None)
-    said = asyncio.run(host.log_text(since=0))
+    said = asyncio.run(host.log_text(since=0, until=9999))
     assert "'OWN'" in said
     assert "PYTHONPATH" not in said
