@@ -281,6 +281,9 @@ class SimWeights:
     def path(self, *, role: str, name: str) -> str:
         return f"/models/{role}/{name}"
 
+    async def alias(self, name: str, *, sha256: str) -> str:
+        return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
+
     async def install(self, name: str, data: bytes) -> None:
         self._step(f"install {name}")
         if self.installed.setdefault(name, data) != data:
