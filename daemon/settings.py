@@ -7,6 +7,7 @@ no path and no other machine; those come from the environment or from the user's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, TypeVar
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from daemon.core.jobs import Complaint
 from daemon.core.policy import Policy
+from daemon.craft.launch import args_fault
 from daemon.errors import AskerError
 from daemon.wire.addresses import DEFAULT_URL, url_fault
 from daemon.wire.complaints import STRICT, between, checked, out_of_range, rule
@@ -26,6 +28,7 @@ USER_FILE = "~/.config/nightpress/config.toml"
 MAX_BYTES = 64 * 1024
 
 EngineUse = Literal["auto", "comfyui", "rehearsal"]
+Mode = Literal["external", "managed"]
 Checkpoint = Literal["off", "daily"]
 File = TypeVar("File", bound=BaseModel)
 
@@ -39,17 +42,29 @@ _MINE = (
 )
 _THEIRS = f"This belongs to the studio, not to the user. Move it to the studio's {STUDIO_FILE}."
 
+_TWO_WAYS = (
+    f'{STUDIO_FILE}, comfyui.mode: "managed" means that nightpress starts ComfyUI itself, on a port'
+    " of its own, and an address is given too. Remove [comfyui] url (or COMFYUI_URL in the"
+    ' environment), or write mode = "external".'
+)
+_PACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,99}")
+_PACK_LINE = (
+    'Write for example: custom_nodes = { "ComfyUI-Manager" = "its README: no GPU code of its own" }'
+)
+
 _LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "models", "caption")
 _PROGRAMS = ("program", "python", "path", "args")
 
 _STUDIO_UNKNOWN: Mapping[str, str] = {
-    **dict.fromkeys((*_LATER_TABLES, "comfyui.custom_nodes", "policy.canary"), _LATER),
+    **dict.fromkeys((*_LATER_TABLES, "policy.canary"), _LATER),
     **dict.fromkeys(("trainer", *(f"comfyui.{key}" for key in ("base_path", *_PROGRAMS))), _MINE),
 }
 _USER_UNKNOWN: Mapping[str, str] = {
     **dict.fromkeys(("engine", "intake", "disk", "policy", "git"), _THEIRS),
-    **dict.fromkeys(("comfyui.url", "comfyui.mode", "comfyui.timeout_s"), _THEIRS),
-    **dict.fromkeys((*_LATER_TABLES, *(f"comfyui.{key}" for key in _PROGRAMS)), _LATER),
+    **dict.fromkeys(
+        (f"comfyui.{key}" for key in ("url", "mode", "timeout_s", "custom_nodes")), _THEIRS
+    ),
+    **dict.fromkeys(_LATER_TABLES, _LATER),
 }
 
 
@@ -64,6 +79,16 @@ def _path_fault(path: str) -> str:
 
 def _url_fault(url: str) -> str:
     return url and url_fault(url)
+
+
+def _packs_fault(packs: Mapping[str, str]) -> str:
+    """A pack is a folder's name, and somebody has to say where it works on MPS (A4.3)."""
+    for name, note in packs.items():
+        if not _PACK.fullmatch(name):
+            return f'"{excerpt(name)}" is no name of a folder in custom_nodes/. {_PACK_LINE}'
+        if not note.strip() or not note.isprintable():
+            return f'"{name}" needs a note on where it is said to work on MPS. {_PACK_LINE}'
+    return ""
 
 
 def _cap(least: int, most: int) -> AfterValidator:
@@ -88,11 +113,10 @@ class _Engine(BaseModel):
 
 class _Comfyui(BaseModel):
     model_config = STRICT
-    mode: Literal["external"] = Field(
-        default="external", description="managed is not in this version yet: start it yourself"
-    )
+    mode: Mode = Field(default="external", description="managed: nightpress starts it itself")
     url: Annotated[str, rule(_url_fault)] = Field(default="", examples=[DEFAULT_URL])
     timeout_s: Annotated[float, between(5, 600, "a busy server answers after seconds")] = 10.0
+    custom_nodes: Annotated[dict[str, str], rule(_packs_fault)] = Field(default_factory=dict)
 
 
 class _Intake(BaseModel):
@@ -135,6 +159,13 @@ class _StudioFile(BaseModel):
 class _UserComfyui(BaseModel):
     model_config = STRICT
     base_path: Annotated[str, rule(_path_fault)] = Field(default="", examples=["~/ComfyUI"])
+    program: Annotated[str, rule(_path_fault)] = Field(default="", examples=["~/ComfyUI"])
+    python: Annotated[str, rule(_path_fault)] = Field(
+        default="", examples=["~/ComfyUI/venv/bin/python"]
+    )
+    args: Annotated[list[str], rule(args_fault)] = Field(
+        default_factory=list, examples=[["--use-pytorch-cross-attention"]]
+    )
 
 
 class _Trainer(BaseModel):
@@ -158,14 +189,21 @@ class _UserFile(BaseModel):
 class Settings:
     """What the program was started with. ``base_path`` '' = the model folders are not known.
 
-    ``url_given``: somebody named the address; it is not the default. ``trainer_path`` '' = there
-    is no sd-scripts; ``trainer_python`` '' = the one of its own environment.
+    ``url_given``: somebody named the address; it is not the default. ``program`` holds main.py, and
+    ``packs`` are the custom nodes that may be loaded, each with where it is said to work on MPS.
+    ``trainer_path`` '' = there is no sd-scripts; ``python`` and ``trainer_python`` '' = the one of
+    the program's own environment.
     """
 
     engine: EngineUse = "auto"
     url: str = DEFAULT_URL
     url_given: bool = False
     base_path: str = ""
+    mode: Mode = "external"
+    program: str = ""
+    python: str = ""
+    args: tuple[str, ...] = ()
+    packs: Mapping[str, str] = field(default_factory=dict)
     trainer_path: str = ""
     trainer_python: str = ""
     tokenizer: str = ""
@@ -192,14 +230,20 @@ def read_settings(
         if (value := environment.get(name)) and (text := fault(value)):
             raise AskerError(f"{name} in the environment: {text}")
     url = environment.get("COMFYUI_URL") or studio.comfyui.url
+    if url and studio.comfyui.mode == "managed":
+        raise AskerError(_TWO_WAYS)
     home = environment.get("HOME", "")
+    base_path = environment.get("COMFYUI_BASE_PATH") or user.comfyui.base_path
     return Settings(
         engine=studio.engine.use,
         url=(url or DEFAULT_URL).rstrip("/"),
         url_given=bool(url),
-        base_path=_at_home(
-            environment.get("COMFYUI_BASE_PATH") or user.comfyui.base_path, home=home
-        ),
+        base_path=_at_home(base_path, home=home),
+        mode=studio.comfyui.mode,
+        program=_at_home(user.comfyui.program or base_path, home=home),
+        python=_at_home(user.comfyui.python, home=home),
+        args=tuple(user.comfyui.args),
+        packs=studio.comfyui.custom_nodes,
         trainer_path=_at_home(environment.get("SD_SCRIPTS_PATH") or user.trainer.path, home=home),
         trainer_python=_at_home(user.trainer.python, home=home),
         tokenizer=_at_home(user.trainer.tokenizer_cache_dir, home=home),

@@ -192,6 +192,14 @@ _ENGINE: Mapping[str, Diagnosis] = {
         "Read the node and the message in the sentence; a model of the wrong kind is the usual"
         " cause.",
     ),
+    "NODE_MISSING": Diagnosis(
+        "the engine does not have a node that the template uses",
+        "Look at ComfyUI's version in `nightpress status`; a newer one may have the node.",
+    ),
+    "NODE_FORBIDDEN": Diagnosis(
+        "a node of the template comes from a pack that is not allowed",
+        "Read which pack the sentence names; [comfyui] custom_nodes in nightpress.toml allows it.",
+    ),
     "OUT_OF_MEMORY": Diagnosis(
         "the GPU's memory was not enough",
         "Close what else uses memory, then ask for a smaller picture, or drop the ControlNet.",

@@ -7,7 +7,7 @@ way around a limit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.core.policy import Policy
 from daemon.craft.graph import MODEL_INPUTS, models_of
@@ -76,6 +76,38 @@ def complaints(graph: Mapping[str, Node], policy: Policy) -> Sequence[str]:
     if saves != 1:
         found.append(f"The graph has {saves} SaveImage nodes; exactly one is needed.")
     return found
+
+
+def forbidden_nodes(
+    classes: Iterable[str], modules: Mapping[str, str], packs: Collection[str]
+) -> Sequence[tuple[str, str]]:
+    """Code and sentence for each node class that the engine lacks or that others have brought.
+
+    ``modules``: the Python module of each class, as the engine tells; ``packs``: the custom nodes
+    that are allowed (A4.2).
+    """
+    judged = ((name, _module_fault(modules.get(name), packs)) for name in sorted(classes))
+    return [(code, f"The node class {name[:80]!r} {why}") for name, (code, why) in judged if code]
+
+
+def _module_fault(module: str | None, packs: Collection[str]) -> tuple[str, str]:
+    kind, _, rest = (module or "").partition(".")
+    if module is None:
+        return "NODE_MISSING", (
+            "is not in this ComfyUI. Install a newer one, or use a template without it."
+        )
+    if kind in ("nodes", "comfy_extras") or (kind == "custom_nodes" and rest in packs):
+        return "", ""
+    if kind != "custom_nodes":
+        return "NODE_FORBIDDEN", (
+            f"comes from {module[:80]!r}, which is no part of ComfyUI's own drawing. Use a template"
+            " without it."
+        )
+    return "NODE_FORBIDDEN", (
+        f"comes from the pack {rest[:80]!r}, which is not allowed here. Use a template without it;"
+        " or find where the pack is said to work on MPS, and write into nightpress.toml, under"
+        f' [comfyui]: custom_nodes = {{ "{rest[:80]}" = "where that is said" }}'
+    )
 
 
 def _unknown_classes(graph: Mapping[str, Node]) -> Iterable[str]:
