@@ -80,6 +80,7 @@ def _control(kind: str, job: str = "", **more: int) -> bytes:
 
 
 _PANEL = Drop("p.toml", PANEL)
+_OTHER = Drop("q.toml", PANEL.replace(b"leaping", b"sitting"))
 _TRAIN = Drop("spyke.toml", TRAIN)
 _EPOCH = Drop("spyke.toml", TRAIN.replace(b"steps = 20", b"steps = 10"))
 _PAUSE = Drop("hush.toml", _control("pause"))
@@ -95,6 +96,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "reject": Scenario((Drop("p.toml", PANEL.replace(b"width = 64", b"width = 4096")),)),
     "duplicate": replace(ACCEPT, drops=(_PAUSE, _PANEL, Drop("again.toml", PANEL))),
     "panel ok": PANEL_OK,
+    "panels in turn": Scenario((_PANEL, _OTHER)),
+    "panels retried": Scenario((_PANEL, _OTHER), engine="restart"),
     "panel error": Scenario((_PANEL,), engine="error", ends=_FAILED),
     "panel retried": Scenario((_PANEL,), engine="restart"),
     "train ok": TRAIN_OK,

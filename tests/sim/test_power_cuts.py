@@ -61,6 +61,8 @@ def test_a_scenario_comes_to_what_it_is_named_for(name: str) -> None:
         "accept": [],
         "reject": [],
         "duplicate": [],
+        "panels in turn": ["published", "published"],
+        "panels retried": ["published", "published"],
         "panel error": ["failed"],
         "train failed": ["failed"],
         "cancel": ["cancelled"],

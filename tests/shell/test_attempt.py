@@ -1,0 +1,344 @@
+"""Attempts at panels that follow one another, in a whole press in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.core.policy import Policy
+from daemon.craft.picture import PictureStats
+from daemon.ports import Probe
+from daemon.shell.press import Ports, Press, Setup
+from daemon.wire.status import DaemonFacts
+from tests.fakes import MemoryDisk, NoTrainer
+from tests.sim.checker import parse, violations
+from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
+from tests.sim.story import FILES, SimAlarm, SimClock
+from tests.virtual_time import run
+
+EPOCH_MS = 1_795_000_000_000
+PANEL = """kind = "panel"
+prompt = "leaping, rain"
+width = 64
+height = 64
+seeds = [1]
+vae = "v.safetensors"
+checkpoint = "a.safetensors"
+end = true
+"""
+GRAY = PictureStats(64, 64, "RGB", 128, 0, 128, 128, 0, 0.0, 0.0, 1.0, "0" * 16)
+
+
+@dataclass
+class SlowPixels(SimPixels):
+    """Looking at a picture takes ``takes_s``; those with a number in ``gray`` are gray."""
+
+    takes_s: float = 0.01
+    gray: tuple[int, ...] = ()
+    looked: int = 0
+    at: list[float] = field(default_factory=list)
+
+    async def measure(self, png: bytes) -> PictureStats:
+        await asyncio.sleep(self.takes_s)
+        self.looked += 1
+        self.at.append(asyncio.get_running_loop().time())
+        return GRAY if self.looked in self.gray else await super().measure(png)
+
+
+@dataclass
+class ChangingWeights(SimWeights):
+    """``generation`` is which bytes the checkpoint has now."""
+
+    generation: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def facts(self, *, role: str, name: str) -> Any:
+        found = await super().facts(role=role, name=name)
+        return replace(found, sha256=f"{self.generation:02}" * 32 if role == "checkpoint" else "0")
+
+
+@dataclass
+class Level(Probe):
+    """A machine's memory pressure by the clock: critical in ``critical_s`` (from, till)."""
+
+    critical_s: tuple[float, float]
+
+    async def pressure(self) -> int | None:
+        since, until = self.critical_s
+        return 4 if since <= asyncio.get_running_loop().time() < until else 1
+
+
+@dataclass
+class Studio:
+    """One press and what surrounds it. ``sent`` and ``drawn`` are times by prompt id."""
+
+    engine: SimEngine = field(default_factory=lambda: SimEngine(random.Random(1), step_s=1.0))
+    pixels: SlowPixels = field(default_factory=SlowPixels)
+    weights: SimWeights = field(default_factory=ChangingWeights)
+    probe: Probe | None = None
+    disk: MemoryDisk = field(default_factory=MemoryDisk)
+    calls: list[str] = field(default_factory=list)
+
+    def drop(self, name: str, text: str = PANEL) -> None:
+        self.disk.put(f"inbox/{name}.toml", text.encode())
+
+    def lines(self) -> list[dict[str, Any]]:
+        return parse(self.disk.data("ledger/mac/2026-11.jsonl"))
+
+    def said(self, kind: str, key: str) -> list[Any]:
+        return [line[key] for line in self.lines() if line["type"] == kind]
+
+    async def until(self, done: Callable[[], bool], *, at_most_s: float = 600.0) -> None:
+        async with asyncio.timeout(at_most_s):
+            while not done():  # noqa: ASYNC110  # Nobody tells of a line in the ledger.
+                await asyncio.sleep(0.05)
+
+    def ended(self, jobs: int) -> Callable[[], bool]:
+        return lambda: len(self.said("job.ended", "job")) >= jobs
+
+    def live(self, story: Callable[[Studio], Any]) -> None:
+        """Run the press while the story is told; its ledger keeps every promise."""
+        run(self._live(story))
+        assert violations(self.lines()) == []
+
+    async def _live(self, story: Callable[[Studio], Any]) -> None:
+        alarm, nobody = SimAlarm(), NoTrainer()
+        for name, data in FILES.items():
+            self.disk.put(name, data)
+        press = Press(
+            Ports(
+                disk=self.disk,
+                clock=SimClock(EPOCH_MS),
+                gpu=nobody,
+                alarm=alarm,
+                renderer=Noting(self.engine, calls=self.calls),
+                pixels=self.pixels,
+                weights=self.weights,
+                trainer=nobody,
+                probe=self.probe,
+            ),
+            Setup(
+                studio="0123456789ab",
+                host="mac",
+                version="0",
+                daemon=DaemonFacts("0", 1, "0123456789ab", EPOCH_MS),
+                engine="comfyui",
+                places={"$STUDIO": "/studio"},
+                policy=Policy(),
+                settle_s=0.1,
+                rescan_s=0.2,
+            ),
+        )
+        serving = asyncio.ensure_future(press.run())
+        try:
+            await self.until(lambda: b"daemon.started" in b"".join(map(self._data, SEGMENTS)))
+            await story(self)
+        finally:
+            press.stop()
+            await serving
+            for task in alarm.tasks:
+                task.cancel()
+            self.engine.crash()
+
+    def _data(self, name: str) -> bytes:
+        return self.disk.data(name) if name in self.disk.nodes else b""
+
+
+SEGMENTS = ("ledger/mac/2026-11.jsonl",)
+
+
+@dataclass
+class Noting(SimRenderer):
+    """Notes what changes something on the engine."""
+
+    calls: list[str] = field(default_factory=list)
+
+    async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
+        self.calls.append(f"send {body['prompt_id']}")
+        return await super().send(body)
+
+    async def free(self) -> None:
+        self.calls.append("free")
+        await super().free()
+
+    async def interrupt(self, prompt_id: str) -> None:
+        self.calls.append(f"interrupt {prompt_id}")
+        await super().interrupt(prompt_id)
+
+
+def test_the_next_panel_is_ready_before_its_turn_and_sent_when_the_engine_is_free() -> None:
+    """A2.3: attempt and prompt of the second are in the ledger while the first is drawn."""
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        studio.drop("two", PANEL.replace("rain", "snow"))
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    order = [(line["type"], line["job"]) for line in studio.lines() if "job" in line]
+    assert order.index(("prompt.sent", "two_v1")) < order.index(("image.judged", "one_v1"))
+    assert studio.engine.executed == studio.said("prompt.sent", "prompt_id")
+    assert studio.said("result.published", "job") == ["one_v1", "two_v1"]
+
+
+def test_a_picture_is_looked_at_while_the_next_is_drawn() -> None:
+    """Looking takes as long as drawing here, and costs the engine nothing."""
+    studio = Studio(pixels=SlowPixels(takes_s=4.0))
+
+    async def story(studio: Studio) -> None:
+        studio.drop("many", PANEL.replace("[1]", "[1, 2, 3, 4]"))
+        began = asyncio.get_running_loop().time()
+        await studio.until(studio.ended(1))
+        took_s = asyncio.get_running_loop().time() - began
+        assert took_s < 4 * 4.0 + 4.0 + 1.0, "four are drawn one after the other, and one looked at"
+
+    studio.live(story)
+
+
+def test_what_is_drawn_later_is_not_published_before() -> None:
+    """The first picture takes long to be looked at; the second waits with its end."""
+    studio = Studio(pixels=SlowPixels(takes_s=9.0))
+
+    async def story(studio: Studio) -> None:
+        for name in ("one", "two", "three"):
+            studio.drop(name, PANEL.replace("rain", name))
+        await studio.until(studio.ended(3))
+
+    studio.live(story)
+    ends = [line["job"] for line in studio.lines() if line["type"] == "attempt.ended"]
+    assert ends == studio.said("result.published", "job") == ["one_v1", "two_v1", "three_v1"]
+
+
+def test_after_a_picture_that_is_none_the_rest_is_taken_back() -> None:
+    """The second is drawn already; its prompt is stopped, and the good ones are kept."""
+    studio = Studio(pixels=SlowPixels(gray=(2,)))
+
+    async def story(studio: Studio) -> None:
+        studio.drop("many", PANEL.replace("[1]", "[1, 2, 3, 4]"))
+        await studio.until(studio.ended(1))
+        studio.drop("again", 'kind = "retry"\njob = "many_v1"\nend = true\n')
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    assert studio.said("job.ended", "phase") == ["failed", "published"]
+    judged = [(line["attempt"], line["image"]) for line in studio.lines() if "verdict" in line]
+    assert judged == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "the first is not drawn again"
+    stopped = [call for call in studio.calls if call.startswith("interrupt")]
+    assert stopped == [f"interrupt {studio.said('prompt.sent', 'prompt_id')[2]}"]
+    (files,) = studio.said("result.published", "files")
+    assert len([name for name in files if name.endswith(".png")]) == 4
+
+
+def test_a_pause_keeps_what_is_ready_and_was_not_sent() -> None:
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        studio.drop("two", PANEL.replace("rain", "snow"))
+        await studio.until(lambda: len(studio.said("prompt.sent", "job")) == 2)
+        studio.drop("hush", 'kind = "pause"\nend = true\n')
+        await studio.until(lambda: "PAUSED" in studio.said("attempt.ended", "code"))
+        await asyncio.sleep(30)
+        assert len(studio.engine.executed) == 1
+        studio.drop("on", 'kind = "resume"\nend = true\n')
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    assert studio.said("job.ended", "phase") == ["published", "published"]
+
+
+def test_a_cancelled_panel_that_was_ready_is_never_drawn() -> None:
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        for name in ("one", "two", "three"):
+            studio.drop(name, PANEL.replace("rain", name))
+        await studio.until(lambda: len(studio.said("prompt.sent", "job")) == 2)
+        studio.drop("stop", 'kind = "cancel"\njob = "two_v1"\nend = true\n')
+        await studio.until(studio.ended(3))
+
+    studio.live(story)
+    ended = dict(
+        zip(studio.said("job.ended", "job"), studio.said("job.ended", "phase"), strict=True)
+    )
+    assert ended == {"one_v1": "published", "two_v1": "cancelled", "three_v1": "published"}
+    assert len(studio.engine.executed) == 2
+
+
+def test_changed_weights_under_an_old_name_are_freed_before_they_are_recorded() -> None:
+    """The engine would draw with those that it has in memory, and the lock would name the others.
+
+    Freed twice: one request may be heeded after the next prompt only.
+    """
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+        assert isinstance(studio.weights, ChangingWeights)
+        studio.weights.generation = 1
+        studio.drop("two", PANEL.replace("rain", "snow"))
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    first, second = studio.engine.executed
+    assert studio.calls == [f"send {first}", "free", "free", f"send {second}"]
+
+
+@pytest.mark.parametrize(("level", "ends"), [(10.0, ["published"]), (25.0, ["published"])])
+def test_memory_that_is_critical_for_long_stops_the_picture_and_it_is_tried_again(
+    level: float, ends: list[str]
+) -> None:
+    """A2.8: interrupted, freed, requeued once."""
+    engine = SimEngine(random.Random(1), step_s=9.0)
+    studio = Studio(engine=engine, probe=Level((2.0, 2.0 + level)))
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+
+    studio.live(story)
+    lost = ["MEMORY_PRESSURE", ""] if level > 20 else [""]
+    assert studio.said("attempt.ended", "code") == lost
+    assert studio.said("job.ended", "phase") == ends
+    assert ("free" in studio.calls) == (level > 20)
+
+
+def test_memory_that_stays_critical_quarantines_the_second_time() -> None:
+    """A2.8"""
+    engine = SimEngine(random.Random(1), step_s=20.0)
+    studio = Studio(engine=engine, probe=Level((0.0, 1e9)))
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+
+    studio.live(story)
+    assert studio.said("job.ended", "phase") == ["quarantined"]
+    assert studio.said("attempt.ended", "code") == ["MEMORY_PRESSURE"] * 2
+
+
+def test_templates_that_a_maker_changes_are_seen_a_second_later(tmp_path: Path) -> None:
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+        path = "workflows/panel.json"
+        studio.disk.put(path, studio.disk.data(path).replace(b"\n", b"\n "))
+        await asyncio.sleep(1.0)
+        studio.drop("two", PANEL.replace("rain", "snow"))
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    one, two = studio.said("image.judged", "template_sha256")
+    assert one != two
