@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from daemon import __version__
-from daemon.adapters import engine_process, machine, new_studio, settings_files, training_process
+from daemon.adapters import comfyui_program, engine_process, new_studio, training_process
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
 from daemon.adapters.disk import StudioDisk
-from daemon.adapters.engine_process import EngineProcess
+from daemon.adapters.engine_process import EngineProcess, Program
 from daemon.adapters.folder_watch import FolderWatch
 from daemon.adapters.git import StudioGit
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
@@ -33,12 +32,12 @@ from daemon.adapters.pixels import PictureReader
 from daemon.adapters.probe import MemoryProbe
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
-from daemon.core.decide import Studio
 from daemon.core.jobs import FileFacts
-from daemon.core.world import EngineName
-from daemon.errors import AskerError, NightpressError, PersonNeeded, WorldError
+from daemon.core.policy import LADDER
+from daemon.errors import NightpressError, PersonNeeded, WorldError
+from daemon.home import Home, bound_host, made_home, user_home
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
-from daemon.settings import Settings, read_settings, resolved_engine
+from daemon.settings import Settings
 from daemon.shell.intake import Intake
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.instants import instant_text
@@ -46,37 +45,15 @@ from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
 
+_COMFYUI_LEAVE_S = 600.0
 _REHEARSAL_LEAVE_S = 60.0
-"""How long a rehearsal outlives its daemon."""
-_DREW = re.compile(rb'"type":"attempt\.started","job":"[^"]*","attempt":[0-9]+,"engine":"comfyui"')
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """A studio as this machine sees it, before anything works in it. ``folder`` is absolute."""
-
-    folder: Path
-    environment: Mapping[str, str]
-    settings: Settings
-    engine: EngineName
-    id: str
-    host: str
-
-    @property
-    def private(self) -> Path:
-        """What is kept for a run only."""
-        return self.folder / ".nightpress"
-
-    @property
-    def studio(self) -> Studio:
-        """What a decision needs to know of it."""
-        return Studio(self.id, rehearsal=self.engine == "rehearsal")
+"""How long an engine of ours outlives its daemon."""
 
 
 def make_studio(folder: Path, environment: Mapping[str, str]) -> list[str]:
     """Make a studio and bind its ledger to this machine; gives what was left as it was."""
     kept = new_studio.make_studio(folder, studio=SystemEntropy().token()[:12])
-    _bound_host(folder, environment)
+    bound_host(folder, environment)
     return kept
 
 
@@ -92,7 +69,7 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
     try:
         with kept_log(folder / ".nightpress" / "logs"):
             try:
-                asyncio.run(_serve(_at_home(folder, environment), clock))
+                asyncio.run(_serve(made_home(folder, environment), clock))
             except NightpressError as error:
                 # Who started it reads it on stderr; this is for who comes to look in the morning.
                 log.debug("ended: %s", error)
@@ -109,22 +86,6 @@ async def examine(home: Home, *, name: str, data: bytes) -> Command:
     intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home), keep=False)
     whole = len(data) <= policy.max_job_file_bytes
     return await intake.examine(file, data if whole else None)
-
-
-def at_home(folder: Path, environment: Mapping[str, str]) -> Home:
-    """The studio as the daemon would find it; nothing in its ledger is made or changed."""
-    settings = _settings(folder, environment)
-    host = machine.own_host(folder / "ledger", machine=_machine(environment)) or ""
-    engine = _engine(folder, settings, host)
-    return Home(folder, environment, settings, engine, new_studio.read_id(folder) or "0" * 12, host)
-
-
-def _at_home(folder: Path, environment: Mapping[str, str]) -> Home:
-    _settings(folder, environment)  # What is wrong with them is said before anything is made.
-    new_studio.keep_id(folder, fresh=SystemEntropy().token()[:12])
-    _bring_host_back(folder, environment)
-    _bound_host(folder, environment)
-    return at_home(folder, environment)
 
 
 async def _serve(home: Home, clock: SystemClock) -> None:
@@ -190,6 +151,9 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         trainer_text="" if home.engine == "rehearsal" else _trainer_text(settings),
         tokenizer=settings.tokenizer,
         checkpoints=settings.checkpoint == "daily",
+        profiles=LADDER if home.managed else (),
+        mac=sys.platform == "darwin",
+        rests=home.engine == "comfyui",
     )
 
 
@@ -216,17 +180,32 @@ def _engine_ports(home: Home, stack: AsyncExitStack) -> tuple[Renderer | None, E
 
 def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | None:
     """The engine's process, where it is ours to start."""
-    if home.engine != "rehearsal":
+    if not home.managed:
         return None
-    folder = home.private / "rehearsal"
+    folder = home.private / ("rehearsal" if home.engine == "rehearsal" else "engine")
     return EngineProcess(
         folder,
-        engine_process.rehearsal(folder),
+        engine_process.rehearsal(folder) if home.engine == "rehearsal" else _comfyui(home, folder),
         guard=home.private / "guard",
-        leave_s=_REHEARSAL_LEAVE_S,
+        leave_s=_REHEARSAL_LEAVE_S if home.engine == "rehearsal" else _COMFYUI_LEAVE_S,
         environment=home.environment,
         moved=moved,
     )
+
+
+def _comfyui(home: Home, own: Path) -> Program:
+    settings = home.settings
+    program = Path(settings.program)
+    launch = comfyui_program.launcher(
+        program,
+        python=_python(settings.python, settings.program),
+        base=Path(settings.base_path),
+        own=own,
+        loras=home.private / "loras",
+        extra=settings.args,
+        packs=settings.packs,
+    )
+    return Program("ComfyUI", program, launch)
 
 
 async def _end_idle(host: EngineHost, renderer: Renderer) -> None:
@@ -252,16 +231,14 @@ def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
     return training_process.sd_scripts(
         home.folder,
         path=Path(settings.trainer_path),
-        python=_trainer_python(settings),
+        python=_python(settings.trainer_python, settings.trainer_path),
         environment=home.environment,
         gpu_fd=lambda: gpu.fd,
     )
 
 
-def _trainer_python(settings: Settings) -> Path:
-    if settings.trainer_python:
-        return Path(settings.trainer_python)
-    return training_process.own_python(settings.trainer_path)
+def _python(named: str, program: str) -> Path:
+    return Path(named) if named else training_process.own_python(program)
 
 
 def _trainer_text(settings: Settings) -> str:
@@ -272,75 +249,16 @@ def _trainer_text(settings: Settings) -> str:
             "[trainer] path in ~/.config/nightpress/config.toml) and COMFYUI_BASE_PATH to the "
             "folder that holds models/, then start the daemon again."
         )
-    return training_process.why_missing(settings.trainer_path, _trainer_python(settings))
+    return training_process.why_missing(
+        settings.trainer_path, _python(settings.trainer_python, settings.trainer_path)
+    )
 
 
 def _gpu(home: Home) -> UserGpuLock | NoGpuLock:
     if home.engine == "rehearsal":
         return NoGpuLock()
-    path = gpu_lock_path(home.environment, home=_user_home(home.environment))
+    path = gpu_lock_path(home.environment, home=user_home(home.environment))
     return UserGpuLock(path, who=str(home.folder))
-
-
-def _engine(folder: Path, settings: Settings, host: str) -> EngineName:
-    """The engine that is meant; none where falling back to the rehearsal would be a surprise."""
-    if resolved_engine(settings) == "comfyui":
-        if not settings.base_path:
-            raise AskerError(
-                "ComfyUI is to draw, and nightpress does not know where its models are, so it "
-                "could not check or record them. Set COMFYUI_BASE_PATH to the folder that holds "
-                "models/ (or [comfyui] base_path in ~/.config/nightpress/config.toml) and start "
-                "again."
-            )
-        return "comfyui"
-    if settings.engine == "auto" and _drew_for_real(folder, host):
-        return "none"
-    return "rehearsal"
-
-
-def _drew_for_real(folder: Path, host: str) -> bool:
-    """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
-    places = (folder / "ledger" / host, folder / ".nightpress" / "spare" / host)
-    # Mostly both are names of one file, which is then read once.
-    files = {file.stat().st_ino: file for place in places for file in place.glob("*.jsonl")}
-    return any(_DREW.search(file.read_bytes()) for file in files.values())
-
-
-def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
-    return read_settings(
-        studio_toml=settings_files.text(folder / "nightpress.toml"),
-        user_toml=settings_files.own_text(_config(environment) / "config.toml"),
-        environment=environment,
-    )
-
-
-def _config(environment: Mapping[str, str]) -> Path:
-    return _user_home(environment) / ".config" / "nightpress"
-
-
-def _user_home(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("HOME") or Path.home())
-
-
-def _machine(environment: Mapping[str, str]) -> str:
-    return machine.machine_id(_config(environment))
-
-
-def _bound_host(folder: Path, environment: Mapping[str, str]) -> str:
-    return machine.bind_host(
-        folder / "ledger", name=machine.host_name(), machine=_machine(environment)
-    )
-
-
-def _bring_host_back(folder: Path, environment: Mapping[str, str]) -> None:
-    """git may have taken the whole of this machine's ledger; whose it is must be known to mend it.
-
-    Its lines are put back by who loads them.
-    """
-    spare, ours = folder / ".nightpress" / "spare", _machine(environment)
-    kept = machine.own_host(spare, machine=ours)
-    if kept is not None and machine.own_host(folder / "ledger", machine=ours) is None:
-        machine.bring_back(spare / kept, folder / "ledger" / kept)
 
 
 def _refuse_links(folder: Path) -> None:
@@ -358,7 +276,8 @@ def _say_hello(home: Home) -> None:
         case "rehearsal":
             log.warning("REHEARSAL: pictures are storyboards; no ComfyUI is set up, none is asked")
         case "comfyui":
-            log.info("ComfyUI at %s, models in %s", home.settings.url, home.settings.base_path)
+            where = f"from {home.settings.program}" if home.managed else f"at {home.settings.url}"
+            log.info("ComfyUI %s, models in %s", where, home.settings.base_path)
         case "none":
             log.warning("ENGINE_MISSING: this studio has printed with ComfyUI, and none is set now")
     log.info("drop job files into %s; Ctrl-C stops", home.folder / "inbox")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.machine import fresh_binding, host_name
-from daemon.bootstrap import at_home, make_studio, run_daemon
+from daemon.bootstrap import make_studio, run_daemon
 from daemon.core.events import AttemptStarted
 from daemon.core.jobs import JobId
 from daemon.errors import AskerError, PersonNeeded, StudioBusy
+from daemon.home import at_home
 from daemon.settings import Settings, read_settings
 from tests.cli.studio import StudioFiles, started, taken
 

@@ -405,12 +405,13 @@ def end_of(folder: Path, shim: subprocess.Popen[bytes]) -> tuple[int | None, int
     return record.code, record.signal
 
 
-def shim_of(folder: Path, code: str) -> subprocess.Popen[bytes]:
+def shim_of(folder: Path, code: str, **more: object) -> subprocess.Popen[bytes]:
     """A shim that is not waited for, not even until it has begun."""
     fds = [os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("alive", "shim")]
     for fd in fds:
         fcntl.flock(fd, fcntl.LOCK_EX)
     told = {
+        **more,
         "nonce": NONCE,
         "argv": [sys.executable, "-I", "-S", "-c", code],
         "cwd": str(folder),
@@ -429,6 +430,27 @@ def shim_of(folder: Path, code: str) -> subprocess.Popen[bytes]:
     for fd in fds:
         os.close(fd)
     return shim
+
+
+def test_one_that_is_left_alone_is_ended_and_none_whose_guard_is_held(tmp_path: Path) -> None:
+    """N5.1: by the guard's lock; one that is taken again in time ends nothing."""
+    guard = tmp_path / "guard"
+    alone, kept = tmp_path / "alone", tmp_path / "kept"
+    fd = os.open(guard, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    shims = []
+    for folder, path in ((alone, tmp_path / "nobodys"), (kept, guard)):
+        folder.mkdir()
+        shims.append(shim_of(folder, SLEEPER, guard=str(path), leave_s=0.5))
+    try:
+        shims[0].wait(10)
+        record = read_exit((alone / "exit.json").read_bytes(), nonce=NONCE)
+        assert record is not None
+        assert (record.stopped, record.signal) == ("daemon gone", signal.SIGTERM)
+        assert shims[1].poll() is None
+    finally:
+        os.close(fd)
+    shims[1].wait(10)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,9 @@ _WANTED: Mapping[str, Sequence[str]] = {
 def check(arguments: Arguments) -> int:
     """Say of each file whether it would be accepted; 1 when one would not."""
     # Half of the program, of which the other verbs need nothing.
-    from daemon.bootstrap import at_home, examine
+    from daemon.bootstrap import examine
     from daemon.core.decide import decide
+    from daemon.home import at_home
 
     studio = place.studio(arguments)
     files = [(file, _name(Path(file)), _bytes(Path(file))) for file in arguments.files]
