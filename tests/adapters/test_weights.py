@@ -362,7 +362,7 @@ def test_there_is_no_alias_of_other_bytes_nor_where_the_engine_would_not_look(
 
 def test_aliases_of_long_ago_are_forgotten(tmp_path: Path) -> None:
     """Each keeps the bytes of a LoRA that was replaced."""
-    folders = aliasing(tmp_path)
+    folders, latest = aliasing(tmp_path), ""
     for number in range(20):
         file = put(tmp_path, "loras/new", prop("lora", str(number)))
         file.replace(tmp_path / "models" / "loras" / "ink.safetensors")
