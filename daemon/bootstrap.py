@@ -17,7 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from daemon import __version__
-from daemon.adapters import comfyui_program, engine_process, new_studio, training_process
+from daemon.adapters import (
+    comfyui_program,
+    engine_process,
+    new_studio,
+    node_packs,
+    training_process,
+)
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
@@ -278,6 +284,9 @@ def _say_hello(home: Home) -> None:
         case "comfyui":
             where = f"from {home.settings.program}" if home.managed else f"at {home.settings.url}"
             log.info("ComfyUI %s, models in %s", where, home.settings.base_path)
+            custom_nodes = Path(home.settings.base_path) / "custom_nodes"
+            for doubt in node_packs.doubts(custom_nodes, home.settings.packs):
+                log.warning("%s", doubt)
         case "none":
             log.warning("ENGINE_MISSING: this studio has printed with ComfyUI, and none is set now")
     log.info("drop job files into %s; Ctrl-C stops", home.folder / "inbox")
