@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.core.commands import Command, Observe, ReportIncident, Start, Stop
+from daemon.core.commands import Command, ReportIncident, Start, Stop
 from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
@@ -64,8 +64,7 @@ _NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
-    engine now. ``host`` None: its process is not ours to start; ``probe`` None: the machine's
-    memory is not watched.
+    engine now. ``host`` None: its process is not ours; ``probe`` None: memory is not watched.
     """
 
     disk: Disk
@@ -86,10 +85,9 @@ class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
     ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
-    ``checkpoints``: the ledger is committed to git once a day.
-    ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
-    trainer, '' for its own. ``profiles`` beside the default one can be had of the engine. ``mac``:
-    an engine on the CPU is a mistake; ``rests``: a server of ours is switched off for trainings.
+    ``checkpoints``: the ledger is committed to git once a day. ``trainer_text``: why nothing can be
+    trained, '' when it can; ``tokenizer`` '' = the trainer's own. ``profiles``: those an engine of
+    ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during trainings.
     ``packs``: the custom nodes that may draw.
     """
 
@@ -268,8 +266,7 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         disk=ports.disk,
         policy=setup.policy,
         state=lambda: loop.state,
-        tell=lambda seen: loop.tell(Observe(seen)),
-        report=lambda code, text: loop.tell(ReportIncident(code, text)),
+        tell=loop.tell,
         host=ports.host,
         mac=setup.mac,
         rests=setup.rests,
