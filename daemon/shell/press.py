@@ -15,7 +15,7 @@ from daemon.core.commands import Command, ReportIncident, Start, Stop
 from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import EngineName, World
+from daemon.core.world import EngineName, first_world
 from daemon.errors import PersonNeeded, WorldError
 from daemon.ports import (
     Alarm,
@@ -49,10 +49,6 @@ from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
 
-ENGINE_MISSING = (
-    "This studio has printed with ComfyUI, and none is set now; nothing falls back to rehearsal by "
-    "itself. Set COMFYUI_BASE_PATH or [comfyui] url and start the daemon again."
-)
 _STOP_S = 5.0
 _AGAIN_S = 2.0
 _MODULES_S = 60.0
@@ -241,15 +237,9 @@ def _start(setup: Setup, torn: Torn | None) -> Start:
     return Start(setup.version, setup.engine, torn.bytes, torn.kept)
 
 
-def _first_world(setup: Setup) -> World:
-    if setup.engine != "none":
-        return World(setup.engine, trainer_text=setup.trainer_text)
-    return World("none", "ENGINE_MISSING", ENGINE_MISSING, trainer_text=setup.trainer_text)
-
-
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     outbox = Outbox(ports.disk, host=setup.host)
-    world = _first_world(setup)
+    world = first_world(setup.engine, setup.trainer_text)
     loop = Loop(
         state=state,
         world=world,
