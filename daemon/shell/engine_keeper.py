@@ -159,14 +159,14 @@ class EngineKeeper:
         if since is not None and now() - since >= self._policy.health_limit_s:
             self._ends = 0
         self._ends, self._why = self._ends + 1, why
-        log.warning("%s: %s", code, why)
         limit = self._policy.max_engine_ends
         if self._ends < limit:
             self._not_before = now() + _FIRST_PAUSE_S * 2 ** (self._ends - 1)
             self._report(code, why)
             return
         self._not_before = now() + self._policy.engine_retry_s
-        if self._ends == limit:
-            trouble = self._trouble()
-            log.error("%s: %s", trouble.code, trouble.text)
-            self._report(trouble.code, trouble.text)
+        if self._ends > limit:
+            log.warning("%s, again: %s", code, why)
+            return
+        trouble = self._trouble()
+        self._report(trouble.code, trouble.text)

@@ -24,12 +24,14 @@ from daemon.ports import Disk, EngineHost, Renderer
 from daemon.shell.engine_keeper import EngineKeeper, Trouble
 from daemon.shell.patience import GivenUp, let_go, now, once
 from daemon.wire.comfyui import EngineFacts
+from daemon.wire.places import Places, portable_text
 
 log = logging.getLogger(__name__)
 
 _READY_POLLS = 5
 """An engine that answers is asked this many times less often."""
 _STOP_S = 60.0
+_TEXT_CHARS = 1_000
 _ON_CPU = (
     "The engine draws on the CPU of this Mac, which takes minutes a picture, so nothing is sent to"
     " it. Look in its log for why MPS is not used, and take --cpu out of its arguments."
@@ -61,6 +63,7 @@ class EngineWatch:
         policy: Policy,
         state: Callable[[], State],
         tell: Callable[[Command], None],
+        places: Places,
         host: EngineHost | None = None,
         mac: bool = False,
         rests: bool = True,
@@ -69,7 +72,7 @@ class EngineWatch:
         self.warnings: tuple[str, ...] = ()
         self._world, self._renderer, self._disk = world, renderer, disk
         self._policy, self._mac, self._rests = policy, mac, rests
-        self._state, self._tell = state, tell
+        self._state, self._tell, self._places = state, tell, places
         self._keeper = (
             EngineKeeper(host, policy=policy, wanted=self._wanted, report=self._report)
             if host
@@ -159,12 +162,17 @@ class EngineWatch:
         return self._keeper.serving.profile if self._keeper.serving else None
 
     def _see(self, seen: World) -> None:
+        seen = replace(seen, engine_text=self._clean(seen.engine_text))
         if seen != self._world:
             self._world = seen
             self._tell(Observe(seen))
 
     def _report(self, code: str, text: str) -> None:
-        self._tell(ReportIncident(code, text))
+        self._tell(ReportIncident(code, self._clean(text)))
+
+    def _clean(self, text: str) -> str:
+        """As it may stand in the ledger: the engine's own words can be long and name folders."""
+        return portable_text(text, self._places)[:_TEXT_CHARS]
 
     async def _pass(self) -> World:
         world = replace(self._world, free_bytes=await self._free_bytes())

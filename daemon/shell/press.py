@@ -257,6 +257,7 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         policy=setup.policy,
         state=lambda: loop.state,
         tell=loop.tell,
+        places=setup.places,
         host=ports.host,
         mac=setup.mac,
         rests=setup.rests,

@@ -165,6 +165,18 @@ def test_a_server_that_lives_when_the_daemon_starts_is_gone_on_with() -> None:
     assert (len(post.host.started), post.host.stopped, post.reports) == (1, [], [])
 
 
+def test_the_words_of_a_log_are_told_short_and_without_the_folders_of_this_machine() -> None:
+    async def story(post: Post) -> None:
+        await asyncio.sleep(1.0)
+
+    said = "/somewhere/studio/.nightpress is not there. " * 100
+    post = watched(story, host=FakeHost(refusals=[said]))
+    for text in (post.reports[0][1], post.texts[0]):
+        assert "$STUDIO/.nightpress" in text
+        assert "/somewhere" not in text
+        assert len(text) == 1_000
+
+
 def test_the_server_is_in_the_profile_of_the_attempt_that_has_the_lease() -> None:
     """A3.2."""
 

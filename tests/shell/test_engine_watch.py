@@ -138,6 +138,16 @@ def test_an_engine_that_answers_outside_this_machine_is_told_once() -> None:
     assert watched(story).codes == ["ENGINE_EXPOSED"]
 
 
+def test_how_somebody_elses_server_was_started_is_warned_of() -> None:
+    async def story(post: Post) -> None:
+        assert any("--fp32-vae" in warning for warning in post.watch.warnings)
+        post.engine.facts = replace(FACTS, argv=("main.py", "--fp32-vae"))
+        await asyncio.sleep(11.0)
+        assert not any("--fp32-vae" in warning for warning in post.watch.warnings)
+
+    watched(story)
+
+
 @pytest.mark.parametrize("mac", [True, False])
 def test_the_cpu_is_no_engine_on_a_mac(mac: bool) -> None:
     """A1.7."""

@@ -44,6 +44,7 @@ class Post:
             policy=Policy(),
             state=lambda: self.state,
             tell=self._tell,
+            places={"$STUDIO": "/somewhere/studio"},
             host=host,
             mac=mac,
             rests=rests,
