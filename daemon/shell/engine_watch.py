@@ -78,12 +78,10 @@ class EngineWatch:
             if host
             else None
         )
-        self._life = ""
-        self._answers = False
-        self._refusals = 0
+        self._life, self._stuck = "", ""
+        self._answers, self._refusals = False, 0
         self._silent_since: float | None = None
         self._probe_at = 0.0
-        self._stuck = ""
         self._woken, self._passed = asyncio.Event(), asyncio.Event()
 
     def suspect(self, prompt_id: str) -> None:

@@ -313,6 +313,20 @@ def test_a_dead_worker_behind_a_healthy_server_is_replaced_at_once() -> None:
     assert len(post.engine.freed) == 1
 
 
+def test_a_stranger_at_our_port_is_sent_nothing_and_ours_is_started_again() -> None:
+    async def story(post: Post) -> None:
+        post.host.ours = False
+        await asyncio.sleep(50.0)
+        assert "nothing is sent to it" in post.texts[-1]
+        await asyncio.sleep(20.0)
+        post.host.ours = True
+        await post.watch.ready("default")
+
+    post = watched(story, host=FakeHost())
+    assert "" not in post.told[:-1]
+    assert len(post.host.started) == 2
+
+
 def test_a_suspicion_that_is_not_true_stops_nothing() -> None:
     async def story(post: Post) -> None:
         await post.watch.ready("default")
