@@ -11,6 +11,11 @@ from daemon.core.jobs import JobId
 
 EngineName = Literal["comfyui", "rehearsal", "none"]
 
+_MISSING = (
+    "This studio has printed with ComfyUI, and none is set now; nothing falls back to rehearsal by "
+    "itself. Set COMFYUI_BASE_PATH or [comfyui] url and start the daemon again."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -28,3 +33,10 @@ class World:
     free_bytes: int | None = None
     trainer_text: str = ""
     closing: tuple[JobId, int] | None = None
+
+
+def first_world(engine: EngineName, trainer_text: str) -> World:
+    """The world before anything of it was seen."""
+    if engine != "none":
+        return World(engine, trainer_text=trainer_text)
+    return World("none", "ENGINE_MISSING", _MISSING, trainer_text=trainer_text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.craft.engine_symptoms import ENGINE_WORDS
+from daemon.craft.engine_symptoms import ENGINE_PROCESS, ENGINE_WORDS
 from daemon.craft.training_symptoms import TRAINING
 
 
@@ -141,10 +141,6 @@ _ENGINE: Mapping[str, Diagnosis] = {
     "ENGINE_START": Diagnosis(
         "the engine could not be started",
         "Read the sentence: it has the last words of the engine's own log.",
-    ),
-    "ENGINE_STOP": Diagnosis(
-        "the engine could not be ended",
-        "End the process by hand: its shim was killed, or it does not heed any signal.",
     ),
     "ENGINE_UNREACHABLE": Diagnosis(
         "nothing answers at the engine's address",
@@ -301,44 +297,12 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_KEPT: Mapping[str, Diagnosis] = {
-    "ENGINE_RESTING": Diagnosis(
-        "the engine is switched off for a training",
-        "Nothing to do: it is started again when the training has ended.",
-    ),
-    "ENGINE_ENDED": Diagnosis(
-        "the engine's server ended by itself",
-        "Read how it ended in the sentence; a kill while memory was short wants fewer programs"
-        " open. It is started again by itself.",
-    ),
-    "ENGINE_STOP": Diagnosis(
-        "the engine's server does not end",
-        "Look for its process in Activity Monitor and force it to quit; the work goes on then.",
-    ),
-    "ENGINE_ON_CPU": Diagnosis(
-        "the engine draws on the CPU",
-        "Take --cpu out of ComfyUI's arguments, then see in its log that the device is mps.",
-    ),
-    "ENGINE_CHANGED": Diagnosis(
-        "somebody restarted or replaced the engine",
-        "Nothing to do if that was you; pictures of another version may differ a little.",
-    ),
-    "ENGINE_EXPOSED": Diagnosis(
-        "the engine can be reached from outside this machine",
-        "Start ComfyUI with --listen 127.0.0.1: it asks nobody who they are.",
-    ),
-    "ENGINE_SHARED": Diagnosis(
-        "somebody else uses the engine",
-        "Wait until its queue is empty, or give nightpress a ComfyUI of its own.",
-    ),
-}
-
-_ELSEWHERE = {code: Diagnosis(*told) for code, told in [*ENGINE_WORDS.items(), *TRAINING.items()]}
+_TOLD = {**ENGINE_PROCESS, **ENGINE_WORDS, **TRAINING}
+_ELSEWHERE = {code: Diagnosis(*told) for code, told in _TOLD.items()}
 _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_SEEN,
     **_PICTURES,
     **_ENGINE,
-    **_KEPT,
     **_MODELS,
     **_QUEUE,
     **_DISK,

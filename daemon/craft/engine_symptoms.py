@@ -1,4 +1,4 @@
-"""What the trade makes of the words in an engine's log: code -> title and first check."""
+"""What the trade makes of an engine's words and of its process: code -> title, first check."""
 
 from __future__ import annotations
 
@@ -47,5 +47,39 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
     "VAE_TILED": (
         "the VAE ran out of memory and worked in tiles",
         "Close what else uses memory: tiles are slow, and the picture differs a little.",
+    ),
+}
+
+ENGINE_PROCESS: Mapping[str, tuple[str, str]] = {
+    "ENGINE_RESTING": (
+        "the engine is switched off for a training",
+        "Nothing to do: it is started again when the training has ended.",
+    ),
+    "ENGINE_ENDED": (
+        "the engine's server ended by itself",
+        (
+            "Read how it ended in the sentence; a kill while memory was short wants fewer programs"
+            " open. It is started again by itself."
+        ),
+    ),
+    "ENGINE_STOP": (
+        "the engine could not be ended",
+        "End the process by hand: its shim was killed, or it does not heed any signal.",
+    ),
+    "ENGINE_ON_CPU": (
+        "the engine draws on the CPU",
+        "Take --cpu out of ComfyUI's arguments, then see in its log that the device is mps.",
+    ),
+    "ENGINE_CHANGED": (
+        "somebody restarted or replaced the engine",
+        "Nothing to do if that was you; pictures of another version may differ a little.",
+    ),
+    "ENGINE_EXPOSED": (
+        "the engine can be reached from outside this machine",
+        "Start ComfyUI with --listen 127.0.0.1: it asks nobody who they are.",
+    ),
+    "ENGINE_SHARED": (
+        "somebody else uses the engine",
+        "Wait until its queue is empty, or give nightpress a ComfyUI of its own.",
     ),
 }

@@ -19,6 +19,7 @@ from daemon.wire.comfyui_log import codes, read_words
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 1.0
+_SHORTEST_REST_S = 0.1
 _NOTHING_KNOWN = "The engine's server ended, and nothing is known of how."
 
 
@@ -58,6 +59,7 @@ class EngineKeeper:
         self._host, self._policy = host, policy
         self._wanted, self._report = wanted, report
         self._tried: str | None = None
+        self._met_at = 0.0
         self._ends = 0
         self._not_before = 0.0
         self._healthy_since: float | None = None
@@ -78,6 +80,8 @@ class EngineKeeper:
         if wanted != self._tried:
             self._tried, self._ends, self._not_before = wanted, 0, 0.0
         self.off = self.off and wanted is None
+        if there is not None and self.serving is None:
+            self._met_at = now()
         self.serving = there
         if there is not None and there.profile != wanted:
             await self._stop()
@@ -97,6 +101,16 @@ class EngineKeeper:
         end = await self._host.log_end()
         return codes(read_words(await self._host.log_text(since=0, until=end)))
 
+    def rest_s(self) -> float:
+        """How long the next pass may wait: who starts quickly is asked soon, and ever later."""
+        if self.serving is not None and self._healthy_since is None:
+            rest_s = (now() - self._met_at) / 4
+        elif self.serving is None and self._not_before > now():
+            rest_s = self._not_before - now()
+        else:
+            return self._policy.health_poll_s
+        return min(max(rest_s, _SHORTEST_REST_S), self._policy.health_poll_s)
+
     def answered(self) -> None:
         """It is healthy."""
         self._healthy_since = now() if self._healthy_since is None else self._healthy_since
@@ -115,6 +129,7 @@ class EngineKeeper:
         return _RESTING if wanted is None else await self._start(wanted)
 
     async def _start(self, profile: str) -> Trouble:
+        self._met_at = now()
         try:
             self.serving = await self._host.start(profile)
         except WorldError as error:
@@ -144,14 +159,14 @@ class EngineKeeper:
         if since is not None and now() - since >= self._policy.health_limit_s:
             self._ends = 0
         self._ends, self._why = self._ends + 1, why
-        log.warning("%s: %s", code, why)
         limit = self._policy.max_engine_ends
         if self._ends < limit:
             self._not_before = now() + _FIRST_PAUSE_S * 2 ** (self._ends - 1)
             self._report(code, why)
             return
         self._not_before = now() + self._policy.engine_retry_s
-        if self._ends == limit:
-            trouble = self._trouble()
-            log.error("%s: %s", trouble.code, trouble.text)
-            self._report(trouble.code, trouble.text)
+        if self._ends > limit:
+            log.warning("%s, again: %s", code, why)
+            return
+        trouble = self._trouble()
+        self._report(trouble.code, trouble.text)

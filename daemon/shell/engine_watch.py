@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from daemon.core.commands import Command, Observe, ReportIncident
 from daemon.core.jobs import DEFAULT_PROFILE, Outcome
 from daemon.core.plan import engine_wanted
 from daemon.core.policy import Policy
@@ -23,12 +24,14 @@ from daemon.ports import Disk, EngineHost, Renderer
 from daemon.shell.engine_keeper import EngineKeeper, Trouble
 from daemon.shell.patience import GivenUp, let_go, now, once
 from daemon.wire.comfyui import EngineFacts
+from daemon.wire.places import Places, portable_text
 
 log = logging.getLogger(__name__)
 
 _READY_POLLS = 5
 """An engine that answers is asked this many times less often."""
 _STOP_S = 60.0
+_TEXT_CHARS = 1_000
 _ON_CPU = (
     "The engine draws on the CPU of this Mac, which takes minutes a picture, so nothing is sent to"
     " it. Look in its log for why MPS is not used, and take --cpu out of its arguments."
@@ -46,9 +49,9 @@ _EXPOSED = (
 class EngineWatch:
     """Asks the engine for its health; ``facts`` is its last answer, None before the first.
 
-    ``warnings`` are sentences about how the present server was started. ``report`` takes a code and
-    a sentence for the ledger. ``host`` None: the engine's process is not ours. ``mac``: an engine
-    on the CPU is a mistake. ``rests``: the process is switched off for trainings.
+    ``warnings`` are sentences about how the present server was started. ``host`` None: the engine's
+    process is not ours. ``mac``: an engine on the CPU is a mistake. ``rests``: the process is
+    switched off for trainings.
     """
 
     def __init__(
@@ -59,8 +62,8 @@ class EngineWatch:
         disk: Disk,
         policy: Policy,
         state: Callable[[], State],
-        tell: Callable[[World], None],
-        report: Callable[[str, str], None],
+        tell: Callable[[Command], None],
+        places: Places,
         host: EngineHost | None = None,
         mac: bool = False,
         rests: bool = True,
@@ -69,16 +72,16 @@ class EngineWatch:
         self.warnings: tuple[str, ...] = ()
         self._world, self._renderer, self._disk = world, renderer, disk
         self._policy, self._mac, self._rests = policy, mac, rests
-        self._state, self._tell, self._report = state, tell, report
+        self._state, self._tell, self._places = state, tell, places
         self._keeper = (
-            EngineKeeper(host, policy=policy, wanted=self._wanted, report=report) if host else None
+            EngineKeeper(host, policy=policy, wanted=self._wanted, report=self._report)
+            if host
+            else None
         )
-        self._life = ""
-        self._answers = False
-        self._refusals = 0
+        self._life, self._stuck = "", ""
+        self._answers, self._refusals = False, 0
         self._silent_since: float | None = None
         self._probe_at = 0.0
-        self._stuck = ""
         self._woken, self._passed = asyncio.Event(), asyncio.Event()
 
     def suspect(self, prompt_id: str) -> None:
@@ -125,11 +128,14 @@ class EngineWatch:
             self._see(await self._pass())
             passed, self._passed = self._passed, asyncio.Event()
             passed.set()
-            often = self._keeper is not None or self._world.engine_code
-            rest_s = self._policy.health_poll_s * (1 if often else _READY_POLLS)
             with suppress(TimeoutError):
-                async with asyncio.timeout(rest_s):
+                async with asyncio.timeout(self._rest_s()):
                     await self._woken.wait()
+
+    def _rest_s(self) -> float:
+        if self._keeper is not None:
+            return self._keeper.rest_s()
+        return self._policy.health_poll_s * (1 if self._world.engine_code else _READY_POLLS)
 
     def _wake(self) -> None:
         self._probe_at = 0.0
@@ -154,9 +160,17 @@ class EngineWatch:
         return self._keeper.serving.profile if self._keeper.serving else None
 
     def _see(self, seen: World) -> None:
+        seen = replace(seen, engine_text=self._clean(seen.engine_text))
         if seen != self._world:
             self._world = seen
-            self._tell(seen)
+            self._tell(Observe(seen))
+
+    def _report(self, code: str, text: str) -> None:
+        self._tell(ReportIncident(code, self._clean(text)))
+
+    def _clean(self, text: str) -> str:
+        """As it may stand in the ledger: the engine's own words can be long and name folders."""
+        return portable_text(text, self._places)[:_TEXT_CHARS]
 
     async def _pass(self) -> World:
         world = replace(self._world, free_bytes=await self._free_bytes())

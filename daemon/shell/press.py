@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.core.commands import Command, Observe, ReportIncident, Start, Stop
+from daemon.core.commands import Command, ReportIncident, Start, Stop
 from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import EngineName, World
+from daemon.core.world import EngineName, first_world
 from daemon.errors import PersonNeeded, WorldError
 from daemon.ports import (
     Alarm,
@@ -49,10 +49,6 @@ from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
 
-ENGINE_MISSING = (
-    "This studio has printed with ComfyUI, and none is set now; nothing falls back to rehearsal by "
-    "itself. Set COMFYUI_BASE_PATH or [comfyui] url and start the daemon again."
-)
 _STOP_S = 5.0
 _AGAIN_S = 2.0
 _MODULES_S = 60.0
@@ -64,8 +60,7 @@ _NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
-    engine now. ``host`` None: its process is not ours to start; ``probe`` None: the machine's
-    memory is not watched.
+    engine now. ``host`` None: its process is not ours; ``probe`` None: memory is not watched.
     """
 
     disk: Disk
@@ -86,10 +81,9 @@ class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
     ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
-    ``checkpoints``: the ledger is committed to git once a day.
-    ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
-    trainer, '' for its own. ``profiles`` beside the default one can be had of the engine. ``mac``:
-    an engine on the CPU is a mistake; ``rests``: a server of ours is switched off for trainings.
+    ``checkpoints``: the ledger is committed to git once a day. ``trainer_text``: why nothing can be
+    trained, '' when it can; ``tokenizer`` '' = the trainer's own. ``profiles``: those an engine of
+    ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during trainings.
     ``packs``: the custom nodes that may draw.
     """
 
@@ -243,15 +237,9 @@ def _start(setup: Setup, torn: Torn | None) -> Start:
     return Start(setup.version, setup.engine, torn.bytes, torn.kept)
 
 
-def _first_world(setup: Setup) -> World:
-    if setup.engine != "none":
-        return World(setup.engine, trainer_text=setup.trainer_text)
-    return World("none", "ENGINE_MISSING", ENGINE_MISSING, trainer_text=setup.trainer_text)
-
-
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     outbox = Outbox(ports.disk, host=setup.host)
-    world = _first_world(setup)
+    world = first_world(setup.engine, setup.trainer_text)
     loop = Loop(
         state=state,
         world=world,
@@ -268,8 +256,8 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         disk=ports.disk,
         policy=setup.policy,
         state=lambda: loop.state,
-        tell=lambda seen: loop.tell(Observe(seen)),
-        report=lambda code, text: loop.tell(ReportIncident(code, text)),
+        tell=loop.tell,
+        places=setup.places,
         host=ports.host,
         mac=setup.mac,
         rests=setup.rests,

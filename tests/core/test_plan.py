@@ -13,6 +13,7 @@ from daemon.core.plan import (
     RunAttempt,
     RunTraining,
     StopAttempt,
+    engine_wanted,
     plan,
 )
 from daemon.core.state import State, fold
@@ -23,6 +24,7 @@ from tests.core.asking import (
     ended,
     panel,
     published,
+    spoilt,
     trained,
     training,
 )
@@ -118,3 +120,21 @@ def test_a_rehearsal_that_is_approved_is_not_installed() -> None:
     [_, approved] = desk.do(approve("spyke_r1", checkpoint=198))
     assert approved.type == "job.approved"
     assert desk.wants() == []
+
+
+def test_the_engine_is_wanted_as_the_lease_wants_it_and_off_for_a_training() -> None:
+    """A3.2, A5.4."""
+    desk = Desk()
+    wanted = [engine_wanted(desk.state)]
+    desk.do(panel("ch01"))
+    wanted.append(engine_wanted(desk.state))
+    desk.do(spoilt("ch01_v1", 1))
+    wanted.append(engine_wanted(desk.state))
+    desk.do(ended("ch01_v1", 2, Outcome.SUCCEEDED), training())
+    wanted.append(engine_wanted(desk.state))
+    desk.do(control("cancel", "spyke_v1"))
+    wanted.append(engine_wanted(desk.state))
+    desk.do(ended("spyke_v1", 1, Outcome.CANCELLED))
+    assert [*wanted, engine_wanted(desk.state)] == [
+        *("default", "default", "fp32-unet", None, None, "default")
+    ]

@@ -27,7 +27,7 @@ def profiles(host: FakeHost) -> list[str]:
 def test_a_server_is_started_at_once_and_is_ready_when_it_answers() -> None:
     async def story(post: Post) -> None:
         await post.watch.ready("default")
-        assert now() < UP_S
+        assert now() < 7.5
 
     post = watched(story, host=FakeHost())
     assert (post.told, profiles(post.host), post.reports) == (
@@ -52,6 +52,17 @@ def test_a_server_that_dies_at_any_stage_is_started_again_and_that_is_told_once(
     post = watched(story, host=FakeHost(lasts=[after_s]))
     assert post.told[-1] == ""
     assert post.reports == [("ENGINE_ENDED", "It was ended by signal 9. Its log ends: 'oops'.")]
+
+
+def test_a_server_that_starts_quickly_is_not_waited_for_longer_than_it_takes() -> None:
+    async def story(post: Post) -> None:
+        assert post.told[-1] == ""
+        post.host.die()
+        await asyncio.sleep(2.0 + 1.1 + 0.5)
+        assert post.host.living() is not None
+        assert post.told[-1] == ""
+
+    watched(story, host=FakeHost(wakes_s=0.3))
 
 
 def test_ends_in_a_row_are_started_again_ever_later_and_five_are_the_limit() -> None:
@@ -152,6 +163,18 @@ def test_a_server_that_lives_when_the_daemon_starts_is_gone_on_with() -> None:
 
     post = watched(story, host=FakeHost())
     assert (len(post.host.started), post.host.stopped, post.reports) == (1, [], [])
+
+
+def test_the_words_of_a_log_are_told_short_and_without_the_folders_of_this_machine() -> None:
+    async def story(post: Post) -> None:
+        await asyncio.sleep(1.0)
+
+    said = "/somewhere/studio/.nightpress is not there. " * 100
+    post = watched(story, host=FakeHost(refusals=[said]))
+    for text in (post.reports[0][1], post.texts[0]):
+        assert "$STUDIO/.nightpress" in text
+        assert "/somewhere" not in text
+        assert len(text) == 1_000
 
 
 def test_the_server_is_in_the_profile_of_the_attempt_that_has_the_lease() -> None:
@@ -288,6 +311,20 @@ def test_a_dead_worker_behind_a_healthy_server_is_replaced_at_once() -> None:
         ["ENGINE_STUCK"],
     )
     assert len(post.engine.freed) == 1
+
+
+def test_a_stranger_at_our_port_is_sent_nothing_and_ours_is_started_again() -> None:
+    async def story(post: Post) -> None:
+        post.host.ours = False
+        await asyncio.sleep(50.0)
+        assert "nothing is sent to it" in post.texts[-1]
+        await asyncio.sleep(20.0)
+        post.host.ours = True
+        await post.watch.ready("default")
+
+    post = watched(story, host=FakeHost())
+    assert "" not in post.told[:-1]
+    assert len(post.host.started) == 2
 
 
 def test_a_suspicion_that_is_not_true_stops_nothing() -> None:

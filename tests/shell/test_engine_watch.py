@@ -133,9 +133,19 @@ def test_an_engine_that_answers_outside_this_machine_is_told_once() -> None:
         post.engine.exposed = "192.0.2.7:8188"
         post.begin()
         await asyncio.sleep(100.0)
-        assert "192.0.2.7:8188" in post.watch.warnings[0]
+        assert "192.0.2.7:8188" in post.watch.warnings[-1]
 
     assert watched(story).codes == ["ENGINE_EXPOSED"]
+
+
+def test_how_somebody_elses_server_was_started_is_warned_of() -> None:
+    async def story(post: Post) -> None:
+        assert any("--fp32-vae" in warning for warning in post.watch.warnings)
+        post.engine.facts = replace(FACTS, argv=("main.py", "--fp32-vae"))
+        await asyncio.sleep(11.0)
+        assert not any("--fp32-vae" in warning for warning in post.watch.warnings)
+
+    watched(story)
 
 
 @pytest.mark.parametrize("mac", [True, False])

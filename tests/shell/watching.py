@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from daemon.core.commands import Command, Observe, ReportIncident
 from daemon.core.job import Image, Job
 from daemon.core.jobs import Kind, Phase
 from daemon.core.policy import Policy
@@ -43,7 +44,7 @@ class Post:
             policy=Policy(),
             state=lambda: self.state,
             tell=self._tell,
-            report=lambda code, text: self.reports.append((code, text)),
+            places={"$STUDIO": "/somewhere/studio"},
             host=host,
             mac=mac,
             rests=rests,
@@ -74,10 +75,16 @@ class Post:
         """The incidents' codes."""
         return [code for code, _ in self.reports]
 
-    def _tell(self, world: World) -> None:
-        self.texts.append(world.engine_text)
-        if self.told[-1:] != [world.engine_code]:
-            self.told.append(world.engine_code)
+    def _tell(self, command: Command) -> None:
+        match command:
+            case Observe(world=world):
+                self.texts.append(world.engine_text)
+                if self.told[-1:] != [world.engine_code]:
+                    self.told.append(world.engine_code)
+            case ReportIncident(code=code, text=text):
+                self.reports.append((code, text))
+            case _:
+                raise AssertionError(f"the watch has nothing to do with {command}")
 
 
 def watched(
