@@ -1,4 +1,4 @@
-"""A real ComfyUI that nightpress starts itself: up in each profile, in its own folder, and ended."""
+"""A real ComfyUI that nightpress starts itself: up in each profile, in its folder, and ended."""
 
 from __future__ import annotations
 
