@@ -48,9 +48,8 @@ _TWO_WAYS = (
     ' environment), or write mode = "external".'
 )
 _PACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,99}")
-_PACK_LINE = (
-    'Write for example: custom_nodes = { "ComfyUI-Manager" = "its README: no GPU code of its own" }'
-)
+_A_PACK, _A_NOTE = "ComfyUI-Manager", "its README: no GPU code of its own"
+_PACK_LINE = f'Write for example: custom_nodes = {{ "{_A_PACK}" = "{_A_NOTE}" }}'
 
 _LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "models", "caption")
 _PROGRAMS = ("program", "python", "path", "args")
@@ -81,12 +80,12 @@ def _url_fault(url: str) -> str:
     return url and url_fault(url)
 
 
-def _packs_fault(packs: Mapping[str, str]) -> str:
+def _packs_fault(packs: Mapping[str, object]) -> str:
     """A pack is a folder's name, and somebody has to say where it works on MPS (A4.3)."""
     for name, note in packs.items():
         if not _PACK.fullmatch(name):
             return f'"{excerpt(name)}" is no name of a folder in custom_nodes/. {_PACK_LINE}'
-        if not note.strip() or not note.isprintable():
+        if not isinstance(note, str) or not note.strip() or not note.isprintable():
             return f'"{name}" needs a note on where it is said to work on MPS. {_PACK_LINE}'
     return ""
 
@@ -116,7 +115,9 @@ class _Comfyui(BaseModel):
     mode: Mode = Field(default="external", description="managed: nightpress starts it itself")
     url: Annotated[str, rule(_url_fault)] = Field(default="", examples=[DEFAULT_URL])
     timeout_s: Annotated[float, between(5, 600, "a busy server answers after seconds")] = 10.0
-    custom_nodes: Annotated[dict[str, str], rule(_packs_fault)] = Field(default_factory=dict)
+    custom_nodes: Annotated[dict[str, object], rule(_packs_fault)] = Field(
+        default={}, examples=[{_A_PACK: _A_NOTE}]
+    )
 
 
 class _Intake(BaseModel):
@@ -164,7 +165,7 @@ class _UserComfyui(BaseModel):
         default="", examples=["~/ComfyUI/venv/bin/python"]
     )
     args: Annotated[list[str], rule(args_fault)] = Field(
-        default_factory=list, examples=[["--use-pytorch-cross-attention"]]
+        default=[], examples=[["--use-pytorch-cross-attention"]]
     )
 
 
@@ -243,7 +244,7 @@ def read_settings(
         program=_at_home(user.comfyui.program or base_path, home=home),
         python=_at_home(user.comfyui.python, home=home),
         args=tuple(user.comfyui.args),
-        packs=studio.comfyui.custom_nodes,
+        packs={name: str(note) for name, note in studio.comfyui.custom_nodes.items()},
         trainer_path=_at_home(environment.get("SD_SCRIPTS_PATH") or user.trainer.path, home=home),
         trainer_python=_at_home(user.trainer.python, home=home),
         tokenizer=_at_home(user.trainer.tokenizer_cache_dir, home=home),

@@ -23,6 +23,7 @@ CAMPAIGNS: Mapping[str, str] = {
     "days": "test_days.py",
     "git": "test_git.py",
     "kill": "test_kill.py",
+    "matrix": "test_matrix.py",
 }
 
 

@@ -144,8 +144,8 @@ def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ('[comfyui]\nmode = "managed"', "line 2, comfyui.mode", "not in this version yet"),
-        ("[comfyui]\ncustom_nodes = []", "line 2, comfyui.custom_nodes", "not in this version yet"),
+        ('[comfyui]\nmode = "ours"', "line 2, comfyui.mode", '"external" or "managed"'),
+        ("[comfyui]\ncustom_nodes = []", "line 2, comfyui.custom_nodes", '{ "ComfyUI-Manager" = '),
         ("[windows]\ntraining = []", "line 1, windows", "not in this version yet"),
         ("[policy]\ncanary = true", "line 2, policy.canary", "not in this version yet"),
         ('[comfyui]\nbase_path = "/x"', "line 2, comfyui.base_path", "cloned"),
@@ -186,6 +186,11 @@ def test_everything_wrong_in_a_file_is_told_at_once() -> None:
         ('[engine]\nuse = "auto"', "Move it to the studio's nightpress.toml"),
         ('[git]\ncheckpoint = "daily"', "Move it to the studio's nightpress.toml"),
         ('[notify]\ncommand = "say"', "not in this version yet"),
+        ('[comfyui]\nmode = "managed"', "Move it to the studio's nightpress.toml"),
+        ('[comfyui]\nprogram = "ComfyUI"', "beginning with /"),
+        ('[comfyui]\nargs = "--cpu"', 'args = ["--use-pytorch-cross-attention"]'),
+        ("[comfyui]\nargs = [1]", "double quotes"),
+        ('[comfyui]\nargs = ["--medvram"]', "AUTOMATIC1111"),
     ],
 )
 def test_the_users_file_names_folders_and_nothing_of_the_studio(text: str, words: str) -> None:
@@ -256,3 +261,42 @@ def test_a_trainer_named_from_where_one_happens_to_be_is_refused() -> None:
         read_settings(
             studio_toml=None, user_toml=None, environment={"SD_SCRIPTS_PATH": "sd-scripts"}
         )
+
+
+def test_comfyui_is_started_from_what_the_user_names() -> None:
+    """A1.6, N3.1: the program is where the models are, unless another place is named."""
+    managed = '[comfyui]\nmode = "managed"\n'
+    found = settings(managed, COMFYUI_BASE_PATH="/models")
+    assert (found.mode, found.program, found.python, found.args) == ("managed", "/models", "", ())
+    user = (
+        '[comfyui]\nprogram = "~/ComfyUI"\npython = "/opt/py"\nargs = ["--cache-lru", "2"]\n'
+        'base_path = "/models"\n'
+    )
+    found = settings(managed, user, HOME="/Users/spyke")
+    assert (found.base_path, found.program) == ("/models", "/Users/spyke/ComfyUI")
+    assert (found.python, found.args) == ("/opt/py", ("--cache-lru", "2"))
+
+
+def test_an_address_and_a_comfyui_of_our_own_contradict_each_other() -> None:
+    managed = '[comfyui]\nmode = "managed"\n'
+    assert "COMFYUI_URL" in refusal(managed + 'url = "http://127.0.0.1:8188"\n')
+    assert 'mode = "external"' in refusal(managed, COMFYUI_URL="http://127.0.0.1:8188")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ('"ComfyUI-Manager" = ""', "to work on MPS"),
+        ('"ComfyUI-Manager" = 1', "to work on MPS"),
+        ('"../evil" = "its README"', "no name of a folder"),
+        ('"--listen" = "its README"', "no name of a folder"),
+        ('"a/b" = "its README"', "no name of a folder"),
+    ],
+)
+def test_a_pack_of_nodes_is_allowed_by_name_with_a_note_on_mps(entry: str, words: str) -> None:
+    """A4.3: who adds a pack says where it is said to work on a Mac."""
+    said = refusal(f"[comfyui]\ncustom_nodes = {{ {entry} }}")
+    assert said.startswith("nightpress.toml, line 2, comfyui.custom_nodes")
+    assert words in said
+    found = settings('[comfyui.custom_nodes]\n"ComfyUI-Manager" = "its README, Apple silicon"\n')
+    assert found.packs == {"ComfyUI-Manager": "its README, Apple silicon"}

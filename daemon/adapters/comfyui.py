@@ -1,26 +1,27 @@
 """Touches ComfyUI: its HTTP requests through httpx, its WebSocket through websockets.
 
-Law: only a loopback address is ever spoken to; no redirect, no proxy, no answer without a limit on
-its size and its time. What was answered is taken apart in ``wire``.
+Law: only this machine is ever spoken to, by loopback but in ``outside``; no redirect, no proxy, no
+answer without a limit on its size and its time. What was answered is taken apart in ``wire``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
+import psutil
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from daemon.errors import AskerError, EngineError, PromptRefused
+from daemon.errors import EngineError, PromptRefused
 from daemon.ports import Ears, Entropy
+from daemon.wire.addresses import is_outside, loopback
 from daemon.wire.comfyui import (
     EngineFacts,
     HistoryEntry,
@@ -44,6 +45,7 @@ CONNECT_S = 5.0
 # The server stalls for up to 3 s in its garbage collection, so a silence of 10 s is the least.
 READ_S = 10.0
 WHOLE_ANSWER_S = 60.0
+OUTSIDE_S = 1.0
 PING_S = 30.0
 KEPT_MESSAGES = 256
 FIRST_PAUSE_S = 0.5
@@ -135,7 +137,9 @@ class ComfyRenderer:
         return found
 
     async def outside(self) -> str:
-        return ""
+        addresses = _own_addresses()
+        answers = await asyncio.gather(*map(self._answers_at, addresses))
+        return next((address for address, yes in zip(addresses, answers, strict=True) if yes), "")
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[Ears]:
@@ -149,6 +153,13 @@ class ComfyRenderer:
             (error,) = await asyncio.gather(listening, return_exceptions=True)
             if isinstance(error, Exception):
                 _log.error("The engine's socket was given up for good: %r", error)
+
+    async def _answers_at(self, host: str) -> bool:
+        url = f"http://{_place((host, self._address[1]))}/system_stats"
+        with suppress(EngineError, httpx.HTTPError, OSError, TimeoutError):
+            async with asyncio.timeout(OUTSIDE_S), self._http.stream("GET", url) as response:
+                return bool(read_facts(read_json(await _body(response, url), what=url)))
+        return False
 
     async def _json(self, path: str) -> object:
         return read_json(await self._done("GET", path), what=path)
@@ -257,26 +268,12 @@ def _place(address: tuple[str, int]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def loopback(url: str) -> tuple[str, int]:
-    """Host and port of a plain address of this machine. Raises ``AskerError`` for any other."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 8188
-    except ValueError as error:
-        raise AskerError(f"[comfyui] url = {url!r} is no address: {error}.") from None
-    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
-    if parts.scheme != "http" or not bare:
-        raise AskerError(f"[comfyui] url = {url!r}: write it as http://127.0.0.1:8188.")
-    try:
-        ours = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        ours = False
-    if not ours:
-        raise AskerError(
-            f"[comfyui] url = {url!r} is another machine. ComfyUI asks nobody who they are, so it"
-            " must stay on 127.0.0.1; reach another machine's through a tunnel that ends here."
-        )
-    return host, port
+def _own_addresses() -> Sequence[str]:
+    """The addresses under which others may reach this machine; none where they cannot be known."""
+    with suppress(OSError):
+        every = [own.address for found in psutil.net_if_addrs().values() for own in found]
+        return [address for address in every if is_outside(address)]
+    return []
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:

@@ -27,9 +27,10 @@ _SETTINGS = """\
 # use = "auto"                # "comfyui", "rehearsal"; auto: ComfyUI where its place is known
 
 [comfyui]
-# mode = "external"           # you start ComfyUI yourself
-# url = "http://127.0.0.1:8188"
+# mode = "external"           # you start ComfyUI yourself; "managed": nightpress does
+# url = "http://127.0.0.1:8188"    # external only
 # timeout_s = 10              # an answer takes longer than this: the engine counts as silent
+# custom_nodes = {}           # packs that may be loaded, each with where it is said to work on MPS
 
 [intake]
 # settle_s = 2                # a file is taken when it was quiet for so long

@@ -43,6 +43,7 @@ _FOLDERS: Mapping[str, str] = {
 _PICKLED = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 _MAX_FOLDERS = 500
 _MAX_KNOWN = 2_000
+_KEPT_ALIASES = 16
 
 _VAE = ("decoder.conv_in.weight", "post_quant_conv.weight")
 _LORA_LAYER = "lora_unet_down_blocks_0_attentions_0_proj_in"
@@ -69,12 +70,21 @@ class ModelFolders:
     Links to files and folders are followed, as ComfyUI follows them; names never lead out by
     themselves. Hashes are kept in ``cache_path``, a file that may be deleted at any time. With
     ``props`` nothing is ever missing: the rehearsal's own folder gets a stage prop instead.
+    ``aliases`` is a folder of LoRAs that the engine reads too, None where it does not.
     """
 
-    def __init__(self, base_path: Path, cache_path: Path, *, props: bool = False) -> None:
+    def __init__(
+        self,
+        base_path: Path,
+        cache_path: Path,
+        *,
+        props: bool = False,
+        aliases: Path | None = None,
+    ) -> None:
         self._models = base_path / "models"
         self._cache_path = cache_path
         self._props = props
+        self._aliases = aliases
         # Device, inode, size and mtime in ns -> SHA-256 and dtype.
         self._known: dict[str, tuple[str, str]] | None = None
         # One large file is hashed at a time: two would only make the drive seek.
@@ -91,9 +101,37 @@ class ModelFolders:
         """Absolute, of the file as it is named; nothing is looked at."""
         return str((self._models / _FOLDERS[role] / name).absolute())
 
+    async def alias(self, name: str, *, sha256: str) -> str:
+        """See ``ports.Weights``; '' also where the volumes differ, or the file has changed."""
+        return await asyncio.to_thread(self._alias, name, sha256)
+
     async def install(self, name: str, data: bytes) -> None:
         """See ``ports.Weights``. Never through a link, and never over anything."""
         await asyncio.to_thread(self._install, name, data)
+
+    def _alias(self, name: str, sha256: str) -> str:
+        if self._aliases is None:
+            return ""
+        alias = f"{Path(name).stem}-{sha256[:12]}.safetensors"
+        link = self._aliases / alias
+        with self._turn, suppress(OSError):
+            self._aliases.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                # A hard link keeps the bytes when another file takes the name.
+                os.link((self._models / _FOLDERS["lora"] / name).resolve(), link)
+            if self._look_up(link)[1] == sha256:
+                self._forget_aliases(but=link)
+                return alias
+            link.unlink()
+        return ""
+
+    def _forget_aliases(self, *, but: Path) -> None:
+        """Those of long ago: each keeps the bytes of a file that was replaced."""
+        assert self._aliases is not None, "who has made one has a folder for them"
+        links = sorted(self._aliases.glob("*.safetensors"), key=lambda link: link.stat().st_ctime)
+        for link in links[:-_KEPT_ALIASES]:
+            if link != but:
+                link.unlink()
 
     def _install(self, name: str, data: bytes) -> None:
         _check_name("lora", name)

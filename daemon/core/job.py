@@ -169,7 +169,8 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case TrainerRecorded(attempt=attempt):
             return job._replace(trainers={**job.trainers, attempt: event})
         case JobApproved(image=image, checkpoint=step):
-            return job._replace(approved=(*job.approved, image or step))
+            # Its status file says so, and has to be written again by whoever comes after a crash.
+            return job._replace(approved=(*job.approved, image or step), changed_seq=entry.seq)
         case AttemptEnded():
             return _attempt_ended(job, entry, event)
         case ResultPublished(files=files):

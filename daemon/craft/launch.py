@@ -152,7 +152,7 @@ def command_line(
 
 def args_fault(args: Sequence[str]) -> str:
     """Why [comfyui] args is not taken, whatever the version; '' when it is."""
-    if args and not args[0].startswith("--"):
+    if args and not args[0].startswith("-"):
         return f"{_shown(args[0])} stands before any flag. Begin with one, such as --cache-none"
     for word in args:
         name = word.partition("=")[0]

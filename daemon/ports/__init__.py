@@ -156,6 +156,12 @@ class Weights(Protocol):
         """The absolute path of a model file of this name, whether or not it is there."""
         ...
 
+    async def alias(self, name: str, *, sha256: str) -> str:
+        """Another name of a LoRA, under which the engine finds these bytes and never others; ''
+        where there is none to be had.
+        """
+        ...
+
     async def install(self, name: str, data: bytes) -> None:
         """Put a LoRA into the engine's folder: a new file, or one that has these very bytes.
 

@@ -8,7 +8,8 @@ left the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from daemon.core.commands import (
@@ -20,7 +21,8 @@ from daemon.core.job import Job
 from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
 from daemon.craft.graph import bind, with_prefix
-from daemon.craft.limits import complaints
+from daemon.craft.limits import complaints, forbidden_nodes
+from daemon.craft.nodes import Node, class_of
 from daemon.errors import AskerError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
@@ -139,12 +141,21 @@ class PanelAttempt:
     async def _prepare(self, sheet: Sheet, image: int) -> Prepared:
         """All that can be done for a picture before its turn."""
         bench, spec = self._bench, self._spec
-        seed = spec.seeds[image - 1]
-        bound = bind(sheet.pattern.template, spec, seed=seed, hint=sheet.hint)
+        aliases = await self._aliases()
+        bound = bind(
+            sheet.pattern.template,
+            spec,
+            seed=spec.seeds[image - 1],
+            loras=[aliases.get(lora.name, lora.name) for lora in spec.loras],
+            hint=sheet.hint,
+        )
         wrong = complaints(bound.graph, bench.policy)
         if wrong:
             raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
-        models = tuple([await model_facts(bench.weights, use) for use in bound.models])
+        await self._check_nodes(bound.graph)
+        own_names = {alias: name for name, alias in aliases.items()}
+        uses = [replace(use, name=own_names.get(use.name, use.name)) for use in bound.models]
+        models = tuple([await model_facts(bench.weights, use) for use in uses])
         prompt = prompt_id(
             studio=bench.studio,
             job=self._job.id,
@@ -159,11 +170,35 @@ class PanelAttempt:
             models=models,
             prompt=prompt,
             fresh=before is None or before.prompt_id != prompt,
-            stale=any(self._was_another(model) for model in models),
+            stale=any(self._was_another(model) for model in models if model.name not in aliases),
         )
         if not prepared.stale:
             await self._record(prepared)
         return prepared
+
+    async def _check_nodes(self, graph: Mapping[str, Node]) -> None:
+        """Only what ComfyUI brings and the allowed packs may draw (A4.2)."""
+        classes = sorted({class_of(node) for node in graph.values()})
+        ask = Patience(self._bench.policy).ask
+        modules = await self._bench.modules.get(
+            " ".join(classes), lambda: ask(lambda: self._renderer.modules(classes))
+        )
+        for code, text in forbidden_nodes(classes, modules, self._bench.packs):
+            raise GivenUp(Outcome.FAILED, code, text)
+
+    async def _aliases(self) -> Mapping[str, str]:
+        """Other names for LoRAs of which the ledger knows several: the engine tells files by their
+        names, and would draw with whichever it has in memory.
+        """
+        found: dict[str, str] = {}
+        for lora in self._spec.loras:
+            facts = await self._bench.weights.facts(role="lora", name=lora.name)
+            known = self._bench.state().recorded.values()
+            changed = any(key_of(other) == key_of(facts) and other != facts for other in known)
+            if changed and self._bench.host is not None:
+                alias = await self._bench.weights.alias(lora.name, sha256=facts.sha256)
+                found |= {lora.name: alias} if alias else {}
+        return found
 
     def _was_another(self, model: ModelFacts) -> bool:
         """Whether the ledger knows other bytes under this name: the engine may have them still,

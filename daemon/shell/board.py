@@ -65,6 +65,7 @@ class Board:
         self._daemon = daemon
         self._touched: dict[JobId, None] = {}
         self._incidents: deque[Notice] = deque(maxlen=INCIDENTS_SHOWN)
+        self._writing = asyncio.Lock()
         self._news = asyncio.Event()
         self._steps = asyncio.Event()
         loop.observe(self._believe)
@@ -84,10 +85,12 @@ class Board:
     async def finish(self) -> None:
         """Write everything that is out of date now."""
         try:
-            await self._write_jobs()
-            seq = self._loop.state.seq
-            await self._write_status()
-            await self._disk.write(_SHOWN, f"{seq}\n".encode(), synced=False)
+            # One after the other: what one has begun to write, the next must not call shown.
+            async with self._writing:
+                await self._write_jobs()
+                seq = self._loop.state.seq
+                await self._write_status()
+                await self._disk.write(_SHOWN, f"{seq}\n".encode(), synced=False)
         except WorldError as error:
             log.warning("status files were not written: %s", error.text)
 

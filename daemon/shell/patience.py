@@ -54,8 +54,10 @@ class Patience:
                 return answer
 
     def _still_gone(self, began: float, error: EngineError) -> None:
-        since = self._gone_since = began if self._gone_since is None else self._gone_since
-        gone_s = now() - since
+        if self._gone_since is None:
+            self._gone_since = began  # One request without an answer is no absence yet.
+            return
+        gone_s = now() - self._gone_since
         if gone_s >= self._limit_s:
             text = f"The engine gave no answer for {gone_s:.0f} s. {error.text}"
             raise GivenUp(Outcome.LOST, "ENGINE_GONE", text)

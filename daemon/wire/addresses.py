@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from daemon.errors import AskerError
 from daemon.wire.text import excerpt
 
 DEFAULT_URL = "http://127.0.0.1:8188"
@@ -16,6 +17,25 @@ def url_fault(url: str) -> str:
     # What is before an @ may be a password.
     shown = "" if "@" in url else f" {excerpt(url)}"
     return why and f"The address{shown} {why}. Write for example: {DEFAULT_URL}"
+
+
+def loopback(url: str) -> tuple[str, int]:
+    """Host and port of an address of this machine. Raises ``AskerError`` for any other (N2.1)."""
+    if why := url_fault(url):
+        raise AskerError(why)
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 8188
+
+
+def is_outside(address: str) -> bool:
+    """Whether others may use this address of a machine: it is an IP address and not loopback.
+
+    One with a zone (fe80::1%en0) does not count: who listens there listens everywhere.
+    """
+    try:
+        return "%" not in address and not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _mistake(url: str) -> str:

@@ -32,6 +32,7 @@ _TAKES: Mapping[str, str] = {
     "string_type": "a text in double quotes",
     "bool_type": "true or false without quotes",
     "list_type": "a list in [ ]",
+    "dict_type": "a table in { }",
 }
 
 # What other programs call a key of ours.
@@ -223,5 +224,8 @@ def _as_toml(value: object) -> str:
             return f"{value}".lower()
         case str():
             return f'"{value}"'
+        case dict():
+            entries = ", ".join(f'"{key}" = {_as_toml(entry)}' for key, entry in value.items())
+            return f"{{ {entries} }}"
         case _:
             return f"{value}".replace("'", '"')

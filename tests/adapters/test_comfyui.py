@@ -24,6 +24,7 @@ from daemon.core.policy import Policy
 from daemon.craft.graph import bind, same_graph, with_prefix
 from daemon.errors import AskerError, EngineError, PromptRefused
 from daemon.shell.whereabouts import Drawn, DrawOrder
+from daemon.wire.addresses import loopback
 from daemon.wire.comfyui import Executing, Message, OutputFile, Status, prompt_body
 from tests.conversing import Undrawn, draw
 from tests.craft.test_graph import FULL, PANEL
@@ -284,7 +285,7 @@ def test_an_output_that_is_not_there_has_a_code_of_its_own(tmp_path: Path) -> No
 )
 def test_only_this_machine_s_own_address_is_spoken_to(url: str) -> None:
     """N2.1"""
-    with pytest.raises(AskerError, match=r"\[comfyui\] url"):
+    with pytest.raises(AskerError, match="Write for example: http://"):
         ComfyRenderer(url, entropy=Counting())
 
 
@@ -298,7 +299,30 @@ def test_only_this_machine_s_own_address_is_spoken_to(url: str) -> None:
 )
 def test_an_address_of_this_machine_is_taken(url: str, place: tuple[str, int]) -> None:
     """N2.1"""
-    assert comfyui.loopback(url) == place
+    assert loopback(url) == place
+
+
+@pytest.mark.parametrize(("host", "reached"), [("127.0.0.1", False), ("0.0.0.0", True)])  # noqa: S104
+def test_an_engine_that_others_can_reach_is_found_out(host: str, reached: bool) -> None:
+    """N2.2: by asking at this machine's own addresses, at the engine's port."""
+    if not comfyui._own_addresses():
+        pytest.skip("this machine has no address but loopback")
+
+    async def story() -> None:
+        async with (
+            await asyncio.start_server(_system_stats, host, 0) as server,
+            renderer_at(server.sockets[0].getsockname()[1]) as renderer,
+        ):
+            assert (await renderer.describe()).version == "0.3.64"
+            assert (await renderer.outside() in comfyui._own_addresses()) is reached
+
+    asyncio.run(story())
+
+
+async def _system_stats(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    body = b'{"system": {"comfyui_version": "0.3.64"}, "devices": []}'
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    writer.close()
 
 
 # Servers that mean no good.

@@ -325,3 +325,48 @@ def test_a_models_path_is_absolute_below_the_folder_of_its_role(tmp_path: Path) 
     folders = ModelFolders(tmp_path, tmp_path / "c")
     expected = tmp_path / "models" / "vae" / "v.safetensors"
     assert folders.path(role="vae", name="v.safetensors") == str(expected)
+
+
+def aliasing(base: Path) -> ModelFolders:
+    return ModelFolders(base, base / "hashes.json", aliases=base / "aliases")
+
+
+def alias(folders: ModelFolders, name: str) -> str:
+    digest = facts(folders, name, "lora").sha256
+    return asyncio.run(folders.alias(name, sha256=digest))
+
+
+def test_an_alias_has_the_bytes_of_its_name_whatever_replaces_the_file(tmp_path: Path) -> None:
+    """The engine tells files by their names; this one never means another file."""
+    folders = aliasing(tmp_path)
+    first, second = (prop("lora", name) for name in ("first", "second"))
+    file = put(tmp_path, "loras/mine/ink.safetensors", first)
+    old = alias(folders, "mine/ink.safetensors")
+    assert old == f"ink-{sha256(first).hexdigest()[:12]}.safetensors"
+    put(tmp_path, "loras/new", second).replace(file)
+    new = alias(folders, "mine/ink.safetensors")
+    assert {name: (tmp_path / "aliases" / name).read_bytes() for name in (old, new)} == {
+        old: first,
+        new: second,
+    }
+
+
+def test_there_is_no_alias_of_other_bytes_nor_where_the_engine_would_not_look(
+    tmp_path: Path, folders: ModelFolders
+) -> None:
+    put(tmp_path, "loras/ink.safetensors", prop("lora", "ink"))
+    wrong = asyncio.run(aliasing(tmp_path).alias("ink.safetensors", sha256="0" * 64))
+    assert (wrong, list((tmp_path / "aliases").iterdir())) == ("", [])
+    assert alias(folders, "ink.safetensors") == ""
+
+
+def test_aliases_of_long_ago_are_forgotten(tmp_path: Path) -> None:
+    """Each keeps the bytes of a LoRA that was replaced."""
+    folders, latest = aliasing(tmp_path), ""
+    for number in range(20):
+        file = put(tmp_path, "loras/new", prop("lora", str(number)))
+        file.replace(tmp_path / "models" / "loras" / "ink.safetensors")
+        latest = alias(folders, "ink.safetensors")
+    kept = {link.name for link in (tmp_path / "aliases").iterdir()}
+    assert len(kept) == 16
+    assert latest in kept

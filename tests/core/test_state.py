@@ -262,8 +262,8 @@ def test_a_refused_control_changes_no_job() -> None:
 
 def test_an_approval_is_remembered_and_changes_nothing_else_in_the_life_of_a_job() -> None:
     job = running().state.jobs[CH01]
-    approved = evolve(job, entry(JobApproved(CH01, 1, 0)))
-    assert approved == job._replace(approved=(1,))
+    approved = evolve(job, entry(JobApproved(CH01, 1, 0), seq=99))
+    assert approved == job._replace(approved=(1,), changed_seq=99)
     assert evolve(approved, entry(JobApproved(CH01, 0, 198))).approved == (1, 198)
 
 

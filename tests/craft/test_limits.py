@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.core.policy import Policy
 from daemon.craft.graph import bind, with_prefix
-from daemon.craft.limits import MAX_NODES, OUTPUTS, complaints
+from daemon.craft.limits import MAX_NODES, OUTPUTS, complaints, forbidden_nodes
 from daemon.craft.nodes import Node, inputs_of
 from tests.craft.test_graph import FULL, PANEL
 
@@ -222,3 +222,22 @@ bodies = st.builds(
 def test_no_graph_makes_the_judge_fall_over(graph: Mapping[str, Node]) -> None:
     for complaint in complaints(graph, POLICY):
         assert complaint.endswith(".")
+
+
+def test_a_node_that_is_missing_or_of_another_s_pack_is_refused_by_name() -> None:
+    """A4.2"""
+    modules = {
+        "KSampler": "nodes",
+        "Canny": "comfy_extras.nodes_canny",
+        "Good": "custom_nodes.good-pack",
+        "Evil": "custom_nodes.evil-pack",
+        "Paid": "comfy_api_nodes.nodes_paid",
+    }
+    found = forbidden_nodes([*modules, "Gone"], modules, ["good-pack"])
+    assert [(code, text.split()[3]) for code, text in found] == [
+        ("NODE_FORBIDDEN", "'Evil'"),
+        ("NODE_MISSING", "'Gone'"),
+        ("NODE_FORBIDDEN", "'Paid'"),
+    ]
+    assert 'custom_nodes = { "evil-pack" = ' in found[0][1]
+    assert forbidden_nodes(["KSampler"], modules, []) == []

@@ -230,6 +230,14 @@ def test_a_short_absence_of_the_engine_is_waited_through() -> None:
     assert 50 < story.took_s < 56
 
 
+@pytest.mark.parametrize("method", ["history", "queue", "view"])
+def test_one_request_that_hangs_is_no_absence(method: str) -> None:
+    """N6.1: its deadline is longer than an absence may be, so it is asked once more."""
+    engine = FakeEngine(trouble={method: ["hangs"]})
+    assert isinstance(Story(engine).tell(), Drawn)
+    assert len(engine.sends) == 1
+
+
 def test_absences_are_not_added_up() -> None:
     """N6.1: any answer ends an absence."""
     assert isinstance(Story(FakeEngine(gone=[(4.0, 45.0), (48.0, 90.0)], load_s=90)).tell(), Drawn)

@@ -41,6 +41,9 @@ class Untouched:
     def path(self, *, role: str, name: str) -> str:
         raise AssertionError("no model is asked for")
 
+    async def alias(self, name: str, *, sha256: str) -> str:
+        return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
+
     async def install(self, name: str, data: bytes) -> None:
         raise AssertionError("nothing is installed")
 
@@ -77,6 +80,8 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             disk=disk,
             patterns=Lately(),
             engines=Lately(),
+            modules=Lately(),
+            packs=frozenset(),
             pixels=Untouched(),
             weights=Untouched(),
             host=None,

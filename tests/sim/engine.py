@@ -3,9 +3,9 @@ time.
 
 The fault model: with probability ``mischief`` a call fails before or after it took effect, answers
 late, or finds the history not yet written; sockets drop or say nothing. ``crash`` loses the queue
-and the history. A request that changes something is two steps of the daemon's life: before it, and
-when it took effect and its answer is under way. All is drawn from one seeded chance: a seed is a
-history.
+and the history. ``weather`` has what goes wrong by appointment. A request that changes something is
+two steps of the daemon's life: before it, and when it took effect and its answer is under way. All
+is drawn from one seeded chance: a seed is a history.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureStats
 from daemon.errors import EngineError, PromptRefused, WorldError
 from daemon.wire.comfyui import (
+    Ended,
     EngineFacts,
     Executing,
     Failure,
@@ -36,7 +37,9 @@ from daemon.wire.comfyui import (
     Status,
 )
 from tests.sim.disk import Life
+from tests.sim.weather import Says, Weather
 
+Spoilt = Literal["", "missing", "truncated", "black", "raises", "out of memory"]
 EngineFault = Literal["", "error", "restart"]
 """A node of every prompt raises, or the server is restarted under the first."""
 FACTS = EngineFacts("comfyui", "0.3.64", "cpu", "cpu", ("main.py",), "3.11", "2.13", "posix")
@@ -44,16 +47,22 @@ FACTS = EngineFacts("comfyui", "0.3.64", "cpu", "cpu", ("main.py",), "3.11", "2.
 
 @dataclass
 class Prompt:
-    """A prompt on the server."""
+    """A prompt on the server; a stranger's says how long a step of it takes."""
 
     id: str
     graph: Mapping[str, Any]
     client: str
+    step_s: float = 0.0
 
 
 @dataclass
 class SimEngine:
-    """The server process. It outlives the daemon's lives unless it is crashed."""
+    """The server process. It outlives the daemon's lives unless it is crashed.
+
+    ``dead``: the worker never goes on. ``mute``: nothing is said on sockets; ``copies`` of each
+    message are, to ``late_s`` seconds before the history is written. ``forgets`` that many
+    histories. ``spoils`` has what becomes of the next prompts or their pictures.
+    """
 
     chance: random.Random
     mischief: float = 0.0
@@ -69,8 +78,19 @@ class SimEngine:
     uploads: dict[str, bytes] = field(default_factory=dict)
     executed: list[str] = field(default_factory=list)
     interrupted: set[str] = field(default_factory=set)
-    sockets: dict[str, asyncio.Queue[Message]] = field(default_factory=dict)
+    sockets: dict[str, SimEars] = field(default_factory=dict)
     worker: asyncio.Task[None] | None = None
+    weather: Weather = field(default_factory=Weather)
+    facts: EngineFacts = FACTS
+    lives: int = 1
+    away_until_s: float = 0.0
+    dead: bool = False
+    mute: bool = False
+    copies: int = 1
+    late_s: float = 0.0
+    forgets: int = 0
+    spoils: Iterator[Spoilt] = field(default_factory=lambda: iter(()))
+    saved: list[str] = field(default_factory=list)
 
     def crash(self) -> None:
         """Killed and started again: queue and history were in memory."""
@@ -84,6 +104,36 @@ class SimEngine:
 
     def post(self, prompt: Prompt) -> None:
         self.before_post(prompt.id)
+        self._queue(prompt)
+        self.weather.reach("posted")
+
+    def restart(self, *, away_s: float = 0.0) -> None:
+        """Killed, and started again by somebody who takes so long for it."""
+        self.drop_sockets(away_s=away_s)
+        self.crash()
+        self.lives += 1
+        self.dead = False
+        self.away_until_s = asyncio.get_running_loop().time() + away_s
+
+    def drop_sockets(self, *, away_s: float = 0.0) -> None:
+        """Each listener opens another one by itself, under another id."""
+        dropped, self.sockets = list(self.sockets.values()), {}
+        for ears in dropped:
+            ears.messages.put_nowait(None)
+            asyncio.get_running_loop().call_later(away_s + 0.5, self.join, ears)
+
+    def join(self, ears: SimEars) -> None:
+        """A socket is opened."""
+        if not ears.closed:
+            ears.client_id = f"client-{self.chance.randrange(2**32)}"
+            self.sockets[ears.client_id] = ears
+
+    def intrude(self, name: str, *, step_s: float) -> None:
+        """A stranger sends a prompt; it has four steps."""
+        graph = {"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": f"theirs/{name}"}}}
+        self._queue(Prompt(name, graph, "stranger", step_s))
+
+    def _queue(self, prompt: Prompt) -> None:
         self.pending.append(prompt)
         if self.worker is None or self.worker.done():
             self.worker = asyncio.ensure_future(self._work())
@@ -91,35 +141,79 @@ class SimEngine:
     async def _work(self) -> None:
         while self.pending:
             self.running = prompt = self.pending.pop(0)
-            self.before_draw(prompt.id)
-            self.executed.append(prompt.id)
+            if not prompt.step_s:
+                self.before_draw(prompt.id)
+                self.executed.append(prompt.id)
+                await self._reach("running")
             if self.fault == "restart" and len(self.executed) == 1:
                 await asyncio.sleep(self.step_s)
                 self.pending.clear()
             else:
-                self.ended[prompt.id] = await self._execute(prompt)
+                entry = await self._execute(prompt)
+                if self.late_s:
+                    self._say(prompt.client, Ended(entry.ending, prompt.id))
+                    await asyncio.sleep(self.late_s)
+                if self.forgets:
+                    self.forgets -= 1
+                else:
+                    self.ended[prompt.id] = entry
             self.running = None
-            for ears in self.sockets.values():
-                ears.put_nowait(Status(len(self.pending)))
-            if prompt.client in self.sockets:
-                self.sockets[prompt.client].put_nowait(Executing(None, prompt.id))
+            for client in list(self.sockets):
+                self._say(client, Status(len(self.pending)))
+            self._say(prompt.client, Executing(None, prompt.id))
+            if not prompt.step_s:
+                await self._reach("ended")
+
+    async def _reach(self, what: str) -> None:
+        self.weather.reach(what)
+        await asyncio.sleep(0)  # Where a blow ends this worker.
+
+    def _say(self, client: str, message: Message) -> None:
+        if client in self.sockets and not self.mute:
+            for _ in range(self.copies):
+                self.sockets[client].messages.put_nowait(message)
 
     async def _execute(self, prompt: Prompt) -> HistoryEntry:
         for step in range(1, 5):
-            await asyncio.sleep(self.step_s)
+            await asyncio.sleep(prompt.step_s or self.step_s)
+            if self.dead:
+                await asyncio.Event().wait()
             if prompt.id in self.interrupted:
                 return HistoryEntry(prompt.id, prompt.graph, "interrupted", None, ())
-            ears = self.sockets.get(prompt.client)
-            if ears is not None:
-                ears.put_nowait(Progress(step, 4, "sampler", prompt.id))
-        if self.fault == "error":
-            failure = Failure("3", "KSampler", "RuntimeError", "mat1 and mat2 cannot be multiplied")
-            return HistoryEntry(prompt.id, prompt.graph, "error", failure, ())
+            self._say(prompt.client, Progress(step, 4, "sampler", prompt.id))
+            if not prompt.step_s:
+                await self._reach("step")
+        spoilt: Spoilt = next(self.spoils, "")
+        if self.fault == "error" or spoilt == "raises":
+            return _failed(prompt, "RuntimeError", "mat1 and mat2 cannot be multiplied")
+        if spoilt == "out of memory":
+            return _failed(prompt, "RuntimeError", "MPS backend out of memory")
         save, prefix = _save_node(prompt.graph)
         name = f"{prefix.rpartition('/')[2]}_00001_.png"
-        self.files[name] = picture_of(prompt.graph)
+        self._save(name, prompt, spoilt)
+        if not prompt.step_s:
+            await self._reach("saved")
         output = OutputFile(save, name, prefix.rpartition("/")[0], "output")
         return HistoryEntry(prompt.id, prompt.graph, "success", None, (output,))
+
+    def _save(self, name: str, prompt: Prompt, spoilt: Spoilt) -> None:
+        """``saved`` has the ids of the prompts with a whole and good picture."""
+        graph = prompt.graph
+        match spoilt:
+            case "missing":
+                pass
+            case "truncated":
+                self.files[name] = picture_of(graph)[:-20]
+            case "black":
+                self.files[name] = picture_of(graph, b"black")
+            case _:
+                self.files[name] = picture_of(graph)
+                self.saved.append(prompt.id)
+
+
+def _failed(prompt: Prompt, kind: str, text: str) -> HistoryEntry:
+    failure = Failure("3", "KSampler", kind, text)
+    return HistoryEntry(prompt.id, prompt.graph, "error", failure, ())
 
 
 def _save_node(graph: Mapping[str, Any]) -> tuple[str, str]:
@@ -129,10 +223,10 @@ def _save_node(graph: Mapping[str, Any]) -> tuple[str, str]:
     raise AssertionError("a graph without SaveImage was sent")
 
 
-def picture_of(graph: Mapping[str, Any]) -> bytes:
+def picture_of(graph: Mapping[str, Any], pixels: bytes = b"") -> bytes:
     """A whole PNG that says which graph drew it, as the server writes it."""
     text = b"prompt\0" + json.dumps(graph).encode()
-    chunks = [(b"IHDR", bytes(13)), (b"tEXt", text), (b"IDAT", b""), (b"IEND", b"")]
+    chunks = [(b"IHDR", bytes(13)), (b"tEXt", text), (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks
@@ -148,11 +242,16 @@ class SimRenderer:
     engine: SimEngine
     life: Life | None = None
 
-    async def _request(self) -> bool:
+    async def _request(self, call: str) -> bool:
         """True when the answer gets lost after the request took effect."""
         await asyncio.sleep(0.003)
         if self.life is not None:
             self.life.check("a request")
+        self.engine.weather.reach(call)
+        if asyncio.get_running_loop().time() < self.engine.away_until_s:
+            raise EngineError("ENGINE_UNREACHABLE", "connection refused")
+        if says := self.engine.weather.says(call):
+            return await _suffer(says)
         if self.engine.chance.random() >= self.engine.mischief:
             return False
         fate = self.engine.chance.randrange(3)
@@ -168,17 +267,17 @@ class SimRenderer:
             self.life.step(what)
 
     async def describe(self) -> EngineFacts:
-        if await self._request():
+        if await self._request("describe"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
-        return FACTS
+        return self.engine.facts
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
-        if await self._request():
+        if await self._request("history"):
             return None
         return self.engine.ended.get(prompt_id)
 
     async def queue(self) -> QueueView:
-        if await self._request():
+        if await self._request("queue"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
         running = [self.engine.running] if self.engine.running else []
         return QueueView(
@@ -187,20 +286,21 @@ class SimRenderer:
         )
 
     async def send(self, body: Mapping[str, object]) -> Mapping[str, str]:
-        lost = await self._request()
+        lost = await self._request("send")
         if self.engine.refuse:
             raise PromptRefused("VALIDATION", self.engine.refuse)
         graph = body["prompt"]
         assert isinstance(graph, Mapping)
         self._step("send a prompt")
+        life = self.engine.lives
         self.engine.post(Prompt(str(body["prompt_id"]), graph, str(body["client_id"])))
         self._step("hear that the prompt was accepted")
-        if lost:
+        if lost or self.engine.lives != life:
             raise EngineError("ENGINE_UNREACHABLE", "the answer was lost")
         return {}
 
     async def interrupt(self, prompt_id: str) -> None:
-        await self._request()
+        await self._request("interrupt")
         self._step("interrupt a prompt")
         self.engine.pending = [p for p in self.engine.pending if p.id != prompt_id]
         if self.engine.running is not None and self.engine.running.id == prompt_id:
@@ -208,25 +308,25 @@ class SimRenderer:
         self._step("hear that the prompt was interrupted")
 
     async def upload(self, *, name: str, data: bytes) -> str:
-        await self._request()
+        await self._request("upload")
         self._step(f"upload {name}")
         self.engine.uploads[name] = data
         self._step(f"hear that {name} was stored")
         return name
 
     async def view(self, file: OutputFile) -> bytes:
-        if await self._request():
+        if await self._request("view"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
         if file.filename not in self.engine.files:
             raise EngineError("OUTPUT_MISSING", f"there is no {file.filename}")
         return self.engine.files[file.filename]
 
     async def free(self) -> None:
-        if await self._request():
+        if await self._request("free"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
 
     async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
-        if await self._request():
+        if await self._request("modules"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
         return dict.fromkeys(classes, "nodes")
 
@@ -235,14 +335,33 @@ class SimRenderer:
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[SimEars]:
-        client = f"client-{self.engine.chance.randrange(2**32)}"
-        ears = SimEars(client, asyncio.Queue())
+        ears = SimEars(f"client-{self.engine.chance.randrange(2**32)}")
         if self.engine.chance.random() >= self.engine.mischief:
-            self.engine.sockets[client] = ears.messages
+            self.engine.sockets[ears.client_id] = ears
         try:
             yield ears
         finally:
-            self.engine.sockets.pop(client, None)
+            ears.closed = True
+            self.engine.sockets.pop(ears.client_id, None)
+
+
+async def _suffer(says: Says) -> bool:
+    """``_request``, when something is wrong."""
+    match says:
+        case "refused":
+            raise EngineError("ENGINE_UNREACHABLE", "connection refused")
+        case "silent":
+            await asyncio.sleep(10)
+            raise EngineError("ENGINE_SILENT", "there was no answer in time")
+        case "bad":
+            raise EngineError("ENGINE_BAD_ANSWER", "this is no JSON")
+        case "400":
+            raise PromptRefused("VALIDATION", "steps is too large")
+        case "hangs":
+            await asyncio.Event().wait()
+        case "late":
+            await asyncio.sleep(3)
+    return says == "lost"
 
 
 @dataclass
@@ -250,7 +369,8 @@ class SimEars:
     """``ports.Ears``; it may simply never hear anything."""
 
     client_id: str
-    messages: asyncio.Queue[Message]
+    messages: asyncio.Queue[Message | None] = field(default_factory=asyncio.Queue)
+    closed: bool = False
 
     async def hear(self, *, timeout_s: float) -> Message | None:
         try:
@@ -261,11 +381,14 @@ class SimEars:
 
 
 class SimPixels:
-    """``ports.Pixels``: every picture of the simulated engine is a good one."""
+    """``ports.Pixels``: a whole picture of the simulated engine is a good one, or black."""
 
     async def measure(self, png: bytes) -> PictureStats:
         await asyncio.sleep(0.01)
-        return PictureStats(64, 64, "RGB", 128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16)
+        if b"IEND" not in png:
+            raise WorldError("PICTURE_BROKEN", "the picture ends before its end")
+        good = PictureStats(64, 64, "RGB", 128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16)
+        return replace(good, mean=0, std=0, high=0) if b"IDATblack" in png else good
 
 
 class SimWeights:
@@ -280,6 +403,9 @@ class SimWeights:
 
     def path(self, *, role: str, name: str) -> str:
         return f"/models/{role}/{name}"
+
+    async def alias(self, name: str, *, sha256: str) -> str:
+        return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
 
     async def install(self, name: str, data: bytes) -> None:
         self._step(f"install {name}")

@@ -50,14 +50,15 @@ AGAIN_S = 2.2
 """How long the last start is watched: longer than a tick."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class SimClock:
-    """``ports.Clock``: virtual milliseconds."""
+    """``ports.Clock``: virtual milliseconds, and what it was set forward or back by."""
 
     began_ms: int
+    jumped_ms: int = 0
 
     def now(self) -> int:
-        return self.began_ms + round(asyncio.get_running_loop().time() * 1000)
+        return self.began_ms + self.jumped_ms + round(asyncio.get_running_loop().time() * 1000)
 
 
 class SimAlarm:
@@ -98,6 +99,10 @@ class History:
     disk: SimDisk
     engine: SimEngine
     trainings: SimTrainings
+    clock: SimClock
+    limit_s: float = LIMIT_S
+    poll_s: float = POLL_S
+    rested_s: float = 0.0
     installed: dict[str, bytes] = field(default_factory=dict)
     dropped: list[Drop] = field(default_factory=list)
     steps: int = 0
@@ -142,15 +147,20 @@ class History:
         return self.rests[1]
 
 
-def tell(scenario: Scenario, fate: Fate) -> History:
+Plot = Callable[[History], None]
+"""What else goes wrong, arranged before the first life."""
+
+
+def tell(scenario: Scenario, fate: Fate, plot: Plot = lambda history: None) -> History:
     """Live the scenario to its rest, starting the daemon again after each cut, and check every
     promise.
     """
-    return run(_tell(scenario, fate))
+    return run(_tell(scenario, fate, plot))
 
 
-async def _tell(scenario: Scenario, fate: Fate) -> History:
+async def _tell(scenario: Scenario, fate: Fate, plot: Plot) -> History:
     history = _new_history(scenario, fate)
+    plot(history)
     maker = asyncio.ensure_future(_drop(history))
 
     def is_over() -> bool:
@@ -165,6 +175,7 @@ async def _tell(scenario: Scenario, fate: Fate) -> History:
         stopped = await _live(history, until=is_over)
         if not history.reverted:
             _check_drops(history)
+    history.rested_s = asyncio.get_running_loop().time()
     history.steps, history.disk.cut_at = history.disk.steps, 0
     if not history.broken:
         _check(history)
@@ -187,7 +198,7 @@ def _revert(history: History) -> None:
 
 
 def _hangs(history: History) -> bool:
-    if asyncio.get_running_loop().time() > LIMIT_S:
+    if asyncio.get_running_loop().time() > history.limit_s:
         history.broken.append("it never came to rest")
     return bool(history.broken)
 
@@ -212,7 +223,7 @@ def _new_history(scenario: Scenario, fate: Fate) -> History:
     trainings = SimTrainings(
         disk, random.Random(fate.seed + 2), mischief=fate.mischief, fault=scenario.trainer
     )
-    history = History(scenario, fate, disk, engine, trainings)
+    history = History(scenario, fate, disk, engine, trainings, SimClock(scenario.began_ms))
     engine.before_post = lambda prompt: _was_recorded(history, prompt)
     engine.before_draw = lambda prompt: _has_the_gpu(history, prompt)
     trainings.watch = lambda folder: _is_leased(history, folder)
@@ -242,8 +253,8 @@ async def _live(history: History, *, until: Callable[[], bool]) -> bool:
     press = Press(_ports(history, life, alarm), _setup(history))
     serving = asyncio.ensure_future(press.run())
     while not serving.done() and not life.over:
-        await asyncio.wait([serving], timeout=POLL_S)
-        if until() or asyncio.get_running_loop().time() > LIMIT_S:
+        await asyncio.wait([serving], timeout=history.poll_s)
+        if until() or asyncio.get_running_loop().time() > history.limit_s:
             press.stop()
             await asyncio.wait([serving], timeout=2 * AGAIN_S)
             break
@@ -275,7 +286,7 @@ async def _live(history: History, *, until: Callable[[], bool]) -> bool:
 def _ports(history: History, life: Life, alarm: SimAlarm) -> Ports:
     return Ports(
         disk=LifeDisk(life),
-        clock=SimClock(history.scenario.began_ms),
+        clock=history.clock,
         gpu=SimGpu(history.trainings, life),
         alarm=alarm,
         renderer=SimRenderer(history.engine, life),
@@ -311,7 +322,8 @@ def _was_recorded(history: History, prompt: str) -> None:
     if prompt.encode() not in synced:
         history.broken.append(f"prompt {prompt} was sent before it was durable")
     engine = history.engine
-    others = [*([engine.running] if engine.running else []), *engine.pending]
+    there = [*([engine.running] if engine.running else []), *engine.pending]
+    others = [other for other in there if not other.step_s]
     if others and prompt not in {other.id for other in others}:
         history.broken.append(f"prompt {prompt} was sent while the engine had {others[0].id}")
 
@@ -400,7 +412,8 @@ def _check(history: History) -> None:
     for line in lines:
         if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
             _check_success(history, line["job"], line["attempt"])
-    engine_lived = history.scenario.engine != "restart" and history.disk.boots == 1
+    engine_lived = history.engine.lives == history.disk.boots == 1
+    engine_lived = engine_lived and history.scenario.engine != "restart"
     if engine_lived and len(history.engine.executed) != len(set(history.engine.executed)):
         history.broken.append("a prompt was drawn twice though the engine still had it")
 
