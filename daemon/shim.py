@@ -37,9 +37,8 @@ LINUX = Path("/proc/self/stat").exists()
 def run(folder: Path, order: Order) -> int:
     """Be the parent of one child to its end."""
     end: dict[str, Any] = {"code": None, "signal": 0, "stopped": "", "error": ""}
-    end |= {"version": RECORD_VERSION, "nonce": order["nonce"]}
-    end["started"] = time.time_ns() // 1_000_000
-    end.update(_live(folder, order), ended=time.time_ns() // 1_000_000)
+    end |= {"version": RECORD_VERSION, "nonce": order["nonce"], "started": time.time_ns() // 10**6}
+    end.update(_live(folder, order), ended=time.time_ns() // 10**6)
     while True:
         try:
             keep(folder / EXIT, end)
