@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,18 @@ LOGS = ("stdout.log", "stderr.log")
 RECORD_VERSION = 1
 """Of both records. A daemon that is older leaves a training alone whose records are newer."""
 LOOK_S = 0.5
-GUARD_LOOK_S = 2.0
 LEFTOVERS_S = 2.0
 """What workers of a trainer that has ended get, before they are killed."""
 NOT_VERIFIED, STILL_ALIVE = 3, 4
+Order = Mapping[str, Any]
 LINUX = Path("/proc/self/stat").exists()
 
 
-def run(folder: Path, order: Mapping[str, Any]) -> int:
-    """Be the parent of one training to its end."""
+def run(folder: Path, order: Order) -> int:
+    """Be the parent of one child to its end."""
     end: dict[str, Any] = {"code": None, "signal": 0, "stopped": "", "error": ""}
-    end |= {"version": RECORD_VERSION, "nonce": order["nonce"], "started": _now_ms()}
-    end.update(_live(folder, order), ended=_now_ms())
+    end |= {"version": RECORD_VERSION, "nonce": order["nonce"], "started": time.time_ns() // 10**6}
+    end.update(_live(folder, order), ended=time.time_ns() // 10**6)
     while True:
         try:
             keep(folder / EXIT, end)
@@ -52,7 +52,7 @@ def run(folder: Path, order: Mapping[str, Any]) -> int:
             return 0
 
 
-def _live(folder: Path, order: Mapping[str, Any]) -> Mapping[str, Any]:
+def _live(folder: Path, order: Order) -> Mapping[str, Any]:
     """Start the trainer, unless it was cancelled before, and wait for it: how it ended."""
     wake, told = _listen()
     os.set_inheritable(order["shim_fd"], False)
@@ -95,7 +95,7 @@ def _listen() -> tuple[int, list[int]]:
     return wake, told
 
 
-def _spawn(folder: Path, order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, order: Order) -> subprocess.Popen[bytes]:
     """The trainer in a group of its own. It inherits the lock ``alive`` and that of the GPU."""
     kept = [fd for fd in (order["alive_fd"], order["gpu_fd"]) if fd is not None]
     logs = [os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for name in LOGS]
@@ -120,17 +120,13 @@ def _spawn(folder: Path, order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _watch(
-    folder: Path,
-    child: subprocess.Popen[bytes],
-    order: Mapping[str, Any],
-    wake: int,
-    told: list[int],
+    folder: Path, child: subprocess.Popen[bytes], order: Order, wake: int, told: list[int]
 ) -> str:
     """Wait for the trainer's end without reaping it, stop it when told; why it was stopped."""
-    stopped, kill_at, left_alone = "", 0.0, _loneliness(order)
+    stopped, kill_at, guarded = "", 0.0, time.monotonic()
     while not _has_ended(child.pid):
-        alone = "daemon gone" if left_alone() else ""
-        if not stopped and (stopped := _why_stop(folder, order, told) or alone):
+        guarded = time.monotonic() if _guarded(order) else guarded
+        if not stopped and (stopped := _why_stop(folder, order, told, time.monotonic() - guarded)):
             _signal(child.pid, signal.SIGTERM)
             kill_at = time.monotonic() + order["grace_s"]
         elif stopped and time.monotonic() > kill_at:
@@ -149,9 +145,11 @@ def _has_ended(pid: int) -> bool:
     return _told("/bin/ps", "-o", "stat=", "-p", str(pid)).startswith("Z")
 
 
-def _why_stop(folder: Path, order: Mapping[str, Any], told: list[int]) -> str:
+def _why_stop(folder: Path, order: Order, told: list[int], alone_s: float) -> str:
     if told:
         return f"signal {told[0]}"
+    if alone_s > order.get("leave_s", float("inf")):
+        return "daemon gone"
     with contextlib.suppress(OSError):  # What cannot be looked at is no reason to stop.
         if (folder / MARKER).exists():
             return "cancelled"
@@ -163,23 +161,11 @@ def _why_stop(folder: Path, order: Mapping[str, Any], told: list[int]) -> str:
     return ""
 
 
-def _loneliness(order: Mapping[str, Any]) -> Callable[[], bool]:
-    """Tells whether nobody has had the order's ``guard`` for its ``leave_s``; never without it."""
-    seen = looked = time.monotonic()
-
-    def left_alone() -> bool:
-        nonlocal seen, looked
-        now = time.monotonic()
-        if "guard" not in order or now - looked < GUARD_LOOK_S:
-            return False
-        looked = now
-        with contextlib.suppress(OSError):
-            if not is_held(Path(order["guard"])):
-                return now - seen > float(order["leave_s"])
-        seen = now  # One that cannot be looked at is no reason to stop.
-        return False
-
-    return left_alone
+def _guarded(order: Order) -> bool:
+    """Whether somebody has the order's ``guard``; what cannot be seen is no reason to stop."""
+    with contextlib.suppress(OSError):
+        return "guard" not in order or is_held(Path(order["guard"]))
+    return True
 
 
 def _rest(wake: int) -> None:
@@ -252,13 +238,11 @@ def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
 
 def is_held(path: Path) -> bool:
     """Whether somebody has this lock now; one that is not there is nobody's."""
-    try:
-        with _opened(path) as fd:
+    with contextlib.suppress(FileNotFoundError), _opened(path) as fd:
+        try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
+        except BlockingIOError:
+            return True
     return False
 
 
@@ -314,10 +298,6 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def main(argv: list[str]) -> int:

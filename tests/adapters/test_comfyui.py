@@ -552,6 +552,31 @@ def test_a_dropped_socket_is_opened_again_after_it_is_closed_under_another_id(
     asyncio.run(story())
 
 
+def test_a_server_that_moved_is_asked_and_heard_at_its_new_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N5.1: a socket follows once the old one has dropped."""
+    monkeypatch.setattr(comfyui, "FIRST_PAUSE_S", 0.01)
+    dropped = asyncio.Event()
+
+    async def talk(socket: ServerConnection) -> None:
+        await dropped.wait()
+
+    async def story() -> None:
+        async with (
+            standing(tmp_path) as stand,
+            talking(talk) as (renderer, _),
+            renderer.listen() as ears,
+        ):
+            renderer.move_to(f"http://127.0.0.1:{stand.client.port}")
+            assert (await renderer.describe()).name == "rehearsal"
+            dropped.set()
+            while not isinstance(await ears.hear(timeout_s=5), Status):
+                pass
+
+    asyncio.run(story())
+
+
 def test_reopening_slows_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """N6.1: exponential, with jitter."""
     pauses: list[float] = []

@@ -117,7 +117,7 @@ from daemon.adapters.engine_process import EngineProcess, rehearsal
 from daemon.adapters.guard import Guard
 folder, guard = Path(sys.argv[1]), Path(sys.argv[2])
 Guard(guard).take(since="now")
-process = EngineProcess(folder, rehearsal(folder), guard=guard, leave_s=0.5,
+process = EngineProcess(folder, rehearsal(folder), guard=guard, leave_s=2.0,
                         environment=os.environ, moved=print)
 print(asyncio.run(process.start("default")).life, flush=True)
 time.sleep(60)
@@ -138,14 +138,14 @@ def test_it_outlives_a_killed_daemon_and_is_adopted_or_ends_when_left_alone(stan
     killed = daemon(stand)
     assert killed.stdout is not None
     life = killed.stdout.readline().decode().strip()
-    time.sleep(3.0)
-    assert stand.held(), "the guard was held all the time"
+    host = stand.host()
+    stand.answer(host)
+    time.sleep(2.5)
+    assert looked(host), "the guard was held all the time"
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     killed.stdout.close()
-    host = stand.host()
-    assert looked(host) == Serving(life, "default")
-    stand.answer(host)
+    assert looked(stand.host()) == Serving(life, "default")
     until(lambda: looked(host) is None)
     assert "daemon gone" in asyncio.run(host.ending())
 
