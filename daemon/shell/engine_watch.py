@@ -175,10 +175,9 @@ class EngineWatch:
         """One look at the process and at what it answers; None: nothing keeps jobs waiting."""
         if self._keeper is not None:
             trouble = await self._keeper.make_so()
-            if trouble is not None:
-                self._answers = False
-                return trouble
             self._meet(self._keeper)
+            if trouble is not None:
+                return trouble
         if self._answers and not self._world.engine_code and now() < self._probe_at:
             return None
         began = now()
