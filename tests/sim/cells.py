@@ -39,12 +39,7 @@ from tests.sim.weather import Answer
 
 REQUESTS: Sequence[Cell] = (
     Cell("nothing, anywhere", ()),
-    Cell(
-        "refused, at the start, for 30 s",
-        [Answer("refused", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=40,
-    ),
+    Cell("refused, at the start, for 30 s", [Answer("refused", for_s=30)], within_s=40),
     Cell(
         "refused, at the start, for 3 minutes",
         [Answer("refused", for_s=180)],
@@ -58,22 +53,9 @@ REQUESTS: Sequence[Cell] = (
         "ENGINE_UNCLEAR ENGINE_UNCLEAR quarantined; the next too; 0 drawn",
         within_s=25,
     ),
-    Cell(
-        "refused, while drawing, for 30 s",
-        [Answer("refused", since="step 2", for_s=30)],
-        within_s=45,
-    ),
-    Cell(
-        "refused, while drawing, for 3 minutes",
-        [Answer("refused", since="step 2", for_s=180)],
-        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; 1 in vain",
-        within_s=200,
-    ),
-    Cell(
-        "refused, at the history, for 30 s",
-        [Answer("refused", since="ended", for_s=30)],
-        within_s=45,
-    ),
+    Cell("refused, while drawing, for 30 s", [Answer("refused", since="step 2", for_s=30)], "published; says ENGINE_CHANGED", within_s=45),
+    Cell("refused, while drawing, for 3 minutes", [Answer("refused", since="step 2", for_s=180)], "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; 1 in vain; says ENGINE_CHANGED", within_s=200),
+    Cell("refused, at the history, for 30 s", [Answer("refused", since="ended", for_s=30)], "published; says ENGINE_CHANGED", within_s=45),
     Cell("refused, at the view, once", [Answer("refused", "view", times=1)]),
     Cell(
         "refused, at the view, always",
@@ -81,13 +63,8 @@ REQUESTS: Sequence[Cell] = (
         "ENGINE_GONE ENGINE_GONE quarantined; the next too; 6 drawn; 3 in vain",
         within_s=135,
     ),
-    Cell("late by 3 s, everything", [Answer("late")], "(ENGINE_STARTING) published", within_s=35),
-    Cell(
-        "silent, at the start, for 30 s",
-        [Answer("silent", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=50,
-    ),
+    Cell("late by 3 s, everything", [Answer("late")], within_s=40),
+    Cell("silent, at the start, for 30 s", [Answer("silent", for_s=30)], within_s=50),
     Cell("silent, at POST, once", [Answer("silent", "send", times=1)], within_s=25),
     Cell(
         "silent, while drawing, for 30 s", [Answer("silent", since="step 2", for_s=30)], within_s=50
@@ -103,7 +80,7 @@ REQUESTS: Sequence[Cell] = (
     Cell(
         "hangs, at the history", [Answer("hangs", "history", since="ended", times=1)], within_s=105
     ),
-    Cell("hangs, at the queue", [Answer("hangs", "queue", times=1)], within_s=105),
+    Cell("hangs, at the queue", [Answer("hangs", "queue", times=1)], "(COMFY_NOT_READY) published", within_s=105),
     Cell("hangs, at the view", [Answer("hangs", "view", times=1)], within_s=105),
     Cell("4xx, at POST, once", [Answer("400", "send", times=1)], "VALIDATION failed; 1 drawn"),
     Cell(
@@ -118,12 +95,7 @@ REQUESTS: Sequence[Cell] = (
     ),
     Cell("5xx, at POST, queued", [Answer("lost", "send", times=1)]),
     Cell("5xx, at POST, always queued", [Answer("lost", "send")]),
-    Cell(
-        "bad JSON, at the start, for 30 s",
-        [Answer("bad", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=40,
-    ),
+    Cell("bad JSON, at the start, for 30 s", [Answer("bad", for_s=30)], within_s=40),
     Cell("bad JSON, at the history, three times", [Answer("bad", "history", "posted", times=3)]),
     Cell("bad JSON, at the queue, three times", [Answer("bad", "queue", times=3)]),
     Cell(
@@ -164,12 +136,7 @@ SOCKETS: Sequence[Cell] = (
     Cell("history cleared, after the first picture", [At("ended", clear_history)]),
 )
 DEATHS: Sequence[Cell] = (
-    Cell(
-        "killed, at the start",
-        [At("start", kill(20.0))],
-        "(ENGINE_STARTING) published",
-        within_s=30,
-    ),
+    Cell("killed, at the start", [At("start", kill(20.0))], within_s=30),
     Cell("killed, before POST", [At("send", KILL)]),
     Cell("killed, during POST", [At("posted", KILL)]),
     Cell("killed, when it begins to draw", [At("running", KILL)], "PROMPT_LOST published; 4 drawn"),
@@ -188,18 +155,8 @@ DEATHS: Sequence[Cell] = (
         [At("step 2", KILL), At("running 2", KILL, 0.3)],
         "PROMPT_LOST PROMPT_LOST quarantined",
     ),
-    Cell(
-        "killed, while drawing, always",
-        [At(each, KILL, 0.3) for each in first(9, "running")],
-        "PROMPT_LOST PROMPT_LOST quarantined; the next too; 4 drawn",
-        within_s=35,
-    ),
-    Cell(
-        "killed, while drawing, for 3 minutes",
-        [At("step 2", kill(180.0))],
-        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn",
-        within_s=200,
-    ),
+    Cell("killed, while drawing, always", [At(each, KILL, 0.3) for each in first(9, "running")], "PROMPT_LOST PROMPT_LOST quarantined; the next too; 4 drawn; says ENGINE_CHANGED", within_s=35),
+    Cell("killed, while drawing, for 3 minutes", [At("step 2", kill(180.0))], "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; says ENGINE_CHANGED", within_s=200),
     Cell("restarted with a lost queue, during POST", [At("posted", SWIFT)]),
     Cell(
         "restarted with a lost queue, while drawing",
@@ -224,12 +181,7 @@ DEATHS: Sequence[Cell] = (
         "STALLED (ENGINE_STUCK) published; 4 drawn",
         within_s=645,
     ),
-    Cell(
-        "dead worker, from the start, mended after an hour",
-        [At("start", die), At("start", kill(3.0), HOUR_S)],
-        "STALLED (ENGINE_STUCK) published; 4 drawn",
-        within_s=3795,
-    ),
+    Cell("dead worker, from the start, mended after an hour", [At("start", die), At("start", kill(3.0), HOUR_S)], "STALLED (ENGINE_STUCK) published; 4 drawn; says ENGINE_CHANGED", within_s=3795),
     Cell("daemon killed, before POST", [At("send", kill_daemon)]),
     Cell("daemon killed, during POST", [At("posted", kill_daemon)]),
     Cell("daemon killed, while drawing", [At("step 2", kill_daemon)]),
@@ -321,11 +273,7 @@ STRANGERS: Sequence[Cell] = (
         "PROMPT_LOST published; 4 drawn",
     ),
     Cell("other version, between pictures", [At("ended", other_version)]),
-    Cell(
-        "foreign prompts, at the start, 3 of 40 s",
-        [At("start", intrude("a", "b", "c", step_s=10.0))],
-        within_s=135,
-    ),
+    Cell("foreign prompts, at the start, 3 of 40 s", [At("start", intrude("a", "b", "c", step_s=10.0))], "(ENGINE_SHARED) published", within_s=135),
     Cell(
         "foreign prompts, between POST and its turn",
         [At("send", intrude("a", step_s=10.0))],
@@ -336,12 +284,7 @@ STRANGERS: Sequence[Cell] = (
         [At("send 2", intrude("a", step_s=10.0))],
         within_s=50,
     ),
-    Cell(
-        "foreign prompt without end, before ours, taken away after 70 minutes",
-        [At("start", intrude("a", step_s=9_999.0)), At("start", take_theirs_away, 4_200)],
-        "QUEUE_BLOCKED published",
-        within_s=4425,
-    ),
+    Cell("foreign prompt without end, before ours, taken away after 70 minutes", [At("start", intrude("a", step_s=9_999.0)), At("start", take_theirs_away, 4_200)], "(ENGINE_SHARED) published", within_s=4420),
     Cell(
         "foreign prompt without end, just before POST, taken away after 70 minutes",
         [At("send", intrude("a", step_s=9_999.0)), At("send", take_theirs_away, 4_200)],

@@ -109,7 +109,7 @@ def live(cell: Cell) -> Seen:
 
 def told(lines: Iterable[Line], job: str) -> str:
     """What the ledger says became of a job: the code of each attempt that brought no result, in
-    brackets what it waited for in the end, and its last phase.
+    brackets what it waited for (an engine that starts is no news), and its last phase.
     """
     found: list[str] = []
     for line in lines:
@@ -118,12 +118,8 @@ def told(lines: Iterable[Line], job: str) -> str:
         match line["type"]:
             case "attempt.ended" if line["outcome"] != "succeeded":
                 found.append(line["code"])
-            case "job.held":
-                # Whatever keeps it from working, an engine seems to start for a while.
-                if found[-1:] == ["(ENGINE_STARTING)"]:
-                    found.pop()
-                if line["code"] != "ENGINE_STARTING" or not "".join(found[-1:]).startswith("("):
-                    found.append(f"({line['code']})")
+            case "job.held" if line["code"] != "ENGINE_STARTING":
+                found.append(f"({line['code']})")
             case "job.ended":
                 found.append(line["phase"])
     return " ".join(found)
