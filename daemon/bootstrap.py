@@ -11,19 +11,19 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import assert_never
 
 from daemon import __version__
-from daemon.adapters import machine, new_studio, settings_files, training_process
+from daemon.adapters import engine_process, machine, new_studio, settings_files, training_process
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
 from daemon.adapters.disk import StudioDisk
+from daemon.adapters.engine_process import EngineProcess
 from daemon.adapters.folder_watch import FolderWatch
 from daemon.adapters.git import StudioGit
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
@@ -31,14 +31,13 @@ from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.probe import MemoryProbe
-from daemon.adapters.rehearsal_process import RehearsalProcess
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.decide import Studio
 from daemon.core.jobs import FileFacts
 from daemon.core.world import EngineName
-from daemon.errors import AskerError, NightpressError, PersonNeeded
-from daemon.ports import Renderer, Trainer, Weights
+from daemon.errors import AskerError, NightpressError, PersonNeeded, WorldError
+from daemon.ports import EngineHost, Renderer, Trainer, Weights
 from daemon.settings import Settings, read_settings, resolved_engine
 from daemon.shell.intake import Intake
 from daemon.shell.press import Ports, Press, Setup
@@ -47,6 +46,8 @@ from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
 
+_REHEARSAL_LEAVE_S = 60.0
+"""How long a rehearsal outlives its daemon."""
 _DREW = re.compile(rb'"type":"attempt\.started","job":"[^"]*","attempt":[0-9]+,"engine":"comfyui"')
 
 
@@ -153,12 +154,14 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
     alarm.start()
     stack.push_async_callback(alarm.stop)
     gpu = _gpu(home)
+    renderer, host = _engine_ports(home, stack)
     return Ports(
         disk=StudioDisk(home.folder),
         clock=clock,
         gpu=gpu,
         alarm=alarm,
-        renderer=await _renderer(home, stack),
+        renderer=renderer,
+        host=host,
         pixels=pixels,
         weights=_weights(home),
         trainer=_trainer(home, gpu),
@@ -190,24 +193,48 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
     )
 
 
-async def _renderer(home: Home, stack: AsyncExitStack) -> Renderer | None:
-    match home.engine:
-        case "none":
-            return None
-        case "comfyui":
-            url, mode = home.settings.url, "external"
-        case "rehearsal":
-            process = RehearsalProcess(home.folder)
-            url, mode = await process.ensure(), "managed"
-            stack.push_async_callback(process.stop)
-            keeping = asyncio.ensure_future(process.keep())
-            stack.callback(keeping.cancel)
-        case _:
-            assert_never(home.engine)
-    timeout_s = home.settings.timeout_s
-    renderer = ComfyRenderer(url, entropy=SystemEntropy(), mode=mode, timeout_s=timeout_s)
+def _engine_ports(home: Home, stack: AsyncExitStack) -> tuple[Renderer | None, EngineHost | None]:
+    """Who draws, and the process of it that is ours to start."""
+    if home.engine == "none":
+        return None, None
+
+    def moved(url: str) -> None:
+        renderer.move_to(url)
+
+    process = _process(home, moved=moved)
+    renderer = ComfyRenderer(
+        process.url if process else home.settings.url,
+        entropy=SystemEntropy(),
+        mode="managed" if process else "external",
+        timeout_s=home.settings.timeout_s,
+    )
     stack.push_async_callback(renderer.close)
-    return renderer
+    if process and home.engine == "rehearsal":
+        stack.push_async_callback(_end_idle, process, renderer)
+    return renderer, process
+
+
+def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | None:
+    """The engine's process, where it is ours to start."""
+    if home.engine != "rehearsal":
+        return None
+    folder = home.private / "rehearsal"
+    return EngineProcess(
+        folder,
+        engine_process.rehearsal(folder),
+        guard=home.private / "guard",
+        leave_s=_REHEARSAL_LEAVE_S,
+        environment=home.environment,
+        moved=moved,
+    )
+
+
+async def _end_idle(host: EngineHost, renderer: Renderer) -> None:
+    """End an engine that draws nothing; one that does goes on, to be rejoined at the next start."""
+    with suppress(WorldError):
+        queue = await renderer.queue()
+        if not queue.running and not queue.pending:
+            await host.stop()
 
 
 def _weights(home: Home) -> Weights:

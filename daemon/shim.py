@@ -1,10 +1,10 @@
-"""The shim: parent of one training, so that the training outlives the daemon and its end is known.
+"""The shim: parent of one training or engine, which so outlives the daemon, and whose end is known.
 
 Law: standard library only, and it signals nothing but the process group whose leader it has not yet
 reaped, or one whose pid, start and boot are those of its record while the group's lock is held.
 
 ``shim.py run FOLDER`` takes one order as JSON on its standard input; ``shim.py end FOLDER NONCE
-GRACE_S`` ends a training whose shim was killed; ``shim.py boot`` names the machine's boot.
+GRACE_S`` ends a child whose shim was killed; ``shim.py boot`` names the machine's boot.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ LOGS = ("stdout.log", "stderr.log")
 RECORD_VERSION = 1
 """Of both records. A daemon that is older leaves a training alone whose records are newer."""
 LOOK_S = 0.5
+GUARD_LOOK_S = 2.0
 LEFTOVERS_S = 2.0
 """What workers of a trainer that has ended get, before they are killed."""
 NOT_VERIFIED, STILL_ALIVE = 3, 4
@@ -126,9 +127,10 @@ def _watch(
     told: list[int],
 ) -> str:
     """Wait for the trainer's end without reaping it, stop it when told; why it was stopped."""
-    stopped, kill_at = "", 0.0
+    stopped, kill_at, left_alone = "", 0.0, _loneliness(order)
     while not _has_ended(child.pid):
-        if not stopped and (stopped := _why_stop(folder, order, told)):
+        alone = "daemon gone" if left_alone() else ""
+        if not stopped and (stopped := _why_stop(folder, order, told) or alone):
             _signal(child.pid, signal.SIGTERM)
             kill_at = time.monotonic() + order["grace_s"]
         elif stopped and time.monotonic() > kill_at:
@@ -159,6 +161,25 @@ def _why_stop(folder: Path, order: Mapping[str, Any], told: list[int]) -> str:
         size = sum((folder / name).stat().st_size for name in LOGS)
         return "log full" if size > order["log_limit_bytes"] else ""
     return ""
+
+
+def _loneliness(order: Mapping[str, Any]) -> Callable[[], bool]:
+    """Tells whether nobody has had the order's ``guard`` for its ``leave_s``; never without it."""
+    seen = looked = time.monotonic()
+
+    def left_alone() -> bool:
+        nonlocal seen, looked
+        now = time.monotonic()
+        if "guard" not in order or now - looked < GUARD_LOOK_S:
+            return False
+        looked = now
+        with contextlib.suppress(OSError):
+            if not is_held(Path(order["guard"])):
+                return now - seen > float(order["leave_s"])
+        seen = now  # One that cannot be looked at is no reason to stop.
+        return False
+
+    return left_alone
 
 
 def _rest(wake: int) -> None:

@@ -179,7 +179,7 @@ def rehearsal_night(studio: RealStudio, chance: Random) -> Night:
     private = studio.root / ".nightpress"
 
     def count() -> int:
-        record = json.loads((private / "rehearsal.json").read_text())
+        record = json.loads((studio.rehearsal / "engine.json").read_text())
         return posted(f"http://127.0.0.1:{record['port']}")
 
     return Night(

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 from daemon.bootstrap import make_studio
+from daemon.shim import is_held
 
 PATIENCE_S = 20.0
 
@@ -40,6 +41,11 @@ class RealStudio:
         }
         make_studio(self.root, self.environment)
         (self.root / "nightpress.toml").write_text("[disk]\nmin_free_gb = 0\n")
+
+    @property
+    def rehearsal(self) -> Path:
+        """Where its engine lives."""
+        return self.root / ".nightpress" / "rehearsal"
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """A daemon from its very first moment."""
@@ -115,15 +121,14 @@ class RealStudio:
 
     def engine(self, path: str) -> Any:
         """What the rehearsal engine answers to a GET."""
-        record = json.loads((self.root / ".nightpress" / "rehearsal.json").read_text())
+        record = json.loads((self.rehearsal / "engine.json").read_text())
         with urllib.request.urlopen(f"http://127.0.0.1:{record['port']}{path}") as answer:
             return json.loads(answer.read())
 
     def close(self) -> None:
         """Ends the engine, if one is left."""
-        record = self.root / ".nightpress" / "rehearsal.json"
-        if record.exists():
-            with suppress(ProcessLookupError):
+        for record in self.rehearsal.glob("lives/*/shim.json"):
+            if is_held(record.parent / "shim"):
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
 
 

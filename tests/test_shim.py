@@ -24,7 +24,8 @@ import psutil
 import pytest
 
 from daemon.adapters.gpu_lock import UserGpuLock
-from daemon.adapters.training_process import SHIM, Program, ShimTrainer
+from daemon.adapters.shim_folder import SHIM
+from daemon.adapters.training_process import Program, ShimTrainer
 from daemon.errors import WorldError
 from daemon.ports import TrainingOrder
 from daemon.shim import is_held, start_mark
@@ -220,7 +221,7 @@ def test_where_only_ps_can_be_asked_it_is_asked_now_and_then(
     script, asked = bench.studio / "old_mac.py", bench.studio / "asked"
     root = str(Path(__file__).parents[1])
     script.write_text(OLD_MAC.format(root=root, asked=str(asked)))
-    monkeypatch.setattr("daemon.adapters.training_process.SHIM", script)
+    monkeypatch.setattr("daemon.adapters.shim_folder.SHIM", script)
     worker = "import os, time\nif not os.fork():\n    time.sleep(60)\n"
     bench.start(f"{worker}time.sleep(1.5)\nraise SystemExit(5)")
     assert bench.wait()["code"] == 5

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -63,20 +63,25 @@ class ComfyRenderer:
     def __init__(
         self, url: str, *, entropy: Entropy, mode: str = "external", timeout_s: float = READ_S
     ) -> None:
-        host, port = loopback(url)
-        self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._address = host, port
         self._entropy = entropy
         self._mode = mode
         self._slowness = timeout_s / READ_S
         self._http = httpx.AsyncClient(
-            base_url=f"http://{self._place}",
             # A compressed answer could be small on the wire and without end in memory.
             headers={"Accept-Encoding": "identity"},
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
             follow_redirects=False,
             trust_env=False,
         )
+        self.move_to(url)
+
+    def move_to(self, url: str) -> None:
+        """From now on the server is at ``url``; a socket goes there once the old one has dropped.
+
+        Raises ``AskerError`` as the constructor does.
+        """
+        self._address = loopback(url)
+        self._http.base_url = httpx.URL(f"http://{_place(self._address)}")
 
     async def close(self) -> None:
         """Close the connections that are kept open."""
@@ -134,7 +139,7 @@ class ComfyRenderer:
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[Ears]:
-        ears = _ComfyEars(self._place, self._address, self._entropy)
+        ears = _ComfyEars(lambda: self._address, self._entropy)
         listening = asyncio.create_task(ears.keep_open())
         try:
             await ears.tried.wait()  # The connection has its own deadline.
@@ -153,7 +158,7 @@ class ComfyRenderer:
 
     async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
         """Status and body. Raises ``EngineError`` when no whole answer came in time."""
-        where = f"{method} {path} at {self._place}"
+        where = f"{method} {path} at {_place(self._address)}"
         try:
             async with (
                 asyncio.timeout(WHOLE_ANSWER_S * self._slowness),
@@ -172,8 +177,8 @@ class _ComfyEars:
     reading silences the server for everybody.
     """
 
-    def __init__(self, place: str, address: tuple[str, int], entropy: Entropy) -> None:
-        self._place, self._address, self._entropy = place, address, entropy
+    def __init__(self, address: Callable[[], tuple[str, int]], entropy: Entropy) -> None:
+        self._address, self._entropy = address, entropy
         self._client_id = entropy.token()
         # None tells a listener that the socket has just gone; old messages make room for new ones.
         self._heard: deque[Message | None] = deque(maxlen=KEPT_MESSAGES)
@@ -214,12 +219,12 @@ class _ComfyEars:
 
     async def _read_until_gone(self) -> bool:
         """Whether there was a connection at all."""
-        host, port = self._address
+        host, port = address = self._address()
         opened = False
         # Why it ended changes nothing: the poller goes on, and we try again.
         with suppress(OSError, TimeoutError, ValueError, WebSocketException):
             async with connect(
-                f"ws://{self._place}/ws?clientId={self._client_id}",
+                f"ws://{_place(address)}/ws?clientId={self._client_id}",
                 # Naming host and port makes the library refuse a redirect to any other place.
                 host=host,
                 port=port,
@@ -245,6 +250,11 @@ class _ComfyEars:
     def _jitter(self) -> float:
         """0.5 .. 1.5, so that several studios do not knock at the same moment."""
         return 0.5 + int(self._entropy.token()[:4], 16) / 0xFFFF
+
+
+def _place(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def loopback(url: str) -> tuple[str, int]:

@@ -1,30 +1,24 @@
 """Touches trainings as processes: each has a shim for its parent and outlives the daemon.
 
-Law: a folder's ``alive`` is locked before its shim is started and for as long as shim or trainer
-live, so there is no moment at which a training that runs looks dead. No pid is ever signalled here.
+Law: whether a training lives is told by the locks of its folder. No pid is ever signalled here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.adapters import shim_folder
 from daemon.errors import WorldError
 from daemon.ports import Holder, TrainerFacts, TrainingOrder
-from daemon.wire.shim_record import START, read_start
 
-SHIM = Path(__file__).resolve().parent.parent / "shim.py"
-_ALIVE, _SHIM, _SHIM_LOG = "alive", "shim", "shim.log"
-_START_S = 30.0
 _ASK_S = 20.0
 # What a trainer may know of the user's environment; never the TQDM_ and PYTHON variables, some of
 # which change what it says or make it crash (measured).
@@ -92,60 +86,42 @@ class ShimTrainer:
         return await asyncio.to_thread(self._holder, self._studio / folder)
 
     async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
-        command = [sys.executable, "-I", str(SHIM), "end", str(self._studio / folder), nonce]
-        ended = await asyncio.to_thread(
-            subprocess.run, [*command, str(grace_s)], stdin=subprocess.DEVNULL, check=False
-        )
-        return ended.returncode == 0
+        place = self._studio / folder
+        return await asyncio.to_thread(shim_folder.end_orphan, place, nonce=nonce, grace_s=grace_s)
 
     async def boot(self) -> str:
         if not self._boot:
-            told = await asyncio.to_thread(_asked, sys.executable, "-I", str(SHIM), "boot")
+            told = await asyncio.to_thread(
+                _asked, sys.executable, "-I", str(shim_folder.SHIM), "boot"
+            )
             self._boot = told.strip()
         return self._boot
 
     def _holder(self, folder: Path) -> Holder:
-        # The shim is asked first: it has ``alive`` for as long as it lives, so one that ends just
-        # between is not taken for one that was killed. One that is our child is also reaped: no
-        # zombie stays, and a folder that was removed does not make its training look dead.
+        # One that is our child is also reaped: no zombie stays, and a folder that was removed does
+        # not make its training look dead.
         child = self._shims.get(folder)
-        if _is_held(folder / _SHIM) or (child is not None and child.poll() is None):
+        found = shim_folder.holder(folder)
+        if found == "shim" or (child is not None and child.poll() is None):
             return "shim"
         self._shims.pop(folder, None)
-        return "orphan" if _is_held(folder / _ALIVE) else "nobody"
+        return found
 
     def _start(self, order: TrainingOrder) -> None:
         folder = self._studio / order.folder
-        with ExitStack() as stack:
-            alive, shim = (_locked(folder / name, stack) for name in (_ALIVE, _SHIM))
-            gpu = self._gpu_fd()
-            kept = [fd for fd in (alive, shim, gpu) if fd is not None]
-            told = {
-                "nonce": order.nonce,
-                "argv": [*self._program.command, *order.arguments],
-                "cwd": str(self._program.cwd),
-                "env": {**self._passed, **order.environment},
-                "alive_fd": alive,
-                "shim_fd": shim,
-                "gpu_fd": gpu,
-                "grace_s": order.grace_s,
-                "log_limit_bytes": order.log_limit_bytes,
-            }
-            log = stack.enter_context((folder / _SHIM_LOG).open("ab"))
-            child = subprocess.Popen(
-                [sys.executable, "-I", str(SHIM), "run", str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=kept,
-                start_new_session=True,
-            )
-            self._shims[folder] = child
-            assert child.stdin is not None, "it was asked for"
-            with suppress(BrokenPipeError), child.stdin as order_pipe:
-                order_pipe.write(json.dumps(told).encode())
-        # Our own descriptors are closed; shim and trainer have theirs of the same locks.
-        _wait_until_begun(child, folder, order.nonce)
+        told = {
+            "nonce": order.nonce,
+            "argv": [*self._program.command, *order.arguments],
+            "cwd": str(self._program.cwd),
+            "env": {**self._passed, **order.environment},
+            "grace_s": order.grace_s,
+            "log_limit_bytes": order.log_limit_bytes,
+        }
+        try:
+            self._shims[folder] = shim_folder.begin(folder, told, gpu_fd=self._gpu_fd())
+        except BlockingIOError:
+            text = f"Somebody has the locks in {folder} already; this attempt is not started twice."
+            raise WorldError("TRAINER_BUSY", text) from None
 
     def _describe(self) -> TrainerFacts:
         program = self._program
@@ -204,52 +180,6 @@ def own_python(path: str) -> Path:
     """The interpreter of the environment inside a checkout."""
     inside = [Path(path) / name / "bin" / "python" for name in ("venv", ".venv")]
     return next((each for each in inside if each.exists()), inside[0])
-
-
-def _locked(path: Path, stack: ExitStack) -> int:
-    """The open lock file, taken. Raises ``WorldError`` TRAINER_BUSY when it is somebody's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, fd)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = f"Somebody has the lock {path} already; this attempt is not started twice."
-        raise WorldError("TRAINER_BUSY", text) from None
-    return fd
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
-def _wait_until_begun(shim: subprocess.Popen[bytes], folder: Path, nonce: str) -> None:
-    """Return when the start record is there. Raises ``WorldError`` TRAINER_START."""
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        ended = shim.poll() is not None
-        with suppress(FileNotFoundError):
-            if read_start((folder / START).read_bytes(), nonce=nonce) is not None:
-                return
-        if ended:
-            break
-        time.sleep(0.02)
-    said = (folder / _SHIM_LOG).read_text(encoding="utf-8", errors="replace").strip()
-    raise WorldError(
-        "TRAINER_START",
-        f"The shim of the training did not begin: {said[-300:] or 'it said nothing'}. Its folder "
-        f"is {folder}; is the disk full?",
-    )
 
 
 def _asked(*command: str) -> str:

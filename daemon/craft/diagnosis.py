@@ -142,6 +142,10 @@ _ENGINE: Mapping[str, Diagnosis] = {
         "the engine could not be started",
         "Read the sentence: it has the last words of the engine's own log.",
     ),
+    "ENGINE_STOP": Diagnosis(
+        "the engine could not be ended",
+        "End the process by hand: its shim was killed, or it does not heed any signal.",
+    ),
     "ENGINE_UNREACHABLE": Diagnosis(
         "nothing answers at the engine's address",
         "See whether ComfyUI runs, and whether [comfyui] url is the address that it prints.",

@@ -27,7 +27,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m daemon.rehearsal", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--base-directory", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--idle-exit-s", type=float, metavar="S", help="exit when unused so long")
     parser.add_argument("--step-s", type=float, default=0.05, help="seconds per sampler step")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
     parser.add_argument(
@@ -51,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(str(error))
     rehearsal = Rehearsal(args.base_directory, faults, step_s=args.step_s, argv=argv)
     try:
-        asyncio.run(_serve(rehearsal, args.port, args.idle_exit_s))
+        asyncio.run(_serve(rehearsal, args.port))
     except KeyboardInterrupt:
         _log.info("Stopped server")
     except OSError as error:
@@ -60,17 +59,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-async def _serve(rehearsal: Rehearsal, port: int, idle_exit_s: float | None) -> None:
+async def _serve(rehearsal: Rehearsal, port: int) -> None:
     runner = web.AppRunner(rehearsal.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, _HOST, port).start()
         _log.info("Starting server\n")
         _log.info("To see the GUI go to: http://%s:%s", _HOST, runner.addresses[0][1])
-        if idle_exit_s:
-            await rehearsal.until_idle(idle_exit_s)
-        else:
-            await asyncio.Event().wait()
+        await asyncio.Event().wait()
     finally:
         await runner.cleanup()
 

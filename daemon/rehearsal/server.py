@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import time
 import urllib.parse
 import uuid
 from collections.abc import Sequence
@@ -53,31 +52,17 @@ class Rehearsal:
         self._worker = Worker(stage, self.queue)
         self._limit = upload_limit_bytes
         self._number = 0
-        self._heard = time.monotonic()
         self._files = FileRoutes(self.layout, self.switchboard.features, ["main.py", *argv])
 
     def app(self) -> web.Application:
         """The application; starting it starts the worker, cleaning it up ends both."""
-        middlewares = [self._notice, _check_origin]
-        app = web.Application(client_max_size=self._limit, middlewares=middlewares)
+        app = web.Application(client_max_size=self._limit, middlewares=[_check_origin])
         for method, path, handler in [*self._routes(), *self._files.routes()]:
             for prefix in ("", "/api"):
                 app.router.add_route(method, prefix + path, handler)
         app.router.add_get("/{tail:.*}", _nothing_here)
         app.cleanup_ctx.append(self._live)
         return app
-
-    async def until_idle(self, idle_s: float) -> None:
-        """Returns when nobody has asked for anything and nothing has run for ``idle_s`` seconds."""
-        while (left_s := self._heard + idle_s - time.monotonic()) > 0:
-            await asyncio.sleep(left_s)
-            if self.queue.remaining():
-                self._heard = time.monotonic()
-
-    @web.middleware
-    async def _notice(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._heard = time.monotonic()
-        return await handler(request)
 
     async def _live(self, _: web.Application) -> Any:
         shutil.rmtree(self.layout.temp, ignore_errors=True)

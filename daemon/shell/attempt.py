@@ -8,7 +8,7 @@ left the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from daemon.core.commands import (
@@ -20,7 +20,8 @@ from daemon.core.job import Job
 from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
 from daemon.craft.graph import bind, with_prefix
-from daemon.craft.limits import complaints
+from daemon.craft.limits import complaints, forbidden_nodes
+from daemon.craft.nodes import Node, class_of
 from daemon.errors import AskerError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
@@ -144,6 +145,7 @@ class PanelAttempt:
         wrong = complaints(bound.graph, bench.policy)
         if wrong:
             raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
+        await self._check_nodes(bound.graph)
         models = tuple([await model_facts(bench.weights, use) for use in bound.models])
         prompt = prompt_id(
             studio=bench.studio,
@@ -164,6 +166,16 @@ class PanelAttempt:
         if not prepared.stale:
             await self._record(prepared)
         return prepared
+
+    async def _check_nodes(self, graph: Mapping[str, Node]) -> None:
+        """Only what ComfyUI brings and the allowed packs may draw (A4.2)."""
+        classes = sorted({class_of(node) for node in graph.values()})
+        ask = Patience(self._bench.policy).ask
+        modules = await self._bench.modules.get(
+            " ".join(classes), lambda: ask(lambda: self._renderer.modules(classes))
+        )
+        for code, text in forbidden_nodes(classes, modules, self._bench.packs):
+            raise GivenUp(Outcome.FAILED, code, text)
 
     def _was_another(self, model: ModelFacts) -> bool:
         """Whether the ledger knows other bytes under this name: the engine may have them still,

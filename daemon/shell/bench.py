@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -21,19 +21,21 @@ from daemon.wire.comfyui import EngineFacts
 from daemon.wire.places import Places
 
 T = TypeVar("T")
-_LATELY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What every attempt works with. ``host`` and ``probe`` None: the engine's process is not ours,
     the machine's memory is not watched. ``close`` says that an attempt's last picture is with the
-    engine, ``suspect`` that a prompt does not leave it.
+    engine, ``suspect`` that a prompt does not leave it. ``packs`` are the custom nodes that may
+    draw.
     """
 
     disk: Disk
     patterns: Lately[Pattern]
     engines: Lately[EngineFacts]
+    modules: Lately[Mapping[str, str]]
+    packs: Collection[str]
     pixels: Pixels
     weights: Weights
     host: EngineHost | None
@@ -84,16 +86,17 @@ class Sheet:
 
 class Lately(Generic[T]):
     """What was asked for a moment ago, so that attempts that follow one another need not ask
-    again. No engine starts again in so short a time.
+    again. In the ``lately_s`` given no engine starts again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lately_s: float = 1.0) -> None:
+        self._lately_s = lately_s
         self._known: dict[str, tuple[float, T]] = {}
 
     async def get(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """As it was answered within the last second."""
+        """As it was answered a moment ago, or is now."""
         known = self._known.get(name)
-        if known is not None and now() - known[0] < _LATELY_S:
+        if known is not None and now() - known[0] < self._lately_s:
             return known[1]
         asked, answer = now(), await ask()
         self._known = {name: (asked, answer)}

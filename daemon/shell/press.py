@@ -55,6 +55,8 @@ ENGINE_MISSING = (
 )
 _STOP_S = 5.0
 _AGAIN_S = 2.0
+_MODULES_S = 60.0
+"""Where a node class comes from changes with the engine's next start at the earliest."""
 _NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
 """What is no matter of waiting: links and the like where the ledger should be."""
 
@@ -88,6 +90,7 @@ class Setup:
     ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` is a folder for the
     trainer, '' for its own. ``profiles`` beside the default one can be had of the engine. ``mac``:
     an engine on the CPU is a mistake; ``rests``: a server of ours is switched off for trainings.
+    ``packs``: the custom nodes that may draw.
     """
 
     studio: str
@@ -106,6 +109,7 @@ class Setup:
     profiles: tuple[str, ...] = ()
     mac: bool = False
     rests: bool = True
+    packs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +322,8 @@ def _bench(ports: Ports, setup: Setup, loop: Loop, outbox: Outbox, watch: Engine
         disk=ports.disk,
         patterns=Lately(),
         engines=Lately(),
+        modules=Lately(_MODULES_S),
+        packs=setup.packs,
         pixels=ports.pixels,
         weights=ports.weights,
         host=ports.host,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import WorldError
+from daemon.wire.text import excerpt
 
 KNOWN_VERSION = 1
 START, EXIT, MARKER = "shim.json", "exit.json", "cancelled"
@@ -80,6 +81,26 @@ def read_exit(data: bytes | None, *, nonce: str) -> ExitRecord | None:
     except ValidationError:
         return None
     return _understood(record) if record.nonce == nonce else None
+
+
+def ending_text(record: ExitRecord | None) -> str:
+    """How the shim's child ended, as a sentence; None = there is no record."""
+    match record:
+        case None:
+            return "How it ended is not known: its shim was killed too, or the machine stopped."
+        case ExitRecord(error=str(error)) if error:
+            return excerpt(error, limit=300)
+        case ExitRecord(stopped=str(why)) if why:
+            return f"Its shim ended it ({excerpt(why)})."
+        case ExitRecord(signal=9):
+            return (
+                "It was killed by signal 9, and not by its shim. The system does that when memory "
+                "is short, but nothing proves that it was so."
+            )
+        case ExitRecord(code=None):
+            return f"It was ended by signal {record.signal}."
+        case _:
+            return f"It ended by itself with exit status {record.code}."
 
 
 def _understood(record: _R) -> _R:

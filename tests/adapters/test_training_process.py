@@ -116,7 +116,7 @@ def test_a_shim_that_does_not_begin_says_why(
 ) -> None:
     shim = tmp_path / "shim.py"
     shim.write_text("raise SystemExit('no space left')")
-    monkeypatch.setattr("daemon.adapters.training_process.SHIM", shim)
+    monkeypatch.setattr("daemon.adapters.shim_folder.SHIM", shim)
     trainer = rehearsal(tmp_path, environment={})
     with pytest.raises(WorldError, match="no space left") as failed:
         started(trainer)

@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from daemon.shim import is_held
 from tests.process import PANEL, RealStudio, end, until
 
 pytestmark = pytest.mark.realprocess
@@ -79,7 +80,8 @@ def test_sigterm_ends_the_daemon_within_two_seconds_and_is_recorded(studio: Real
 def test_an_idle_engine_ends_with_its_daemon(studio: RealStudio) -> None:
     child = studio.start()
     end(child)
-    assert not (studio.root / ".nightpress" / "rehearsal.json").exists()
+    (alive,) = studio.rehearsal.glob("lives/*/alive")
+    assert not is_held(alive)
 
 
 def test_a_second_daemon_is_refused_and_harms_nothing(studio: RealStudio) -> None:

@@ -133,15 +133,6 @@ def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
 
 
-def test_it_goes_when_nobody_has_needed_it_for_a_while(tmp_path: Path) -> None:
-    """N4.5: no engine outlives what it was started for, and none leaves in the middle of a run."""
-    lay_out_props(tmp_path)
-    with _process(tmp_path, "--idle-exit-s", "0.3", "--step-s", "0.05") as (process, url):
-        httpx.post(f"{url}/prompt", json={"prompt": txt2img(steps=15)})
-        assert process.wait(5) == 0
-    assert (tmp_path / "output" / "bench" / "txt2img_00001_.png").exists()
-
-
 def _words(base: Path, profile: str, faults: str, **environment: str) -> Words:
     """What the log says of two pictures with different seeds."""
     switched = {"REHEARSAL_FAULTS": faults, **environment}

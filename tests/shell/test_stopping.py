@@ -77,6 +77,8 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             disk=disk,
             patterns=Lately(),
             engines=Lately(),
+            modules=Lately(),
+            packs=frozenset(),
             pixels=Untouched(),
             weights=Untouched(),
             host=None,
