@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.sim.matrix import (
     HOUR_S,
@@ -24,12 +25,15 @@ from tests.sim.matrix import (
     kill_daemon,
     late_history,
     mute,
+    never_starts,
     other_version,
     set_clock,
     sleep_hours,
     slow_down,
     spoil,
     spoil_all,
+    start_refused,
+    starts_well,
     swap_graph,
     take_over,
     take_theirs_away,
@@ -39,12 +43,7 @@ from tests.sim.weather import Answer
 
 REQUESTS: Sequence[Cell] = (
     Cell("nothing, anywhere", ()),
-    Cell(
-        "refused, at the start, for 30 s",
-        [Answer("refused", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=40,
-    ),
+    Cell("refused, at the start, for 30 s", [Answer("refused", for_s=30)], within_s=40),
     Cell(
         "refused, at the start, for 3 minutes",
         [Answer("refused", for_s=180)],
@@ -61,17 +60,19 @@ REQUESTS: Sequence[Cell] = (
     Cell(
         "refused, while drawing, for 30 s",
         [Answer("refused", since="step 2", for_s=30)],
+        "published; says ENGINE_CHANGED",
         within_s=45,
     ),
     Cell(
         "refused, while drawing, for 3 minutes",
         [Answer("refused", since="step 2", for_s=180)],
-        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; 1 in vain",
+        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; 1 in vain; says ENGINE_CHANGED",
         within_s=200,
     ),
     Cell(
         "refused, at the history, for 30 s",
         [Answer("refused", since="ended", for_s=30)],
+        "published; says ENGINE_CHANGED",
         within_s=45,
     ),
     Cell("refused, at the view, once", [Answer("refused", "view", times=1)]),
@@ -81,13 +82,8 @@ REQUESTS: Sequence[Cell] = (
         "ENGINE_GONE ENGINE_GONE quarantined; the next too; 6 drawn; 3 in vain",
         within_s=135,
     ),
-    Cell("late by 3 s, everything", [Answer("late")], "(ENGINE_STARTING) published", within_s=35),
-    Cell(
-        "silent, at the start, for 30 s",
-        [Answer("silent", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=50,
-    ),
+    Cell("late by 3 s, everything", [Answer("late")], within_s=40),
+    Cell("silent, at the start, for 30 s", [Answer("silent", for_s=30)], within_s=50),
     Cell("silent, at POST, once", [Answer("silent", "send", times=1)], within_s=25),
     Cell(
         "silent, while drawing, for 30 s", [Answer("silent", since="step 2", for_s=30)], within_s=50
@@ -103,7 +99,12 @@ REQUESTS: Sequence[Cell] = (
     Cell(
         "hangs, at the history", [Answer("hangs", "history", since="ended", times=1)], within_s=105
     ),
-    Cell("hangs, at the queue", [Answer("hangs", "queue", times=1)], within_s=105),
+    Cell(
+        "hangs, at the queue",
+        [Answer("hangs", "queue", times=1)],
+        "(COMFY_NOT_READY) published",
+        within_s=105,
+    ),
     Cell("hangs, at the view", [Answer("hangs", "view", times=1)], within_s=105),
     Cell("4xx, at POST, once", [Answer("400", "send", times=1)], "VALIDATION failed; 1 drawn"),
     Cell(
@@ -118,12 +119,7 @@ REQUESTS: Sequence[Cell] = (
     ),
     Cell("5xx, at POST, queued", [Answer("lost", "send", times=1)]),
     Cell("5xx, at POST, always queued", [Answer("lost", "send")]),
-    Cell(
-        "bad JSON, at the start, for 30 s",
-        [Answer("bad", for_s=30)],
-        "(ENGINE_STARTING) published",
-        within_s=40,
-    ),
+    Cell("bad JSON, at the start, for 30 s", [Answer("bad", for_s=30)], within_s=40),
     Cell("bad JSON, at the history, three times", [Answer("bad", "history", "posted", times=3)]),
     Cell("bad JSON, at the queue, three times", [Answer("bad", "queue", times=3)]),
     Cell(
@@ -147,7 +143,7 @@ SOCKETS: Sequence[Cell] = (
     Cell(
         "mute, a picture of two minutes",
         [At("start", mute), At("start", slow_down(30.0))],
-        "published; says WS_SILENT WS_SILENT",
+        "published; says 2 WS_SILENT",
         within_s=385,
     ),
     Cell(
@@ -164,12 +160,7 @@ SOCKETS: Sequence[Cell] = (
     Cell("history cleared, after the first picture", [At("ended", clear_history)]),
 )
 DEATHS: Sequence[Cell] = (
-    Cell(
-        "killed, at the start",
-        [At("start", kill(20.0))],
-        "(ENGINE_STARTING) published",
-        within_s=30,
-    ),
+    Cell("killed, at the start", [At("start", kill(20.0))], within_s=30),
     Cell("killed, before POST", [At("send", KILL)]),
     Cell("killed, during POST", [At("posted", KILL)]),
     Cell("killed, when it begins to draw", [At("running", KILL)], "PROMPT_LOST published; 4 drawn"),
@@ -191,13 +182,13 @@ DEATHS: Sequence[Cell] = (
     Cell(
         "killed, while drawing, always",
         [At(each, KILL, 0.3) for each in first(9, "running")],
-        "PROMPT_LOST PROMPT_LOST quarantined; the next too; 4 drawn",
+        "PROMPT_LOST PROMPT_LOST quarantined; the next too; 4 drawn; says ENGINE_CHANGED",
         within_s=35,
     ),
     Cell(
         "killed, while drawing, for 3 minutes",
         [At("step 2", kill(180.0))],
-        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn",
+        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; says ENGINE_CHANGED",
         within_s=200,
     ),
     Cell("restarted with a lost queue, during POST", [At("posted", SWIFT)]),
@@ -227,7 +218,7 @@ DEATHS: Sequence[Cell] = (
     Cell(
         "dead worker, from the start, mended after an hour",
         [At("start", die), At("start", kill(3.0), HOUR_S)],
-        "STALLED (ENGINE_STUCK) published; 4 drawn",
+        "STALLED (ENGINE_STUCK) published; 4 drawn; says ENGINE_CHANGED",
         within_s=3795,
     ),
     Cell("daemon killed, before POST", [At("send", kill_daemon)]),
@@ -324,6 +315,7 @@ STRANGERS: Sequence[Cell] = (
     Cell(
         "foreign prompts, at the start, 3 of 40 s",
         [At("start", intrude("a", "b", "c", step_s=10.0))],
+        "(ENGINE_SHARED) published",
         within_s=135,
     ),
     Cell(
@@ -339,8 +331,8 @@ STRANGERS: Sequence[Cell] = (
     Cell(
         "foreign prompt without end, before ours, taken away after 70 minutes",
         [At("start", intrude("a", step_s=9_999.0)), At("start", take_theirs_away, 4_200)],
-        "QUEUE_BLOCKED published",
-        within_s=4425,
+        "(ENGINE_SHARED) published",
+        within_s=4420,
     ),
     Cell(
         "foreign prompt without end, just before POST, taken away after 70 minutes",
@@ -384,4 +376,175 @@ STRANGERS: Sequence[Cell] = (
         within_s=25,
     ),
 )
-CELLS: Sequence[Cell] = (*REQUESTS, *SOCKETS, *DEATHS, *RESULTS, *STRANGERS)
+OURS: Sequence[Cell] = (
+    Cell("ours: nothing, anywhere", ()),
+    Cell(
+        "ours: start refused, three times",
+        [At("start", start_refused(3))],
+        "published; says 3 ENGINE_START",
+        within_s=25,
+    ),
+    Cell(
+        "ours: start refused, for ever and mended",
+        [At("start", start_refused(7))],
+        "(COMFY_NOT_READY) published; says 4 ENGINE_START, COMFY_NOT_READY",
+        within_s=1925,
+    ),
+    Cell(
+        "ours: dies while it starts, for a minute",
+        [At("start", never_starts), At("start", starts_well, 60)],
+        "(COMFY_NOT_READY) published; says 4 ENGINE_ENDED, COMFY_NOT_READY",
+        within_s=675,
+    ),
+    Cell(
+        "ours: dies while it starts, for an hour",
+        [At("start", never_starts), At("start", starts_well, HOUR_S)],
+        "(COMFY_NOT_READY) published; says 4 ENGINE_ENDED, COMFY_NOT_READY",
+        within_s=3840,
+    ),
+    Cell(
+        "ours: dies while it starts again, for a minute",
+        [At("step 2", never_starts), At("step 2", starts_well, 60), At("step 2", KILL)],
+        "ENGINE_GONE (COMFY_NOT_READY) published; 4 drawn; says 4 ENGINE_ENDED, COMFY_NOT_READY",
+        within_s=675,
+    ),
+    Cell("ours: killed, while it starts", [At("start", KILL, 1.0)], "published; says ENGINE_ENDED"),
+    Cell(
+        "ours: killed, before POST", [At("send", KILL)], "published; says ENGINE_ENDED", within_s=25
+    ),
+    Cell(
+        "ours: killed, during POST",
+        [At("posted", KILL)],
+        "published; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, when it begins to draw",
+        [At("running", KILL)],
+        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, while drawing",
+        [At("step 2", KILL)],
+        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, between saving and the history",
+        [At("saved", KILL)],
+        "published; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, at the history",
+        [At("ended", KILL)],
+        "published; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, at the view",
+        [At("view", KILL)],
+        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, in the second picture",
+        [At("step 6", KILL)],
+        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, in the next job's picture",
+        [At("step 10", KILL)],
+        "published; the next: PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+    Cell(
+        "ours: killed, while drawing, always",
+        [At(each, KILL, 0.3) for each in first(9, "running")],
+        "PROMPT_LOST PROMPT_LOST quarantined; the next too; 4 drawn; says 4 ENGINE_ENDED",
+        within_s=60,
+    ),
+    Cell(
+        "ours: killed with the daemon, while drawing",
+        [At("step 2", KILL), At("step 2", kill_daemon)],
+        "published; 4 drawn",
+    ),
+    Cell(
+        "ours: killed with the daemon, after saving", [At("saved", KILL), At("saved", kill_daemon)]
+    ),
+    Cell("ours: daemon killed, while it starts", [At("start", kill_daemon, 1.0)]),
+    Cell("ours: daemon killed, while drawing", [At("step 2", kill_daemon)]),
+    Cell(
+        "ours: dead worker, while drawing",
+        [At("step 2", die)],
+        "STALLED published; 4 drawn; says ENGINE_STUCK",
+        within_s=165,
+    ),
+    Cell(
+        "ours: dead worker, in the next job's picture",
+        [At("step 10", die)],
+        "published; the next: STALLED published; 4 drawn; says ENGINE_STUCK",
+        within_s=165,
+    ),
+    Cell(
+        "ours: silent, for 30 s while drawing",
+        [Answer("silent", since="step 2", for_s=30)],
+        within_s=50,
+    ),
+    Cell(
+        "ours: silent, for 3 minutes while drawing",
+        [Answer("silent", since="step 2", for_s=180)],
+        "ENGINE_GONE published; 4 drawn; 1 in vain; says 2 COMFY_NOT_READY",
+        within_s=210,
+    ),
+    Cell(
+        "ours: port taken by a stranger, for 5 minutes",
+        [Answer("bad", for_s=300)],
+        "published; says 4 COMFY_NOT_READY",
+        within_s=325,
+    ),
+    Cell(
+        "ours: output black, once",
+        [At("start", spoil("black"))],
+        "BLACK_OR_GRAY published; 5 drawn",
+    ),
+    Cell(
+        "ours: output black, in the first profile",
+        [At("start", spoil("black", "black", "black"))],
+        "BLACK_OR_GRAY BLACK_OR_GRAY published; the next: BLACK_OR_GRAY published; 8 drawn",
+        within_s=30,
+    ),
+    Cell(
+        "ours: output black, always",
+        [At("start", spoil_all("black"))],
+        "BLACK_OR_GRAY BLACK_OR_GRAY BLACK_OR_GRAY BLACK_OR_GRAY failed; the next too; 12 drawn",
+        within_s=40,
+    ),
+    Cell(
+        "ours: out of memory, once",
+        [At("start", spoil("out of memory"))],
+        "OUT_OF_MEMORY published; 5 drawn",
+    ),
+    Cell(
+        "ours: foreign prompts, at the start",
+        [At("posted", intrude("a", "b", step_s=10.0))],
+        within_s=100,
+    ),
+    Cell("ours: clock jump, 6 h back while drawing", [At("step 2", set_clock(-6))]),
+    Cell(
+        "ours: sleep of 8 h, the server is gone after it",
+        [At("step 2", sleep_hours(8)), At("step 2", KILL)],
+        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        within_s=25,
+    ),
+)
+CELLS: Sequence[Cell] = (
+    *REQUESTS,
+    *SOCKETS,
+    *DEATHS,
+    *RESULTS,
+    *STRANGERS,
+    *(replace(cell, ours=True) for cell in OURS),
+)

@@ -120,13 +120,18 @@ class SimEngine:
         dropped, self.sockets = list(self.sockets.values()), {}
         for ears in dropped:
             ears.messages.put_nowait(None)
-            asyncio.get_running_loop().call_later(away_s + 0.5, self.join, ears)
+            asyncio.get_running_loop().call_later(min(away_s, 1.0) + 0.5, self.join, ears)
 
     def join(self, ears: SimEars) -> None:
-        """A socket is opened."""
-        if not ears.closed:
-            ears.client_id = f"client-{self.chance.randrange(2**32)}"
-            self.sockets[ears.client_id] = ears
+        """A socket is opened, as soon as somebody answers."""
+        loop = asyncio.get_running_loop()
+        if ears.closed:
+            return
+        if loop.time() < self.away_until_s:
+            loop.call_later(1.0, self.join, ears)
+            return
+        ears.client_id = f"client-{self.chance.randrange(2**32)}"
+        self.sockets[ears.client_id] = ears
 
     def intrude(self, name: str, *, step_s: float) -> None:
         """A stranger sends a prompt; it has four steps."""

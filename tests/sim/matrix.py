@@ -16,6 +16,7 @@ from itertools import repeat
 from daemon.wire.comfyui import Executing, Progress, Status
 from tests.sim.checker import Line, parse
 from tests.sim.engine import FACTS, Spoilt
+from tests.sim.host import SimHost
 from tests.sim.scenarios import PANEL, TWO_SEEDS, Drop, Scenario
 from tests.sim.story import Fate, History, tell
 from tests.sim.weather import Answer, Weather
@@ -44,6 +45,8 @@ class Cell:
     trouble: Sequence[Answer | At]
     outcome: str = "published"
     within_s: float = 20.0
+    ours: bool = False
+    """The engine's process is the daemon's to start, and to start again."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def live(cell: Cell) -> Seen:
     scenario = Scenario(DROPS, ends=ends, step_s=0.2)
 
     def plot(history: History) -> None:
+        history.host = SimHost(history.engine) if cell.ours else None
         history.limit_s = cell.within_s
         history.poll_s = min(max(0.1, cell.within_s / 500), 1.0)
         history.engine.weather = Weather(
@@ -101,7 +105,12 @@ def live(cell: Cell) -> Seen:
         behind=told(lines, "q_v1"),
         draws=len(history.engine.executed),
         again=drawn_again(lines, history),
-        incidents=" ".join(line["code"] for line in lines if line["type"] == "incident"),
+        incidents=", ".join(
+            f"{count} {code}" if count > 1 else code
+            for code, count in Counter(
+                line["code"] for line in lines if line["type"] == "incident"
+            ).items()
+        ),
         rested_s=history.rested_s,
         broken=history.broken,
     )
@@ -109,7 +118,7 @@ def live(cell: Cell) -> Seen:
 
 def told(lines: Iterable[Line], job: str) -> str:
     """What the ledger says became of a job: the code of each attempt that brought no result, in
-    brackets what it waited for in the end, and its last phase.
+    brackets what it waited for (an engine that starts is no news), and its last phase.
     """
     found: list[str] = []
     for line in lines:
@@ -118,12 +127,8 @@ def told(lines: Iterable[Line], job: str) -> str:
         match line["type"]:
             case "attempt.ended" if line["outcome"] != "succeeded":
                 found.append(line["code"])
-            case "job.held":
-                # Whatever keeps it from working, an engine seems to start for a while.
-                if found[-1:] == ["(ENGINE_STARTING)"]:
-                    found.pop()
-                if line["code"] != "ENGINE_STARTING" or not "".join(found[-1:]).startswith("("):
-                    found.append(f"({line['code']})")
+            case "job.held" if line["code"] != "ENGINE_STARTING":
+                found.append(f"({line['code']})")
             case "job.ended":
                 found.append(line["phase"])
     return " ".join(found)
@@ -149,9 +154,39 @@ def drawn_again(lines: Iterable[Line], history: History) -> int:
 # Blows.
 
 
-def kill(away_s: float) -> Blow:
-    """The server dies, and is there again after so long, with nothing in its memory."""
-    return lambda history: history.engine.restart(away_s=away_s)
+def kill(away_s: float = 3.0) -> Blow:
+    """The server dies, with all that is in its memory. Somebody has started it again after so
+    long, where it is not the daemon who does that.
+    """
+
+    def blow(history: History) -> None:
+        if history.host is not None:
+            history.host.die()
+        else:
+            history.engine.restart(away_s=away_s)
+
+    return blow
+
+
+def never_starts(history: History) -> None:
+    """Each server dies before it answers."""
+    assert history.host is not None
+    history.host.sickly = True
+
+
+def starts_well(history: History) -> None:
+    assert history.host is not None
+    history.host.sickly = False
+
+
+def start_refused(times: int) -> Blow:
+    """Its interpreter is not there, or the like."""
+
+    def blow(history: History) -> None:
+        assert history.host is not None
+        history.host.refusals = ["There is no such program."] * times
+
+    return blow
 
 
 def kill_daemon(history: History) -> None:
@@ -306,6 +341,6 @@ def first(count: int, moment: str) -> Sequence[str]:
     return [moment, *(f"{moment} {n}" for n in range(2, count + 1))]
 
 
-KILL = kill(3.0)
+KILL = kill()
 SWIFT = kill(0.0)
 """So swift a restart that nobody notices an absence."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon import __version__
-from daemon.core.policy import Policy
+from daemon.core.policy import LADDER, Policy
 from daemon.errors import PersonNeeded
 from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
@@ -34,6 +34,7 @@ from tests.sim.checker import (
 )
 from tests.sim.disk import Life, LifeDisk, PowerCut, SimDisk
 from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
+from tests.sim.host import SimHost
 from tests.sim.scenarios import DATASET, Drop, Scenario
 from tests.sim.trainer import SimGpu, SimTrainer, SimTrainings
 from tests.virtual_time import run
@@ -100,6 +101,7 @@ class History:
     engine: SimEngine
     trainings: SimTrainings
     clock: SimClock
+    host: SimHost | None = None
     limit_s: float = LIMIT_S
     poll_s: float = POLL_S
     rested_s: float = 0.0
@@ -293,6 +295,7 @@ def _ports(history: History, life: Life, alarm: SimAlarm) -> Ports:
         pixels=SimPixels(),
         weights=SimWeights(history.installed, life),
         trainer=SimTrainer(history.trainings, life),
+        host=history.host,
     )
 
 
@@ -307,6 +310,7 @@ def _setup(history: History) -> Setup:
         policy=Policy(),
         settle_s=2.0,
         rescan_s=0.4,
+        profiles=LADDER if history.host else (),
     )
 
 
