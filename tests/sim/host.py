@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from daemon.errors import WorldError
@@ -53,6 +54,9 @@ class SimHost:
         await asyncio.sleep(0.5)
         if self.serving is not None:
             self.die()
+
+    def owns(self, argv: Sequence[str]) -> bool:
+        return "stranger" not in argv
 
     async def ending(self) -> str:
         return "It was ended by signal 9." if self.started else ""
