@@ -17,7 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from daemon import __version__
-from daemon.adapters import comfyui_program, engine_process, new_studio, training_process
+from daemon.adapters import (
+    comfyui_program,
+    engine_process,
+    new_studio,
+    node_packs,
+    training_process,
+)
 from daemon.adapters.alarm import SchedulerAlarm
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
@@ -154,6 +160,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         profiles=LADDER if home.managed else (),
         mac=sys.platform == "darwin",
         rests=home.engine == "comfyui",
+        packs=frozenset(settings.packs),
     )
 
 
@@ -220,7 +227,8 @@ def _weights(home: Home) -> Weights:
     cache = home.private / "weights.json"
     if home.engine == "rehearsal" or not home.settings.base_path:
         return ModelFolders(home.private / "rehearsal", cache, props=True)
-    return ModelFolders(Path(home.settings.base_path), cache)
+    aliases = home.private / "loras" if home.managed else None
+    return ModelFolders(Path(home.settings.base_path), cache, aliases=aliases)
 
 
 def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
@@ -278,6 +286,9 @@ def _say_hello(home: Home) -> None:
         case "comfyui":
             where = f"from {home.settings.program}" if home.managed else f"at {home.settings.url}"
             log.info("ComfyUI %s, models in %s", where, home.settings.base_path)
+            nodes = Path(home.settings.base_path) / "custom_nodes"
+            for doubt in node_packs.doubts(nodes, home.settings.packs):
+                log.warning("%s", doubt)
         case "none":
             log.warning("ENGINE_MISSING: this studio has printed with ComfyUI, and none is set now")
     log.info("drop job files into %s; Ctrl-C stops", home.folder / "inbox")

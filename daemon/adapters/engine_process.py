@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from daemon.adapters.shim_folder import begin, end_orphan, holder, locked
+from daemon.craft.launch import ENVIRONMENT
 from daemon.errors import WorldError
 from daemon.ports.host import Serving
 from daemon.wire.shim_record import EXIT, MARKER, ending_text, read_exit
@@ -119,11 +120,14 @@ class EngineProcess:
         except OSError as error:
             raise self._unended(f"{error}") from error
 
+    def owns(self, argv: Sequence[str]) -> bool:
+        return any(str(self._folder) in word for word in argv)
+
     async def ending(self) -> str:
         return await asyncio.to_thread(self._ending)
 
     async def log_end(self) -> int:
-        return await asyncio.to_thread(self._log_end)
+        return self._log_end()  # Two looks at a folder: no thread is worth it.
 
     async def log_text(self, *, since: int, until: int) -> str:
         return await asyncio.to_thread(self._log_text, since, until)
@@ -266,7 +270,7 @@ def rehearsal(base: Path) -> Program:
     def launch(profile: str, port: int) -> Launch:
         # -P: a module in the working folder, part of a studio from anywhere, must not be run.
         command = [sys.executable, "-P", "-m", "daemon.rehearsal", "--port", str(port)]
-        return [*command, "--base-directory", str(base), "--profile", profile], {}
+        return [*command, "--base-directory", str(base), "--profile", profile], ENVIRONMENT
 
     return Program("The rehearsal engine", base, launch)
 

@@ -22,6 +22,8 @@ PROFILES = (DEFAULT_PROFILE, *LADDER)
 ENVIRONMENT: Mapping[str, str] = {
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",
     "PYTHONUNBUFFERED": "1",  # Else what it said is lost when it is killed.
+    # Else Python warns of the first picture with NaN in a server's life and of no other (A3.3).
+    "PYTHONWARNINGS": "always:invalid value encountered in cast:RuntimeWarning",
     "PYTHONIOENCODING": "utf-8",  # launchd gives no locale, and its progress bar is no ASCII.
 }
 """What a server's environment holds beside what it may know of the user's (A1.1), which has no

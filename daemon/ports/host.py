@@ -3,6 +3,7 @@ memory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,12 @@ class EngineHost(Protocol):
     async def stop(self) -> None:
         """End it, wherever it is in its life, and return when it is gone; nothing when there is
         none. Raises ``WorldError`` ENGINE_STOP when it could not be ended."""
+        ...
+
+    def owns(self, argv: Sequence[str]) -> bool:
+        """Whether a server that was started with these words is ours: a stranger may have the port
+        while ours wakes up.
+        """
         ...
 
     async def ending(self) -> str:

@@ -7,13 +7,14 @@ fresh daemon could not do without; so a server that lives is found, and gone on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import EngineHost, Serving
 from daemon.shell.patience import now
+from daemon.wire.comfyui_log import codes, read_words
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,15 @@ class EngineKeeper:
         if self.serving is not None:
             return None
         return self._trouble() if now() < self._not_before else await self._start(wanted)
+
+    def owns(self, argv: Sequence[str]) -> bool:
+        """Whether it is our server that answers."""
+        return self._host.owns(argv)
+
+    async def said_at_start(self) -> Sequence[tuple[str, str]]:
+        """Code and sentence for what went wrong while it woke: packs that could not be imported."""
+        end = await self._host.log_end()
+        return codes(read_words(await self._host.log_text(since=0, until=end)))
 
     def answered(self) -> None:
         """It is healthy."""

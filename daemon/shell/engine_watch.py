@@ -17,6 +17,7 @@ from daemon.core.plan import engine_wanted
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
+from daemon.craft.engine_concerns import concerns
 from daemon.errors import EngineError, WorldError
 from daemon.ports import Disk, EngineHost, Renderer
 from daemon.shell.engine_keeper import EngineKeeper, Trouble
@@ -31,6 +32,10 @@ _STOP_S = 60.0
 _ON_CPU = (
     "The engine draws on the CPU of this Mac, which takes minutes a picture, so nothing is sent to"
     " it. Look in its log for why MPS is not used, and take --cpu out of its arguments."
+)
+_STRANGER = (
+    "A server answers at our port that nightpress did not start, so nothing is sent to it. Ours is"
+    " started again, at another port."
 )
 _EXPOSED = (
     "The engine answers at {} too, so everybody in this network can use it and read its pictures."
@@ -184,6 +189,8 @@ class EngineWatch:
         try:
             facts = await once(renderer.describe)
             if self._keeper is not None:
+                if not self._keeper.owns(facts.argv):
+                    raise EngineError("ENGINE_STRANGER", _STRANGER)
                 self._keeper.answered()
             trouble = await self._busy(renderer)
         except EngineError as error:
@@ -249,11 +256,16 @@ class EngineWatch:
             return
         if facts.name != "comfyui":
             return
-        self.warnings = ()
+        said = list(concerns(facts.argv, mode=facts.mode))
         with suppress(EngineError):
             if address := await once(renderer.outside):
-                self.warnings = (_EXPOSED.format(address),)
-                self._report("ENGINE_EXPOSED", self.warnings[0])
+                said.append(_EXPOSED.format(address))
+                self._report("ENGINE_EXPOSED", said[-1])
+        self.warnings = tuple(said)
+        for warning in said:
+            log.warning("%s", warning)
+        for code, text in await self._keeper.said_at_start() if self._keeper else ():
+            self._report(code, text)
 
     async def _free_bytes(self) -> int | None:
         """Free space in steps of 64 MiB, so that a file more or less is no news; None = unknown."""

@@ -16,14 +16,6 @@ from dataclasses import dataclass, field
 from daemon.wire.phrases import counted, some, times
 from daemon.wire.text import excerpt
 
-ENVIRONMENT: Mapping[str, str] = {
-    "PYTHONWARNINGS": "always:invalid value encountered in cast:RuntimeWarning"
-}
-"""What a server has to be started with to warn of every picture with NaN.
-
-Source: by default Python warns once per place and process, so that the second picture with NaN
-passes in silence (measured). How often PyTorch warns of a fallback is its own affair.
-"""
 LINE_LIMIT = 2_000
 """Characters read of a line."""
 NAMES_LIMIT = 20

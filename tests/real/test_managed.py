@@ -1,4 +1,4 @@
-"""A real ComfyUI that nightpress starts itself: up in each profile, in its folder, and ended."""
+"""A real ComfyUI that nightpress starts itself: up in each profile, in a folder of its own."""
 
 from __future__ import annotations
 

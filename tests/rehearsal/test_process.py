@@ -16,7 +16,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from daemon.wire.comfyui_log import ENVIRONMENT, Words, read_words
+from daemon.craft.launch import ENVIRONMENT
+from daemon.wire.comfyui_log import Words, read_words
 from tests.rehearsal.stand import flat, lay_out_props, txt2img
 
 ROOT = Path(__file__).parents[2]

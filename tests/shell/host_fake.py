@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from daemon.errors import EngineError, WorldError
@@ -28,6 +29,7 @@ class FakeHost:
     lasts: list[float] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     obeys: bool = True
+    ours: bool = True
     started: list[tuple[float, str]] = field(default_factory=list)
     stopped: list[tuple[float, str]] = field(default_factory=list)
     serving: Serving | None = None
@@ -64,10 +66,13 @@ class FakeHost:
     async def ending(self) -> str:
         return "It was ended by signal 9. Its log ends: 'oops'." if self.serving else ""
 
+    def owns(self, argv: Sequence[str]) -> bool:
+        return self.ours
+
     async def log_end(self) -> int:
         return 0
 
-    async def log_text(self, *, since: int) -> str:
+    async def log_text(self, *, since: int, until: int) -> str:
         return ""
 
     def living(self) -> Serving | None:
