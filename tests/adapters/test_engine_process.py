@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from daemon.adapters.engine_process import EngineProcess, Program, rehearsal
+from daemon.adapters.engine_process import EngineProcess, Launch, Program, rehearsal
 from daemon.errors import WorldError
 from daemon.ports.host import Serving
 from daemon.shim import is_held
@@ -183,7 +184,13 @@ def test_a_port_that_a_stranger_has_is_left_to_it(stand: Stand) -> None:
 
 
 def test_two_that_start_it_at_once_start_one(stand: Stand) -> None:
-    hosts = [stand.host() for _ in range(4)]
+    program = rehearsal(stand.folder)
+
+    def slowly(profile: str, port: int) -> Launch:
+        time.sleep(0.2)  # All of them have looked by then.
+        return program.launch(profile, port)
+
+    hosts = [stand.host(program=replace(program, launch=slowly)) for _ in range(4)]
 
     async def story() -> list[Serving]:
         return await asyncio.gather(*(host.start("default") for host in hosts))
