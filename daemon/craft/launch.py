@@ -117,7 +117,7 @@ def options_of(cli_args: str) -> frozenset[str]:
 
 def extra_paths(loras: str) -> str:
     """The text of a file for --extra-model-paths-config that adds a folder of LoRAs."""
-    return json.dumps({"nightpress": {"loras": loras}}) + "\n"  # JSON is YAML, quoted for sure.
+    return json.dumps({"nightpress": {"loras": loras}}, ensure_ascii=False) + "\n"  # JSON is YAML.
 
 
 def command_line(

@@ -399,7 +399,8 @@ OURS: Sequence[Cell] = (
     Cell(
         "ours: dies while it starts, for an hour",
         [At("start", never_starts), At("start", starts_well, HOUR_S)],
-        "(COMFY_NOT_READY) published; says 4 ENGINE_ENDED, COMFY_NOT_READY",
+        # Held anew after each try, once in ten minutes.
+        f"{'(COMFY_NOT_READY) ' * 6}published; says 4 ENGINE_ENDED, COMFY_NOT_READY",
         within_s=3840,
     ),
     Cell(
