@@ -67,7 +67,8 @@ class Policy:
     socket_silence_s: float = 60.0  # N1.3, W22: a code (WS_SILENT), not a failure
     health_poll_s: float = 2.0  # N5.1
     health_limit_s: float = 60.0  # N5.1
-    max_engine_ends: int = 5  # N5.2: in a row, without a minute of health between
+    max_engine_ends: int = 5  # N5.2: in a row, none of them useful
+    engine_useful_s: float = 10.0  # A server that answered for so long was not started in vain.
     engine_retry_s: float = 600.0  # N5.2: between two starts after so many
     engine_patience_s: float = 180.0  # Two starts and their pauses: so long an attempt waits.
 

@@ -156,7 +156,7 @@ class EngineKeeper:
     async def _failed(self, code: str, why: str) -> None:
         """One end more. It is said, until it has become a habit."""
         since, self._healthy_since = self._healthy_since, None
-        if since is not None and now() - since >= self._policy.health_limit_s:
+        if since is not None and now() - since >= self._policy.engine_useful_s:
             self._ends = 0
         self._ends, self._why = self._ends + 1, why
         limit = self._policy.max_engine_ends

@@ -13,6 +13,7 @@ from tests.kills import Night, rehearsal_night
 from tests.process import RealStudio
 from tests.real.engine import find, panel_file
 from tests.real.trainer import find_trainer
+from tests.server_kills import Evening, can_cut, managed
 from tests.training_kills import Blow, TrainingNight
 from tests.trainings import Trainings
 
@@ -76,6 +77,60 @@ def test_no_kill_costs_a_panel_of_a_real_comfyui(
     version = real.get("/system_stats")["system"]["comfyui_version"]
     with capsys.disabled():
         print(f"\nComfyUI {version}, seed {seed}: {tally}")
+
+
+SMALL = """\
+kind = "panel"
+prompt = "leaping, rain"
+width = 64
+height = 64
+seed = {seed}
+steps = 20
+quality = "off"
+"""
+
+
+def test_no_death_of_the_server_costs_a_panel(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N5.2, N6, W14: of the rehearsal."""
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    studio = RealStudio(tmp_path)
+    evening = Evening(
+        studio,
+        folder=studio.root / ".nightpress" / "rehearsal",
+        panel=f'{SMALL}checkpoint = "a.safetensors"\nvae = "v.safetensors"\n',
+        chance=Random(seed),
+    )
+    try:
+        cuts = times if can_cut() else 0
+        tally = evening.tell(panels=times * 4, kills=times, cuts=cuts, apart_s=(0.1, 2.0))
+    finally:
+        studio.close()
+    with capsys.disabled():
+        print(f"\nrehearsal, seed {seed}: {tally}")
+
+
+@pytest.mark.real
+def test_no_death_of_a_real_comfyui_costs_a_panel(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N5.2, N6, W14: of a ComfyUI that nightpress starts itself."""
+    times, seed = (request.config.getoption(name) for name in ("times", "seed"))
+    studio, models = managed(tmp_path)
+    evening = Evening(
+        studio,
+        folder=studio.root / ".nightpress" / "engine",
+        panel=SMALL + models,
+        chance=Random(seed),
+    )
+    try:
+        cuts = times if can_cut() else 0
+        tally = evening.tell(panels=times * 10, kills=times, cuts=cuts, apart_s=(0.5, 4.0))
+    finally:
+        evening.close()
+    with capsys.disabled():
+        print(f"\nComfyUI, seed {seed}: {tally}")
 
 
 @pytest.mark.real
