@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 CHUNK_BYTES = 65_536
@@ -49,16 +49,21 @@ class Relay:
         if self.down:
             writer.transport.abort()
             return
-        with suppress(OSError):
+        try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
-            ends = {writer, back}
-            self.writers |= ends
-            asked = list[bytes]()
-            pumps = [
-                asyncio.ensure_future(self._pump(reader, back, asked, up=True)),
-                asyncio.ensure_future(self._pump(there, writer, asked, up=False)),
-            ]
+        except OSError:
+            writer.transport.abort()
+            return
+        asked = list[bytes]()
+        pumps = [
+            asyncio.ensure_future(self._pump(reader, back, asked, up=True)),
+            asyncio.ensure_future(self._pump(there, writer, asked, up=False)),
+        ]
+        ends = {writer, back}
+        self.writers |= ends
+        try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             for end in ends:
                 end.transport.abort()
             await asyncio.gather(*pumps, return_exceptions=True)

@@ -163,7 +163,9 @@ async def taken_over(scene: Scene) -> None:
     async def act() -> None:
         (running,) = scene.real.get("/queue")["queue_running"]
         url = scene.real.url.replace("http", "ws", 1)
-        async with connect(f"{url}/ws?clientId={running[3]['client_id']}", proxy=None):
+        async with connect(
+            f"{url}/ws?clientId={running[3]['client_id']}", proxy=None, close_timeout=0.1
+        ):
             await asyncio.Event().wait()
 
     scene.when_it_runs(act)
@@ -338,9 +340,12 @@ async def killed_before_post(scene: Scene, server: Server) -> None:
 
 
 async def killed_after_post(scene: Scene, server: Server) -> None:
+    """And nobody has heard its answer."""
+
     def once() -> None:
         scene.relay.after_post = scene.relay.before_post
         server.restart()
+        scene.relay.cut()
 
     scene.relay.after_post = once
 
