@@ -88,7 +88,8 @@ class Job(NamedTuple):
 
     ``profile`` is the launch profile of the current attempt; ``rungs`` are those in which its
     pictures came out spoilt since it was last asked for, in their order.
-    ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``nonces`` has
+    ``unlucky`` counts the attempts lost since it was last asked for or last got on. ``lost`` are
+    those of the present profile: what they had drawn may be on the engine still. ``nonces`` has
     each attempt's: the chain value of the line that started it, which nothing else can have;
     ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
@@ -116,6 +117,7 @@ class Job(NamedTuple):
     profile: str = ""
     rungs: tuple[str, ...] = ()
     unlucky: int = 0
+    lost: tuple[int, ...] = ()
     cancelling: bool = False
     images: Mapping[int, Image] = _NONE
     files: Mapping[str, str] = _NONE
@@ -240,7 +242,7 @@ def _moved(
 def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
     if code in QUALITY_CODES and event.outcome in (Outcome.STOPPED, Outcome.FAILED):
-        job = job._replace(rungs=(*job.rungs, job.profile))
+        job = job._replace(rungs=(*job.rungs, job.profile), lost=())
     if job.cancelling or event.outcome is Outcome.CANCELLED:
         stopped = _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         return stopped._replace(cancelling=False)
@@ -248,11 +250,11 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
         case Outcome.SUCCEEDED:
             return _moved(job, entry, Phase.PUBLISHING)
         case Outcome.FAILED:
-            return _moved(job, entry, Phase.FAILED, code=code, text=text)
+            return _moved(job, entry, Phase.FAILED, code=code, text=text)._replace(lost=())
         case Outcome.STOPPED:
             return _moved(job, entry, Phase.WAITING, code=code, text=text)
         case Outcome.LOST:
             lost = _moved(job, entry, Phase.WAITING, code=code, text=text)
-            return lost._replace(unlucky=job.unlucky + 1)
+            return lost._replace(unlucky=job.unlucky + 1, lost=(*job.lost, job.attempt))
         case _:
             assert_never(event.outcome)

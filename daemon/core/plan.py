@@ -100,3 +100,9 @@ def engine_wanted(state: State) -> str | None:
         return DEFAULT_PROFILE
     job = state.jobs[state.lease]
     return None if job.kind == "train" else job.profile or DEFAULT_PROFILE
+
+
+def prompts_of(state: State) -> set[str]:
+    """The prompts that open jobs have sent or are about to send."""
+    jobs = (state.jobs[name] for name in state.queue)
+    return {image.prompt_id for job in jobs for image in job.images.values()}

@@ -20,7 +20,7 @@ from daemon.core.ids import file_prefix, prompt_id
 from daemon.core.job import Job
 from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
-from daemon.craft.graph import bind, with_prefix
+from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.craft.limits import complaints, forbidden_nodes
 from daemon.craft.nodes import Node, class_of
 from daemon.errors import AskerError
@@ -156,13 +156,7 @@ class PanelAttempt:
         own_names = {alias: name for name, alias in aliases.items()}
         uses = [replace(use, name=own_names.get(use.name, use.name)) for use in bound.models]
         models = tuple([await model_facts(bench.weights, use) for use in uses])
-        prompt = prompt_id(
-            studio=bench.studio,
-            job=self._job.id,
-            attempt=self._job.attempt,
-            image=image,
-            graph_sha256=bound.graph_sha256,
-        )
+        prompt = self._prompt(image, bound, attempt=self._job.attempt)
         before = self._job.images.get(image)
         prepared = Prepared(
             image=image,
@@ -175,6 +169,15 @@ class PanelAttempt:
         if not prepared.stale:
             await self._record(prepared)
         return prepared
+
+    def _prompt(self, image: int, bound: BoundGraph, *, attempt: int) -> str:
+        return prompt_id(
+            studio=self._bench.studio,
+            job=self._job.id,
+            attempt=attempt,
+            image=image,
+            graph_sha256=bound.graph_sha256,
+        )
 
     async def _check_nodes(self, graph: Mapping[str, Node]) -> None:
         """Only what ComfyUI brings and the allowed packs may draw (A4.2)."""
@@ -251,7 +254,7 @@ class PanelAttempt:
 
     def _order(self, prepared: Prepared) -> DrawOrder:
         job, spec = self._job, self._spec
-        return DrawOrder(
+        order = DrawOrder(
             prompt_id=prepared.prompt,
             graph=with_prefix(prepared.bound, file_prefix(prepared.prompt)),
             save_node=prepared.bound.save_node,
@@ -261,6 +264,13 @@ class PanelAttempt:
             note={"job": job.id, "attempt": job.attempt, "image": prepared.image},
             fresh=prepared.fresh,
         )
+        bound, image = prepared.bound, prepared.image
+        lost = [self._prompt(image, bound, attempt=each) for each in reversed(job.lost)]
+        earlier = [
+            replace(order, prompt_id=each, graph=with_prefix(bound, file_prefix(each)))
+            for each in lost
+        ]
+        return replace(order, earlier=tuple(earlier))
 
     def _progressed(self, image: int, step: int, steps: int) -> None:
         self._bench.progress.report(Drawing(self._job.id, self._job.attempt, image, step, steps))

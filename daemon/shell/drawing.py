@@ -87,6 +87,9 @@ class Conversation:
         if found is Place.ABSENT:
             if not clear:
                 await self._wait_for_others()
+            self._harvested = await self._drawn_earlier()
+            if self._harvested is not None:
+                return True
             found = await self._send(ears.client_id)
         if isinstance(found, HistoryEntry):
             self._entry = found
@@ -104,8 +107,7 @@ class Conversation:
             return self._harvested
         entry = self._entry or await self._there.entry()
         if entry is None:
-            found = await self._there.look_twice()
-            entry = found if isinstance(found, HistoryEntry) else None
+            entry = await self._ended_entry()
         if entry is None:
             harvested = await self._there.harvest()
             if harvested is None:
@@ -113,6 +115,17 @@ class Conversation:
             return harvested
         file = _result(entry, self._order)
         return Drawn(await self._patience.ask(lambda: self._renderer.view(file)), entry.graph)
+
+    async def _ended_entry(self) -> HistoryEntry | None:
+        """The entry of a prompt that was said to have ended; whoever said so may have been wrong,
+        and then it is waited for, within reason.
+        """
+        until = now() + QUEUE_S
+        found = await self._there.look_twice()
+        while found in (Place.PENDING, Place.RUNNING) and now() < until:
+            await asyncio.sleep(self._policy.history_poll_s)
+            found = await self._there.look_twice()
+        return found if isinstance(found, HistoryEntry) else None
 
     async def withdraw(self) -> None:
         """Take the prompt back, and return when it has left the engine or does not obey."""
@@ -131,6 +144,14 @@ class Conversation:
         return Pace(
             self._policy, width=order.width, height=order.height, steps=order.steps, now=now()
         )
+
+    async def _drawn_earlier(self) -> Drawn | None:
+        """What a lost attempt had saved before nobody could ask for it."""
+        for order in self._order.earlier:
+            there = Whereabouts(order, self._renderer, self._policy)
+            if (drawn := await there.harvest()) is not None:
+                return drawn
+        return None
 
     async def _wait_for_others(self) -> None:
         """Somebody else's prompts are waited for and never touched."""

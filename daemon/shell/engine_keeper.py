@@ -90,7 +90,7 @@ class EngineKeeper:
             return _RESTING
         if self.serving is not None:
             return None
-        return self._trouble() if now() < self._not_before else await self._start(wanted)
+        return self.trouble() if now() < self._not_before else await self._start(wanted)
 
     def owns(self, argv: Sequence[str]) -> bool:
         """Whether it is our server that answers."""
@@ -119,7 +119,7 @@ class EngineKeeper:
         """The server lives and is of no use: stop it, to be started again by a later pass."""
         await self._stop()
         await self._failed(code, f"{why} {await self._host.ending()}".rstrip())
-        return self._trouble()
+        return self.trouble()
 
     async def replace(self, code: str, why: str) -> Trouble:
         """The server's worker is dead, through no fault of its start: another one at once."""
@@ -134,15 +134,20 @@ class EngineKeeper:
             self.serving = await self._host.start(profile)
         except WorldError as error:
             await self._failed(error.code, error.text)
-        return self._trouble()
+        return self.trouble()
 
     async def _stop(self) -> None:
         self.serving, self._healthy_since = None, None
         await self._host.stop()
 
-    def _trouble(self) -> Trouble:
+    @property
+    def weary(self) -> bool:
+        """It ended so often that a start more is no news."""
+        return self._ends >= self._policy.max_engine_ends
+
+    def trouble(self) -> Trouble:
         """Why it is not up, after the ends that it had so far."""
-        if self._ends >= self._policy.max_engine_ends:
+        if self.weary:
             pause_s = self._policy.engine_retry_s
             text = (
                 f"The engine ended {self._policy.max_engine_ends} times in a row. It is tried again"
@@ -168,5 +173,5 @@ class EngineKeeper:
         if self._ends > limit:
             log.warning("%s, again: %s", code, why)
             return
-        trouble = self._trouble()
+        trouble = self.trouble()
         self._report(trouble.code, trouble.text)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from daemon.core.commands import Command, Observe, ReportIncident
 from daemon.core.jobs import DEFAULT_PROFILE, Outcome
-from daemon.core.plan import engine_wanted
+from daemon.core.plan import engine_wanted, prompts_of
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
@@ -228,6 +228,8 @@ class EngineWatch:
         self._silent_since = began if self._silent_since is None else self._silent_since
         limit_s = self._policy.health_limit_s
         if now() - self._silent_since < limit_s:
+            if self._keeper is not None and self._keeper.weary:
+                return self._keeper.trouble()
             text = f"The engine does not answer yet: {error.text}"
             return Trouble("ENGINE_STARTING", text)
         text = f"The engine has not answered for {limit_s:.0f} s: {error.text}"
@@ -250,7 +252,7 @@ class EngineWatch:
             self._stuck = ""
         if self._keeper is not None or drawing or self._state().lease is not None:
             return None
-        others = {*queue.running, *queue.pending} - _ours(self._state())
+        others = {*queue.running, *queue.pending} - prompts_of(self._state())
         return _shared(len(others)) if others else None
 
     async def _replace(self, keeper: EngineKeeper, renderer: Renderer) -> Trouble:
@@ -293,12 +295,6 @@ class EngineWatch:
 def _with(world: World, trouble: Trouble | None) -> World:
     code, text = (trouble.code, trouble.text) if trouble else ("", "")
     return replace(world, engine_code=code, engine_text=text)
-
-
-def _ours(state: State) -> set[str]:
-    """The prompts that open jobs have sent or are about to send."""
-    jobs = (state.jobs[name] for name in state.queue)
-    return {image.prompt_id for job in jobs for image in job.images.values()}
 
 
 def _stuck(prompt_id: str) -> Trouble:

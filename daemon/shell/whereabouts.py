@@ -26,7 +26,8 @@ class DrawOrder:
     """One picture. ``graph`` has its file prefix bound; ``note`` travels inside the picture.
 
     ``width``, ``height`` (pixels) and ``steps`` give the deadline. ``fresh``: its id was recorded
-    only now, so the engine cannot know it.
+    only now, so the engine cannot know it. ``earlier`` are prompts of the same picture that were
+    lost: one of them may have been drawn after all.
     """
 
     prompt_id: str
@@ -37,6 +38,7 @@ class DrawOrder:
     steps: int
     note: Mapping[str, object]
     fresh: bool = False
+    earlier: tuple[DrawOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
