@@ -94,12 +94,17 @@ class Evening:
         """
         useful_s = self._up_since_s + Policy().engine_useful_s + 0.5
         sleep(max(0.0, useful_s + self._chance.uniform(0, 2) - monotonic()))
-        record = max(self._folder.glob("lives/*/shim.json"))
+        record = self._latest()
         with suppress(ProcessLookupError):
             os.kill(json.loads(record.read_text())["child"], signal.SIGKILL)
-        sleep(1.0)
+        until(lambda: self._latest() != record, patience_s=_READY_S)
+        sleep(1.0)  # Until the status does not speak of the one before any more.
         until(self._ready, patience_s=_READY_S)
         self._up_since_s = monotonic()
+
+    def _latest(self) -> Path:
+        """The record of the last server that was started."""
+        return max(self._folder.glob("lives/*/shim.json"))
 
     def _cut(self) -> None:
         """Reset every connection to the server that is open now: sockets and requests."""
