@@ -61,8 +61,9 @@ async def keep_epoch(
     )
 
 
-async def seal_state(disk: Disk, attempt: Attempt, epoch: int) -> None:
-    """Seal the state after an epoch, if it is there; the trainer keeps but the last ones.
+async def seal_state(disk: Disk, attempt: Attempt, epoch: int, *, again: bool = True) -> None:
+    """Seal the state after an epoch, if it is there; the trainer keeps but the last ones. Not
+    ``again``: one that this attempt has sealed stays as it is.
 
     Asked when the epoch's checkpoint is in the ledger: who goes on from here makes it no more, and
     what an earlier attempt had made of it is overwritten.
@@ -70,6 +71,9 @@ async def seal_state(disk: Disk, attempt: Attempt, epoch: int) -> None:
     folder = attempt.path(f"{OUT}/{state_folder(attempt.job.id, epoch=epoch)}")
     names = [item.name for item in await disk.list(folder) if item.kind == "file"]
     if LAST_WRITTEN not in names:
+        return
+    known = None if again else read_seal(await file_or_none(disk, _seal_path(attempt.job, epoch)))
+    if known is not None and known.folder == folder:
         return
     try:
         # Else a power cut would cost every epoch: the trainer leaves it to the system when to

@@ -187,6 +187,10 @@ class Training:
         config = await file_or_none(self._disk, attempt.path(CONFIG))
         watch = _Watch(self._disk, attempt, done_epochs(config or b""))
         heard_s, told = _now(), False
+        if not await self._was_restarted(attempt):
+            # Whoever watched it before may have died between a checkpoint's line and its seal.
+            for epoch in watch.kept:
+                await seal_state(self._disk, attempt, epoch, again=False)
         while True:
             # Asked before the logs are read: what they say after the last holder is gone is all.
             holder = await self._trainer.holder(attempt.folder)
@@ -280,6 +284,11 @@ class _Watch:
         self.done = done
         saved = attempt.job.checkpoints.items()
         self._kept = {step for step, made in saved if made.attempt == attempt.number}
+
+    @property
+    def kept(self) -> Sequence[int]:
+        """The epochs of this attempt whose checkpoints are in the ledger."""
+        return sorted(step // self.attempt.spec.epoch_steps for step in self._kept)
 
     def standing(self) -> Drawing:
         """How far it is, in true steps."""
