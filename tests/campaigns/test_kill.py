@@ -85,7 +85,7 @@ prompt = "leaping, rain"
 width = 64
 height = 64
 seed = {seed}
-steps = 20
+steps = 8
 quality = "off"
 """
 
