@@ -217,7 +217,9 @@ def _engine(world: World, engine: EngineFacts | None) -> Document:
 def _lease(state: State, progress: Drawing | None) -> Document | None:
     if state.lease is None:
         return None
-    job = state.jobs[state.lease]
+    # The one that is drawn; what is before it is only looked at, what is after it made ready.
+    drawn = progress.job if progress and progress.job in state.running else state.lease
+    job = state.jobs[drawn]
     here = progress is not None and (progress.job, progress.attempt) == (job.id, job.attempt)
     # Until the trainer says how far it is, a training stands where it was last saved.
     saved = max(job.checkpoints, default=0)

@@ -183,3 +183,15 @@ def test_text_from_outside_cannot_leave_its_line() -> None:
     odd = job(phase=Phase.FAILED)._replace(code="NODE_ERROR", text='a\n"b\u202e')
     assert status_json({"text": odd.text}).count(b"\n") == 1
     assert tomllib.loads(job_status_toml(odd).decode())["sentence"] == odd.text
+
+
+def test_of_panels_that_follow_one_another_the_one_that_is_drawn_has_the_gpu() -> None:
+    """A2.3: the first is looked at, the third made ready."""
+    names = ("one", "two", "three")
+    jobs = [job(name, phase=Phase.RUNNING)._replace(attempt=1) for name in names]
+    state = state_of(jobs)
+    state.running = tuple(each.id for each in jobs)
+    drawing = Drawing(jobs[1].id, 1, 1, 7, 20)
+    lease = document(state, progress=drawing)["lease"]
+    assert (lease["job"], lease["step"], lease["steps"]) == (jobs[1].id, 7, 20)
+    assert document(state)["lease"]["job"] == jobs[0].id
