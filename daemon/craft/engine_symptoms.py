@@ -70,6 +70,10 @@ ENGINE_PROCESS: Mapping[str, tuple[str, str]] = {
         "the engine draws on the CPU",
         "Take --cpu out of ComfyUI's arguments, then see in its log that the device is mps.",
     ),
+    "ENGINE_STRANGER": (
+        "another program answers at the engine's port",
+        "Nothing to do: the engine is started again at another port. See who took the first one.",
+    ),
     "ENGINE_CHANGED": (
         "somebody restarted or replaced the engine",
         "Nothing to do if that was you; pictures of another version may differ a little.",
