@@ -204,7 +204,7 @@ class Loop:
         self._write(draft, page, admission.admit(draft, world, self._policy, self._studio), at)
         return world
 
-    async def _prepare(self, entries: Iterable[Entry], commands: Iterable[Command]) -> None:
+    async def _prepare(self, entries: Sequence[Entry], commands: Iterable[Command]) -> None:
         """The files that must be durable before the line that promises them."""
         bodies: dict[Drop, bytes | None] = {}
         for command in commands:
@@ -215,15 +215,15 @@ class Loop:
                     bodies[drop_of(file)] = data
                 case _:
                     pass
+        # Each syncs folders of its own; a chapter that is dropped at once must not stop the press.
+        takes = [self._outbox.take(e.event) for e in entries if isinstance(e.event, JobAccepted)]
+        for failed in await asyncio.gather(*takes, return_exceptions=True):
+            if failed is not None:
+                raise failed
         for entry in entries:
-            match entry.event:
-                case JobAccepted() as accepted:
-                    await self._outbox.take(accepted)
-                case JobRejected() as rejected:
-                    drop = (rejected.sha256, rejected.inode, rejected.mtime_ns, rejected.size)
-                    await self._outbox.reject(rejected, at=entry.at, request=bodies.get(drop))
-                case _:
-                    pass
+            if isinstance(rejected := entry.event, JobRejected):
+                drop = (rejected.sha256, rejected.inode, rejected.mtime_ns, rejected.size)
+                await self._outbox.reject(rejected, at=entry.at, request=bodies.get(drop))
 
     def _reconcile(self, perform: Perform) -> None:
         """Make the running effects those that the plan wants."""

@@ -246,6 +246,18 @@ def test_readers_never_see_a_part_of_a_file(disk: Disk, root: Path) -> None:
     assert seen == {(400_000, 1)}
 
 
+def test_a_file_that_takes_long_to_sync_keeps_no_other_waiting(root: Path) -> None:
+    disk = StudioDisk(root)
+    others = (f"outbox/{number}" for number in range(100))
+
+    async def write_beside() -> None:
+        with disk._pen("outbox/long"):
+            other = next(path for path in others if not disk._pen(path).locked())
+            await asyncio.wait_for(disk.write(other, b"short", synced=True), 5.0)
+
+    run(write_beside())
+
+
 def test_a_folder_in_the_way_is_an_error_of_the_world(disk: Disk, root: Path) -> None:
     (root / "outbox/a").mkdir()
     with pytest.raises(WorldError):

@@ -185,6 +185,25 @@ def test_a_jobs_files_are_on_the_disk_before_the_line_that_promises_them() -> No
     day(story, Office())
 
 
+def test_a_chapter_that_is_dropped_at_once_is_kept_in_the_time_of_one_job() -> None:
+    """A2.3: while it is kept nothing is decided, so a prompt that has ended has no successor."""
+
+    async def story(office: Office, loop: Loop) -> None:
+        write = office.disk.write
+
+        async def slowly(path: str, data: bytes, *, synced: bool) -> None:
+            await asyncio.sleep(1.0)
+            await write(path, data, synced=synced)
+
+        office.disk.__dict__["write"] = slowly
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(loop.ask(panel(f"ch{number}")) for number in range(30)))
+        assert len(loop.state.jobs) == 30
+        assert asyncio.get_running_loop().time() - began < 2.0
+
+    day(story, Office())
+
+
 def test_a_refused_file_is_kept_before_the_line_that_says_so() -> None:
     async def story(office: Office, loop: Loop) -> None:
         refused = Reject(file("bad"), b"bad", "", (Complaint(1, "width", "Too wide."),))

@@ -25,6 +25,7 @@ from daemon.ports import Blob, FileStat
 from daemon.wire.text import visible
 
 _CHUNK_BYTES = 2**20
+_PENS = 64
 # What volumes answer that know no hard links (FAT, some network volumes).
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -40,8 +41,8 @@ class StudioDisk:
     def __init__(self, root: Path, *, full_sync: int | None = FULL_SYNC) -> None:
         self._root = root
         self._flush = Flush(full_sync)
-        # Whole files are written one after another, so that no temporary has two authors.
-        self._pen = threading.Lock()
+        # No temporary has two authors; who writes another file does not wait for this one's sync.
+        self._pens = [threading.Lock() for _ in range(_PENS)]
         self._held = Held()
 
     async def list(self, folder: str) -> Sequence[FileStat]:
@@ -177,7 +178,7 @@ class StudioDisk:
             raise WorldError("CHANGING", text)
 
     def _write(self, path: str, chunks: Iterable[bytes], synced: bool) -> None:
-        with self._pen, self._at(path, "WRITE_FAILED", made=True) as (folder, name):
+        with self._pen(path), self._at(path, "WRITE_FAILED", made=True) as (folder, name):
             temporary = f".{name}.tmp"
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)  # Left over from a crash.
@@ -207,7 +208,7 @@ class StudioDisk:
 
     def _link(self, path: str, to: str) -> bool:
         """A name cannot be put over another of the same file, so it is made aside and renamed."""
-        with self._pen, self._at(path, "WRITE_FAILED") as (here, name):
+        with self._pen(to), self._at(path, "WRITE_FAILED") as (here, name):
             os.stat(name, dir_fd=here, follow_symlinks=False)  # Before folders are made for it.
             with self._at(to, "WRITE_FAILED", made=True) as (there, new_name):
                 aside = f".{new_name}.link"
@@ -254,6 +255,9 @@ class StudioDisk:
                 shutil.rmtree(name, dir_fd=folder)
             else:
                 os.unlink(name, dir_fd=folder)
+
+    def _pen(self, path: str) -> threading.Lock:
+        return self._pens[hash(path) % len(self._pens)]
 
     @contextmanager
     def _at(self, path: str, code: str, *, made: bool = False) -> Iterator[tuple[int, str]]:
