@@ -12,7 +12,7 @@ from daemon.core.decide import Studio
 from daemon.core.events import AttemptStarted, Event, JobHeld
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, Phase
+from daemon.core.jobs import JobId, PanelSpec, Phase
 from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
 from daemon.core.state import State
@@ -52,7 +52,7 @@ def admit(state: State, world: World, policy: Policy, studio: Studio) -> Sequenc
     if not waiting:
         return []
     reason = nobody(state, world, policy)
-    first = able(waiting, world)
+    first = chosen(state, waiting, world, policy)
     if reason is None and first is not None:
         profile = profile_for(first, state, studio.profiles)
         return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
@@ -73,7 +73,7 @@ def _follow(state: State, world: World, policy: Policy, studio: Studio) -> Seque
     last = state.jobs[state.running[-1]]
     if world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
         return []
-    first = able(line(state), world)
+    first = chosen(state, line(state), world, policy)
     full = len(state.running) >= policy.max_running
     if first is None or first.kind != "panel" or full or nobody(state, world, policy):
         return []
@@ -81,6 +81,29 @@ def _follow(state: State, world: World, policy: Policy, studio: Studio) -> Seque
     if profile != last.profile:
         return []
     return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
+
+
+def chosen(state: State, waiting: Sequence[Job], world: World, policy: Policy) -> Job | None:
+    """Who is next: the first that can run; or, of the same priority and of the few that were
+    accepted right after it, the first that draws with the models that are loaded.
+
+    So a job is overtaken by ``policy.max_overtaking`` others at most, whatever is dropped later.
+    """
+    first = able(waiting, world)
+    loaded = models(state.jobs.get(state.drawn)) if state.drawn else None
+    if first is None or loaded is None or models(first) in (None, loaded):
+        return first
+    last = first.place + policy.max_overtaking
+    near = (job for job in waiting if job.priority == first.priority and job.place <= last)
+    alike = (job for job in near if job.place > first.place and models(job) == loaded)
+    return able(alike, world) or first
+
+
+def models(job: Job | None) -> tuple[str, ...] | None:
+    """What takes long to load for a panel: its checkpoint and its LoRAs; None for no panel."""
+    if job is None or not isinstance(job.spec, PanelSpec):
+        return None
+    return (job.spec.checkpoint, *(lora.name for lora in job.spec.loras))
 
 
 def able(waiting: Iterable[Job], world: World) -> Job | None:

@@ -142,6 +142,30 @@ class ReportEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """One seed drawn several times: how long each took in seconds, the largest mean difference
+    between two of them (0..255), and where that is so.
+    """
+
+    times: tuple[float, ...]
+    variance: float
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReproduced:
+    """A picture was drawn again, or could not be; ``distance`` is the mean difference (0..255)."""
+
+    job: JobId
+    attempt: int
+    lock_sha256: str
+    verdict: str
+    distance: float
+    differences: tuple[str, ...]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmPublished:
     job: JobId
     files: Mapping[str, str]
@@ -199,6 +223,7 @@ Command = (
     | ReportImage
     | ReportCheckpoint
     | ReportEnded
+    | ReportReproduced
     | ConfirmPublished
     | ConfirmInstalled
     | ReportUnpublishable

@@ -54,17 +54,26 @@ def _objection(state: State, control: Control) -> str:
     )
 
 
+def _pictures(job: Job) -> Sequence[int]:
+    """Those that are in its folder: all of a published panel, what was drawn of one that failed."""
+    if job.phase is Phase.PUBLISHED:
+        return job.pictures
+    drawn = [number for number, image in sorted(job.images.items()) if image.judged]
+    return drawn if job.files else []
+
+
 def _unapprovable(job: Job, control: Control) -> str:
     """Why this picture or checkpoint cannot be approved, as a sentence; '' when it can."""
     if job.open:
         return f"{job.id} is {job.phase}: approve what it made when it has ended."
     if job.kind == "panel":
-        pictures = len(getattr(job.spec, "seeds", ())) if job.phase is Phase.PUBLISHED else 0
-        if 1 <= control.image <= pictures:
+        pictures = _pictures(job)
+        if control.image in pictures:
             return ""
+        known = ", ".join(map(str, pictures)) or "none"
         return (
-            f"{job.id} is a panel: choose one of its published pictures (it has {pictures}) by its "
-            "number, for example image = 1."
+            f"{job.id} is a panel: choose one of its pictures (it has {known}) by its number, for "
+            "example image = 1."
         )
     if control.checkpoint in job.checkpoints:
         return ""

@@ -6,7 +6,7 @@ answered with no event (or with a sentence in one), never with an exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -24,6 +24,7 @@ from daemon.core.commands import (
     ReportEnded,
     ReportImage,
     ReportIncident,
+    ReportReproduced,
     ReportRestored,
     ReportUnpublishable,
     Start,
@@ -34,12 +35,10 @@ from daemon.core.commands import (
 from daemon.core.controls import RETRIABLE, answer_control
 from daemon.core.events import (
     AttemptEnded,
-    CheckpointSaved,
     DaemonStarted,
     DaemonStopped,
     DatasetRecorded,
     Event,
-    ImageJudged,
     Incident,
     JobAccepted,
     JobDuplicate,
@@ -67,8 +66,16 @@ from daemon.core.jobs import (
 from daemon.core.ladder import climbed
 from daemon.core.making import named
 from daemon.core.policy import Policy
+from daemon.core.results import (
+    checkpoint_saved,
+    current,
+    in_phase,
+    judged,
+    reproduced,
+    sorted_by_name,
+    trainer_used,
+)
 from daemon.core.state import State, drop_of
-from daemon.core.tools import TrainerRecorded
 
 _IMAGES_A_LINE = 100
 
@@ -100,33 +107,34 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
         case Stop(reason=reason):
             return [DaemonStopped(reason)]
         case RecordPrompt(job, attempt, image, prompt):
-            current = _current(state, job, attempt)
-            drawn = current.images.get(image) if current else None
-            if current is None or (drawn is not None and drawn.prompt_id == prompt):
+            running = current(state, job, attempt)
+            drawn = running.images.get(image) if running else None
+            if running is None or (drawn is not None and drawn.prompt_id == prompt):
                 return []
             return [PromptSent(job, attempt, image, prompt)]
         case RecordModels(models=models):
             return named(state, models)[0]
         case RecordTrainer():
-            return _trainer(state, command)
+            return trainer_used(state, command)
         case RecordDataset(job, images):
             trained = state.jobs.get(job)
             listed = trained.dataset if trained else images
             return _recorded(job, [image for image in images if image not in listed])
         case ReportImage():
-            return _image(state, command)
+            return judged(state, command)
+        case ReportReproduced():
+            return reproduced(state, command)
         case ReportCheckpoint():
-            return _checkpoint(state, command)
+            return checkpoint_saved(state, command)
         case ReportEnded():
             return _ended(state, command, studio)
         case ConfirmPublished(job=job, files=files):
-            publishing = _in_phase(state, job, Phase.PUBLISHING)
-            return [ResultPublished(job, _sorted(files))] if publishing else []
+            publishing = in_phase(state, job, Phase.PUBLISHING)
+            return [ResultPublished(job, sorted_by_name(files))] if publishing else []
         case ConfirmInstalled(job, step, name, sha256):
             return [LoraInstalled(job, name, sha256)] if (job, step) in state.installs else []
         case ReportUnpublishable(job=job, text=text):
-            publishing = _in_phase(state, job, Phase.PUBLISHING)
-            return [JobHeld(job, "RESULT_GONE", text, 0)] if publishing else []
+            return _unpublishable(in_phase(state, job, Phase.PUBLISHING), text)
         case ReportIncident(code=code, text=text):
             return [Incident(code, text)]
         case ReportRestored(lines, cause):
@@ -158,89 +166,17 @@ def _start(command: Start) -> Sequence[Event]:
     return [LedgerTorn(command.torn_bytes, command.torn_kept), started]
 
 
-def _current(state: State, job: JobId, attempt: int) -> Job | None:
-    found = _in_phase(state, job, Phase.RUNNING)
-    return found if found is not None and found.attempt == attempt else None
-
-
-def _in_phase(state: State, job: JobId, phase: Phase) -> Job | None:
-    found = state.jobs.get(job)
-    return found if found is not None and found.phase is phase else None
-
-
-def _image(state: State, command: ReportImage) -> Sequence[Event]:
-    if _current(state, command.job, command.attempt) is None:
-        return []
-    making = command.making
-    new, (engine, *models) = named(state, (making.engine, *making.models))
-    judged = ImageJudged(
-        job=command.job,
-        attempt=command.attempt,
-        image=command.image,
-        sha256=command.sha256,
-        verdict=command.verdict,
-        scores=dict(command.scores),
-        engine=engine,
-        models=tuple(models),
-        template=making.template,
-        template_sha256=making.template_sha256,
-        workflow_sha256=making.workflow_sha256,
-        bytes=making.bytes,
-        perceptual_hash=making.perceptual_hash,
-        rung=making.rung,
-    )
-    return [*new, judged]
-
-
-def _sorted(values: Mapping[str, str]) -> Mapping[str, str]:
-    """In the order in which the ledger's line has them, so that what is written of them before and
-    after a restart is the same.
-    """
-    return dict(sorted(values.items()))
-
-
-def _trainer(state: State, command: RecordTrainer) -> Sequence[Event]:
-    job, trainer = _current(state, command.job, command.attempt), command.trainer
+def _unpublishable(job: Job | None, text: str) -> Sequence[Event]:
+    """It is drawn again; but what had failed anyway ends so."""
     if job is None:
         return []
-    new, models = named(state, trainer.models)
-    recorded = TrainerRecorded(
-        job=job.id,
-        attempt=job.attempt,
-        trainer=trainer.trainer,
-        commit=trainer.commit,
-        python=trainer.python,
-        packages=_sorted(trainer.packages),
-        arguments=trainer.arguments,
-        environment=_sorted(trainer.environment),
-        models=tuple(models),
-        config=trainer.config,
-        dataset=trainer.dataset,
-    )
-    return [] if job.trainers.get(job.attempt) == recorded else [*new, recorded]
-
-
-def _checkpoint(state: State, command: ReportCheckpoint) -> Sequence[Event]:
-    job = _current(state, command.job, command.attempt)
-    if job is None:
-        return []
-    known = job.checkpoints.get(command.step)
-    if known is not None and known.sha256 == command.sha256:
-        return []
-    saved = CheckpointSaved(
-        job=command.job,
-        step=command.step,
-        sha256=command.sha256,
-        loss=command.loss,
-        attempt=command.attempt,
-        bytes=command.bytes,
-        device=command.device,
-    )
-    return [saved]
+    if job.code:
+        return [JobEnded(job.id, Phase.FAILED, job.code)]
+    return [JobHeld(job.id, "RESULT_GONE", text, 0)]
 
 
 def _ended(state: State, command: ReportEnded, studio: Studio) -> Sequence[Event]:
-    job = _current(state, command.job, command.attempt)
+    job = current(state, command.job, command.attempt)
     if job is None:
         return []
     end = climbed(command, job, state, studio.profiles)

@@ -7,7 +7,7 @@ damaged history, and no setting is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, assert_never
 
 from daemon.core.events import (
@@ -37,16 +37,18 @@ from daemon.core.events import (
 )
 from daemon.core.ids import split_job
 from daemon.core.jobs import (
-    GOOD,
     OPEN_PHASES,
+    OVERRIDDEN,
     QUALITY_CODES,
     FileFacts,
     JobId,
     Kind,
     Outcome,
+    PanelSpec,
     Phase,
     Spec,
     TrainingImage,
+    passes,
 )
 from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
@@ -93,6 +95,8 @@ class Job(NamedTuple):
     each attempt's: the chain value of the line that started it, which nothing else can have;
     ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
+    ``place`` counts the acceptances of the studio up to its own. A job that publishes with a
+    ``code`` publishes what there is of it, and has failed all the same.
     """
 
     id: JobId
@@ -126,11 +130,23 @@ class Job(NamedTuple):
     dataset: tuple[TrainingImage, ...] = ()
     checkpoints: Mapping[int, Checkpoint] = _NONE
     approved: tuple[int, ...] = ()
+    place: int = 0
+    reproduced: PictureReproduced | None = None
 
     @property
     def open(self) -> bool:
         """Whether something is still to be done for it."""
         return self.phase in OPEN_PHASES
+
+    @property
+    def pictures(self) -> range:
+        """The numbers of a panel's pictures, from 1 in the order of its seeds."""
+        seeds = self.spec.seeds if isinstance(self.spec, PanelSpec) else ()
+        return range(1, len(seeds) + 1)
+
+    def stands(self, image: Image) -> bool:
+        """Whether a picture of it is a result, so that it need not be drawn again."""
+        return isinstance(self.spec, PanelSpec) and passes(image.verdict, self.spec)
 
     @property
     def on_a_rung(self) -> bool:
@@ -152,7 +168,7 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case AttemptStarted(attempt=attempt, engine=engine, profile=profile):
             started = _moved(job, entry, Phase.RUNNING)._replace(attempt=attempt, engine=engine)
             # What is there and good need not be drawn again.
-            images = {n: image for n, image in job.images.items() if image.verdict == GOOD}
+            images = {n: image for n, image in job.images.items() if job.stands(image)}
             nonces = {**job.nonces, attempt: entry.chain}
             return started._replace(profile=profile, images=images, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
@@ -170,13 +186,13 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return job._replace(dataset=(*job.dataset, *(TrainingImage(*i) for i in images)))
         case TrainerRecorded(attempt=attempt):
             return job._replace(trainers={**job.trainers, attempt: event})
-        case JobApproved(image=image, checkpoint=step):
-            # Its status file says so, and has to be written again by whoever comes after a crash.
-            return job._replace(approved=(*job.approved, image or step), changed_seq=entry.seq)
+        case JobApproved():
+            return _approved(job, entry, event)
         case AttemptEnded():
             return _attempt_ended(job, entry, event)
         case ResultPublished(files=files):
-            return _moved(job, entry, Phase.PUBLISHED)._replace(files=files)
+            phase = Phase.FAILED if job.code else Phase.PUBLISHED
+            return _moved(job, entry, phase, code=job.code, text=job.text)._replace(files=files)
         case JobEnded(phase=phase, code=code):
             return _moved(job, entry, phase, code=code, text=job.text)
         case ControlTaken(kind="cancel"):
@@ -186,7 +202,9 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case ControlTaken(kind="retry"):
             again = _moved(job, entry, Phase.WAITING)
             return again._replace(rungs=(), unlucky=0, cancelling=False)
-        case ControlTaken() | LoraInstalled() | PictureReproduced():
+        case PictureReproduced():
+            return job._replace(reproduced=event)
+        case ControlTaken() | LoraInstalled():
             return job
         case (
             JobRejected()
@@ -239,6 +257,20 @@ def _moved(
     )
 
 
+def _approved(job: Job, entry: Entry, event: JobApproved) -> Job:
+    """A picture that the judge had refused becomes a result, and is published."""
+    # Its status file says so, and has to be written again by whoever comes after a crash.
+    chosen = (*job.approved, event.image or event.checkpoint)
+    job = job._replace(approved=chosen, changed_seq=entry.seq)
+    refused = job.images.get(event.image)
+    if refused is None or refused.judged is None or job.stands(refused):
+        return job
+    images = {**job.images, event.image: replace(refused, verdict=OVERRIDDEN)}
+    whole = all(number in images and job.stands(images[number]) for number in job.pictures)
+    code, text = ("", "") if whole else (job.code, job.text)
+    return _moved(job, entry, Phase.PUBLISHING, code=code, text=text)._replace(images=images)
+
+
 def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
     if code in QUALITY_CODES and event.outcome in (Outcome.STOPPED, Outcome.FAILED):
@@ -250,7 +282,10 @@ def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
         case Outcome.SUCCEEDED:
             return _moved(job, entry, Phase.PUBLISHING)
         case Outcome.FAILED:
-            return _moved(job, entry, Phase.FAILED, code=code, text=text)._replace(lost=())
+            # What was drawn is kept: the good ones are results, the others may be approved.
+            drawn = any(image.judged for image in job.images.values())
+            phase = Phase.PUBLISHING if drawn and code else Phase.FAILED
+            return _moved(job, entry, phase, code=code, text=text)._replace(lost=())
         case Outcome.STOPPED:
             return _moved(job, entry, Phase.WAITING, code=code, text=text)
         case Outcome.LOST:

@@ -1,8 +1,7 @@
 """What may be asked of the press: specifications of jobs, their phases and outcomes.
 
 Everything here is a frozen value. A specification is complete: no default is looked up later, so
-an old
-ledger means the same after a default has changed.
+an old ledger means the same after a default has changed.
 """
 
 from __future__ import annotations
@@ -38,6 +37,9 @@ OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISH
 GOOD = "good"
 """The verdict on a picture that is a result."""
 
+OVERRIDDEN = "overridden"
+"""The verdict of a person on a picture that the judge had refused."""
+
 
 class Outcome(StrEnum):
     """How one attempt ended. ``lost``: the world took it away and nobody knows; retried once."""
@@ -71,9 +73,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing wrong with a job file: ``line`` from 1 (0 = the file as a whole), ``key`` dotted
-    or empty.
-    """
+    """One thing wrong with a job file: ``line`` from 1 (0 = the whole), ``key`` dotted or ''."""
 
     line: int
     key: str
@@ -82,9 +82,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class LoraUse:
-    """A LoRA in a panel. ``name`` is relative to the engine's loras folder; ``job`` the training
-    it came from, or ''.
-    """
+    """A LoRA in a panel: ``name`` below the engine's loras folder, ``job`` its training or ''."""
 
     name: str
     strength: float
@@ -106,11 +104,23 @@ class ControlNetUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Reproduction:
+    """Which published picture is drawn again: by its ``lock`` in the folder of ``job``, the lock's
+    ``sha256``, and its launch profile. ``calibrates``: to learn how a machine repeats itself."""
+
+    job: str
+    lock: str
+    sha256: str
+    rung: str
+    calibrates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PanelSpec:
     """A panel, complete. ``width`` and ``height`` in pixels; ``seeds`` has one entry a picture.
 
-    Before acceptance ``seeds`` may be empty: then ``variations`` seeds are derived from the job's
-    id.
+    Before acceptance ``seeds`` may be empty: then ``variations`` are derived from the job's id.
+    What ``reproduces`` a picture is drawn by that picture's graph, not by a template.
     """
 
     prompt: str
@@ -131,6 +141,14 @@ class PanelSpec:
     quality: bool
     loras: tuple[LoraUse, ...] = ()
     controlnet: ControlNetUse | None = None
+    reproduces: Reproduction | None = None
+
+
+def passes(verdict: str, spec: PanelSpec) -> bool:
+    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
+    if verdict in (GOOD, OVERRIDDEN):
+        return True
+    return verdict not in ("", "WRONG_SIZE") and not spec.quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +214,23 @@ class Asked:
     warnings: tuple[str, ...] = ()
 
 
-ControlKind = Literal["cancel", "retry", "approve", "pause", "resume"]
+ControlKind = Literal["cancel", "retry", "approve", "pause", "resume", "reproduce", "calibrate"]
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
     """A control file: ``job`` is a job's id, or '' for pause and resume.
 
-    What is approved is an ``image`` (from 1) or a ``checkpoint`` (its step); the other is 0.
+    What is approved is an ``image`` (from 1) or a ``checkpoint`` (its step); the other is 0. What
+    is reproduced is named by its ``lock``, relative to the studio; ``ref`` is its asker's.
     """
 
     kind: ControlKind
     job: str = ""
     image: int = 0
     checkpoint: int = 0
+    lock: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,12 @@ _NOT_OURS = (
 def profile_for(job: Job, state: State, profiles: Collection[str]) -> str:
     """The launch profile of a job's next attempt: the default one until a picture was spoilt.
 
-    It is that again where the daemon came back unable to climb, so that the attempt says so.
+    It is that again where the daemon came back unable to climb, so that the attempt says so. What
+    is reproduced is drawn where it was drawn, if the engine can be started so.
     """
+    again = job.spec.reproduces if isinstance(job.spec, PanelSpec) else None
+    if again is not None:
+        return again.rung if again.rung in profiles else DEFAULT_PROFILE
     return (_left(job.rungs, state, profiles) if job.rungs else "") or DEFAULT_PROFILE
 
 

@@ -38,6 +38,7 @@ class Policy:
     min_clip_skip: int = 1  # contract
     max_clip_skip: int = 4  # contract
     max_priority: int = 9  # contract: -9..9
+    max_overtaking: int = 20  # Jobs that may go before one for the models that are loaded.
 
     # ControlNet strength.
     controlnet_strength: float = 0.65  # C3.1

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
+    CalibrationMeasured,
     CheckpointSaved,
     ControlTaken,
     DaemonStarted,
@@ -69,6 +70,10 @@ Environment = tuple[str, str, str, str, str]
 """Where a precision mends or does not: the engine's name, version, torch, os and device."""
 
 
+ENVIRONMENT = ("name", "version", "torch", "os", "device")
+"""What an environment's parts are called in a line of the ledger."""
+
+
 def environment_of(engine: Engine) -> Environment:
     """What of an engine decides about precision; not the profile that it was started in."""
     return (engine.name, engine.version, engine.torch, engine.os, engine.device)
@@ -80,12 +85,14 @@ class State:
 
     ``queue`` are the open jobs, ``ended`` the latest to end, the last one last. ``running`` are
     the attempts that have begun and not ended, in the order in which the engine draws them.
+    ``accepted`` counts the jobs ever accepted; ``drawn`` is whose attempt began last.
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
     each training's latest approved file, which a panel may name by the training. ``recorded`` are
     engines and models by the seq of the line that says what they were; ``latest`` the last such
     line of each, by role and name. ``learnt`` counts how often a rung of the ladder was tried in an
-    environment, and how often the picture was good then.
+    environment, and how often the picture was good then; ``calibrated`` by how much one seed drawn
+    several times differed from itself there (mean difference, 0..255).
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=Shelf)
@@ -98,10 +105,13 @@ class State:
     recorded: MutableMapping[int, Fact] = field(default_factory=dict)
     latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     learnt: MutableMapping[tuple[Environment, str], tuple[int, int]] = field(default_factory=dict)
+    calibrated: MutableMapping[Environment, float] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
     running: tuple[JobId, ...] = ()
     paused: bool = False
     drew_for_real: bool = False
+    accepted: int = 0
+    drawn: JobId | None = None
     losses: int = 0
     installs: dict[tuple[JobId, int], None] = field(default_factory=dict)
     rejected: int = 0
@@ -129,6 +139,7 @@ class State:
             recorded=ChainMap({}, self.recorded),
             latest=ChainMap({}, self.latest),
             learnt=ChainMap({}, self.learnt),
+            calibrated=ChainMap({}, self.calibrated),
             loras=ChainMap({}, self.loras),
         )
 
@@ -161,6 +172,7 @@ def apply(state: State, entry: Entry) -> None:
             pass
         case JobAccepted(job=job, kind=kind, file=file):
             _number(state, job, kind)
+            state.accepted += 1
             state.requests[file.sha256] = job
             state.answered[drop_of(file)] = job
         case JobRejected():
@@ -169,13 +181,11 @@ def apply(state: State, entry: Entry) -> None:
             state.refusals = (*state.refusals[1 - REFUSALS_KEPT :], entry)
         case JobDuplicate(of=of, file=file):
             state.answered[drop_of(file)] = of
-        case ControlTaken(file=file):
-            state.answered[drop_of(file)] = "control"
-            if not event.error and event.kind in ("pause", "resume"):
-                state.paused = event.kind == "pause"
-            state.losses = 0
+        case ControlTaken():
+            _control(state, event)
         case AttemptStarted(job=job, engine=engine):
             state.running = (*state.running, job)
+            state.drawn = job
             state.drew_for_real = state.drew_for_real or engine == "comfyui"
         case AttemptEnded(outcome=outcome, job=job):
             state.running = tuple(other for other in state.running if other != job)
@@ -185,6 +195,8 @@ def apply(state: State, entry: Entry) -> None:
             state.losses = 0
         case JobApproved() | LoraInstalled():
             _choose_lora(state, event)
+        case CalibrationMeasured():
+            _calibrate(state, event)
         case ModelRecorded() | EngineRecorded():
             _record(state, event)
         case _:
@@ -197,6 +209,18 @@ def _record(state: State, event: ModelRecorded | EngineRecorded) -> None:
     fact: Fact = kind(**asdict(event))
     state.recorded[state.seq] = fact
     state.latest[key_of(fact)] = state.seq
+
+
+def _control(state: State, event: ControlTaken) -> None:
+    state.answered[drop_of(event.file)] = "control"
+    state.losses = 0
+    if not event.error and event.kind in ("pause", "resume"):
+        state.paused = event.kind == "pause"
+
+
+def _calibrate(state: State, event: CalibrationMeasured) -> None:
+    name, version, torch, system, device = (event.environment.get(key, "") for key in ENVIRONMENT)
+    state.calibrated[name, version, torch, system, device] = event.variance
 
 
 def _learn(state: State, ended: AttemptEnded) -> None:
@@ -221,6 +245,8 @@ def _apply_to_job(state: State, entry: Entry) -> None:
     if not name or (isinstance(event, ControlTaken) and event.error):
         return
     job = evolve(state.jobs.get(name), entry)
+    if isinstance(event, JobAccepted):
+        job = job._replace(place=state.accepted)
     state.jobs[job.id] = job
     if isinstance(event, JobEnded):
         state.queue.pop(job.id, None)

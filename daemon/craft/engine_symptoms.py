@@ -12,6 +12,21 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
             " --code NAN_IN_PICTURE` which seeds; then try another seed, or another VAE."
         ),
     ),
+    "CACHED": (
+        "the engine gave a result of its cache instead of drawing",
+        "Look whether another program uses this ComfyUI; then reproduce the picture again.",
+    ),
+    "HASH_CHANGED": (
+        "a file that went into the picture is another one now",
+        (
+            "Bring back the file with the SHA-256 that the lock names, under its name; `nightpress"
+            " models` shows what is there."
+        ),
+    ),
+    "ORIGINAL_GONE": (
+        "the published picture that was to be drawn again is not there any more",
+        "Bring back the job's folder in outbox/, from git or a backup; then reproduce it again.",
+    ),
     "LORA_UNMATCHED": (
         "a LoRA was made for another kind of model",
         (

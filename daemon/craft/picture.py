@@ -49,6 +49,21 @@ class PictureStats:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureDistance:
+    """By how much two pictures differ. ``identical``: of one size and equal in every decoded pixel.
+
+    ``mean_difference`` is the mean, ``largest`` the largest absolute difference of a channel's
+    levels (0..255; 255 both where the sizes differ), ``hash_distance`` in how many of 64 places
+    their perceptual hashes differ.
+    """
+
+    identical: bool
+    mean_difference: float
+    largest: int
+    hash_distance: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """``code`` is '' when ``ok``; ``text`` says what was seen; ``scores`` are the numbers it was
     judged by, few and rounded, since they go into the ledger.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from daemon.core.jobs import ModelFacts
-from daemon.craft.picture import PictureStats
+from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
 from daemon.ports.host import EngineHost, Probe, Serving
@@ -140,6 +140,10 @@ class Pixels(Protocol):
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN for bytes that are no whole picture."""
+        ...
+
+    async def compare(self, one: bytes, other: bytes) -> PictureDistance:
+        """By how much two pictures differ. Raises as ``measure`` does, of either."""
         ...
 
 

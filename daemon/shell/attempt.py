@@ -29,9 +29,10 @@ from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
 from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
-from daemon.shell.judging import Judging, Left, passes
+from daemon.shell.judging import Judging, Left
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, let_go
+from daemon.shell.reproducing import Reproducing
 from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.making import hint_name
 from daemon.wire.status import Drawing
@@ -53,17 +54,20 @@ class PanelAttempt:
         self._pressure = Pressure(bench.probe, bench.policy)
         self._talk: Conversation | None = None
         self._judging = Judging(bench, renderer, job, spec)
+        self._again = Reproducing(bench, job, spec.reproduces) if spec.reproduces else None
 
     async def run(self) -> Ended:
         """Draw what is not drawn yet. Raises ``GivenUp``, ``AskerError`` and ``WorldError``."""
         try:
             await self._bench.ready(self._job.profile)
-            todo = await self._todo()
-            if not todo:
-                return Ended(Outcome.SUCCEEDED)
-            sheet = await self._sheet()
-            async with self._hearing.ears() as ears:  # Before anything is sent, or it is missed.
-                ended = await self._draw_and_look(sheet, ears, todo)
+            ended = Ended(Outcome.SUCCEEDED)
+            if todo := await self._todo():
+                sheet = await self._sheet()
+                # Before anything is sent, or it is missed.
+                async with self._hearing.ears() as ears:
+                    ended = await self._draw_and_look(sheet, ears, todo)
+            if self._again is not None and ended.outcome is Outcome.SUCCEEDED:
+                await self._again.conclude()
         except GivenUp as given_up:
             if given_up.code in _NEEDS_FREEING:
                 await let_go(self._renderer)
@@ -77,7 +81,7 @@ class PanelAttempt:
         todo = []
         for image in range(1, len(self._spec.seeds) + 1):
             before = self._job.images.get(image)
-            if before is not None and passes(before.verdict, self._spec):
+            if before is not None and self._job.stands(before):
                 state = self._bench.state()
                 if await self._bench.outbox.staged(self._job, image, state) is not None:
                     continue
@@ -85,11 +89,17 @@ class PanelAttempt:
         return todo
 
     async def _sheet(self) -> Sheet:
+        spec, hint = self._spec, await self._upload_hint()
+        if self._again is not None:
+            return await self._again.sheet(hint, [lora.name for lora in spec.loras])
         pattern = await self._bench.patterns.get(
-            self._spec.workflow, lambda: read_pattern(self._bench.disk, self._spec.workflow)
+            spec.workflow, lambda: read_pattern(self._bench.disk, spec.workflow)
         )
-        hint = await self._upload_hint()
-        return Sheet(pattern, hint)
+
+        def bound(seed: int, loras: Sequence[str]) -> BoundGraph:
+            return bind(pattern.template, spec, seed=seed, loras=loras, hint=hint)
+
+        return Sheet(bound, f"{pattern.name}.json", pattern.sha256)
 
     async def _upload_hint(self) -> str | None:
         if self._spec.controlnet is None:
@@ -142,13 +152,8 @@ class PanelAttempt:
         """All that can be done for a picture before its turn."""
         bench, spec = self._bench, self._spec
         aliases = await self._aliases()
-        bound = bind(
-            sheet.pattern.template,
-            spec,
-            seed=spec.seeds[image - 1],
-            loras=[aliases.get(lora.name, lora.name) for lora in spec.loras],
-            hint=sheet.hint,
-        )
+        loras = [aliases.get(lora.name, lora.name) for lora in spec.loras]
+        bound = sheet.bound(spec.seeds[image - 1], loras)
         wrong = complaints(bound.graph, bench.policy)
         if wrong:
             raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
@@ -164,7 +169,9 @@ class PanelAttempt:
             models=models,
             prompt=prompt,
             fresh=before is None or before.prompt_id != prompt,
-            stale=any(self._was_another(model) for model in models if model.name not in aliases),
+            # What is drawn again must not come out of the engine's cache.
+            stale=self._again is not None
+            or any(self._was_another(model) for model in models if model.name not in aliases),
         )
         if not prepared.stale:
             await self._record(prepared)
@@ -265,7 +272,9 @@ class PanelAttempt:
             fresh=prepared.fresh,
         )
         bound, image = prepared.bound, prepared.image
-        lost = [self._prompt(image, bound, attempt=each) for each in reversed(job.lost)]
+        # What was drawn again counts only with the engine's word that it was not cached.
+        attempts = [] if self._again is not None else reversed(job.lost)
+        lost = [self._prompt(image, bound, attempt=each) for each in attempts]
         earlier = [
             replace(order, prompt_id=each, graph=with_prefix(bound, file_prefix(each)))
             for each in lost
@@ -285,12 +294,20 @@ class PanelAttempt:
                 self._bench.suspect(talk.prompt_id)
 
     async def _look_at_each(self, sheet: Sheet, drawn: asyncio.Queue[Left | None]) -> Ended | None:
-        """Fetch, judge and keep what was drawn; the first that is no result ends it."""
+        """Fetch, judge and keep what was drawn; how it ends where some of it is no result.
+
+        The other seeds of a job may come out well where one did not; but when the first two are
+        spoilt and none was ever good, what is drawn after them would be for nothing.
+        """
+        good = any(self._job.stands(image) for image in self._job.images.values())
+        spoilt: Ended | None = None
         while (left := await drawn.get()) is not None:
             ended = await self._judging.judge(sheet, left)
-            if ended is not None:
-                return ended
-        return None
+            good = good or ended is None
+            if ended is not None and spoilt is not None and not good:
+                return spoilt
+            spoilt = spoilt or ended
+        return spoilt
 
 
 def _nothing() -> None:

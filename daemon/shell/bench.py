@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -78,10 +78,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What all pictures of one attempt share. ``hint`` is the engine's name for the hint image."""
+    """What all pictures of one attempt share: ``bound`` gives the graph of a seed and of the files
+    of the job's LoRAs; the template that it is bound from, by name and hash.
+    """
 
-    pattern: Pattern
-    hint: str | None
+    bound: Callable[[int, Sequence[str]], BoundGraph]
+    template: str
+    template_sha256: str
 
 
 class Lately(Generic[T]):

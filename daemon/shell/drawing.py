@@ -114,7 +114,8 @@ class Conversation:
                 raise _lost()
             return harvested
         file = _result(entry, self._order)
-        return Drawn(await self._patience.ask(lambda: self._renderer.view(file)), entry.graph)
+        png = await self._patience.ask(lambda: self._renderer.view(file))
+        return Drawn(png, entry.graph, entry.cached, entry.seconds)
 
     async def _ended_entry(self) -> HistoryEntry | None:
         """The entry of a prompt that was said to have ended; whoever said so may have been wrong,

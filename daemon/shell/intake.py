@@ -31,6 +31,7 @@ from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk, Weights
 from daemon.shell.dataset import aside, examine_dataset, resolved
+from daemon.shell.originals import read_asked
 from daemon.wire.job_file import Refused, read_job_file
 
 Examine = Callable[[FileFacts, bytes | None], Awaitable[Command]]
@@ -79,6 +80,8 @@ class Intake:
         match answer:
             case Refused(ref=ref, errors=errors):
                 return Reject(file, data, ref, errors)
+            case Control(kind="reproduce" | "calibrate"):
+                return await self._again(file, data, answer)
             case Control():
                 return TakeControl(file, answer)
             case Asked():
@@ -106,6 +109,22 @@ class Intake:
         if found:
             return Reject(file, data, asked.ref, tuple(found[: self._policy.max_complaints]))
         return Submit(file, data.decode(), asked, hint_sha256, dataset)
+
+    async def _again(self, file: FileFacts, data: bytes, control: Control) -> Command:
+        """A picture that is to be drawn again, through the same gate as any other."""
+        try:
+            asked, hint, original = await read_asked(self._disk, control)
+            bound = original.bound({}, "hint.png")
+        except AskerError as error:
+            return Reject(file, data, control.ref, (Complaint(0, "lock", str(error)),))
+        wrong = complaints(bound.graph, self._policy)[: self._policy.max_complaints]
+        if wrong:
+            told = tuple(Complaint(0, "lock", text) for text in wrong)
+            return Reject(file, data, control.ref, told)
+        digest = sha256(hint).hexdigest() if hint else ""
+        if hint and self._keep:
+            await self._disk.write(hint_path(digest), hint, synced=True)
+        return Submit(file, data.decode(), asked, digest)
 
     async def _panel(self, spec: PanelSpec) -> list[Complaint]:
         try:

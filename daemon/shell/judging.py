@@ -6,17 +6,20 @@ Law: what the engine calls a success is a result only when pixels and log say so
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from daemon.core.commands import ReportImage, ReportIncident
 from daemon.core.job import Job
-from daemon.core.jobs import GOOD, Making, Outcome, PanelSpec
+from daemon.core.jobs import GOOD, Making, Outcome, PanelSpec, passes
 from daemon.craft.picture import Verdict, judge
+from daemon.craft.reproduction import was_drawn
 from daemon.ports import Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Sheet
 from daemon.shell.drawing import Conversation
-from daemon.shell.patience import Patience
+from daemon.shell.patience import GivenUp, Patience
+from daemon.shell.whereabouts import Drawn
 from daemon.wire.comfyui_log import Words, codes, read_words, scores
 from daemon.wire.making import digest, engine_of
 
@@ -25,6 +28,17 @@ _SILENT = (
     "The engine's socket said nothing for a minute while a picture was drawn; it was found by"
     " asking."
 )
+
+
+_CACHED = (
+    "The engine did not draw the picture anew: it took results of its sampler or its decoder from"
+    " its cache, or does not say. It is forgotten and drawn once more."
+)
+
+
+def _seconds(spec: PanelSpec, drawn: Drawn) -> Mapping[str, float]:
+    """How long it took, where that is asked for."""
+    return {"seconds": drawn.seconds} if spec.reproduces else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,8 @@ class Judging:
         """
         bench, job, spec, image = self._bench, self._job, self._spec, left.prepared.image
         drawn = await left.talk.result()
+        if spec.reproduces and not was_drawn(left.prepared.bound.graph, drawn.cached):
+            raise GivenUp(Outcome.LOST, "CACHED", _CACHED)
         stats = await bench.pixels.measure(drawn.png)
         verdict = judge(stats, width=spec.width, height=spec.height)
         words = await self._words(left)
@@ -66,7 +82,7 @@ class Judging:
             image=image,
             sha256=digest(drawn.png),
             verdict=verdict.code or GOOD,
-            scores={**verdict.scores, **scores(words)},
+            scores={**verdict.scores, **scores(words), **_seconds(spec, drawn)},
             making=await self._making(sheet, left, drawn.png, workflow, stats.perceptual_hash),
         )
         await bench.ask(report)
@@ -83,8 +99,8 @@ class Judging:
         return Making(
             engine=engine_of(await bench.engines.get("", ask), bench.places),
             models=left.prepared.models,
-            template=f"{sheet.pattern.name}.json",
-            template_sha256=sheet.pattern.sha256,
+            template=sheet.template,
+            template_sha256=sheet.template_sha256,
             workflow_sha256=digest(workflow),
             bytes=len(png),
             perceptual_hash=perceptual_hash,
@@ -105,8 +121,3 @@ class Judging:
             if code not in self._told:
                 self._told.add(code)
                 await self._bench.ask(ReportIncident(code, f"{self._job.id}: {text}"))
-
-
-def passes(verdict: str, spec: PanelSpec) -> bool:
-    """Whether a picture with this verdict is a result; a panel may be meant to be black."""
-    return verdict == GOOD or (verdict not in ("", "WRONG_SIZE") and not spec.quality)

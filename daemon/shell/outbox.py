@@ -23,7 +23,6 @@ from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
 from daemon.wire.making import (
     digest,
     hint_name,
-    images_of,
     picture_lock,
     result_stem,
 )
@@ -36,6 +35,7 @@ DATASET_COPY = "resume/dataset"
 REJECTED_KEPT = 500
 PICTURE_LIMIT_BYTES = 64 * 2**20
 _GRAPH_LIMIT_BYTES = 4 * 2**20
+_REFUSED = ".refused"
 _NOT_THERE = frozenset({"NOT_FOUND", "NOT_A_FILE", "OUTSIDE"})
 
 
@@ -119,16 +119,25 @@ class Outbox:
         await self._disk.write(f"{stem}.workflow.json", workflow, synced=True)
 
     async def staged(self, job: Job, image: int, state: State) -> StagedImage | None:
-        """A picture as its line says it was drawn; None: it was not, or it is not whole here."""
+        """A picture as its line says it was drawn, wherever it lies; None: it was not, or it is
+        not whole here.
+        """
         judged = job.images[image].judged if image in job.images else None
         if judged is None or not isinstance(judged.event, ImageJudged):
             return None
-        stem = _staged_stem(job, image, attempt=judged.event.attempt)
+        published = f"{job_folder(job.id)}/{result_stem(job, image)}"
+        staged = _staged_stem(job, image, attempt=judged.event.attempt)
+        for stem in (staged, published, f"{published}{_REFUSED}"):
+            if (found := await self._whole(stem, judged.event, state)) is not None:
+                return found
+        return None
+
+    async def _whole(self, stem: str, judged: ImageJudged, state: State) -> StagedImage | None:
         png = await self._read(f"{stem}.png", PICTURE_LIMIT_BYTES)
         workflow = await self._read(f"{stem}.workflow.json", _GRAPH_LIMIT_BYTES)
-        if png is None or workflow is None or digest(png) != judged.event.sha256:
+        if png is None or workflow is None or digest(png) != judged.sha256:
             return None
-        making = recorded_making(state, judged.event)
+        making = recorded_making(state, judged)
         if making is None:
             note = await self._read(f"{stem}.facts.json", _GRAPH_LIMIT_BYTES)
             making = read_making(note, png=png, workflow=workflow)
@@ -139,20 +148,26 @@ class Outbox:
     async def publish(self, job: Job, state: State) -> Mapping[str, str]:
         """Put a drawn job's pictures, executed graphs and locks into its folder: name -> sha256.
 
-        Writes nothing before every picture was found staged and whole; doing it again writes the
-        same bytes. Raises ``WorldError`` RESULT_GONE when a picture has to be drawn again.
+        A picture that was judged and is no result is kept beside them, without a lock. Writes
+        nothing before every result was found whole; doing it again writes the same bytes. Raises
+        ``WorldError`` RESULT_GONE when a picture has to be drawn again.
         """
-        known = {image: await self._drawn(job, image, state) for image in images_of(job)}
+        # Of a job that has failed there is what was drawn.
+        drawn = [image for image in job.pictures if image in job.images or not job.code]
+        known = {image: await self._drawn(job, image, state) for image in drawn}
         published: dict[str, str] = {}
         for image, drawing in known.items():
             for name, data in self._result(job, image, drawing).items():
                 await self._disk.write(f"{job_folder(job.id)}/{name}", data, synced=True)
                 published[name] = digest(data)
+        for name in job.files.keys() - published.keys():
+            if _REFUSED in name:  # It was approved, or drawn anew.
+                await self._disk.remove(f"{job_folder(job.id)}/{name}")
         return published
 
-    async def _drawn(self, job: Job, image: int, state: State) -> StagedImage:
+    async def _drawn(self, job: Job, image: int, state: State) -> StagedImage | None:
         drawing = await self.staged(job, image, state)
-        if drawing is not None:
+        if drawing is not None or (job.code and not job.stands(job.images[image])):
             return drawing
         raise WorldError(
             "RESULT_GONE",
@@ -160,9 +175,14 @@ class Outbox:
             "so it cannot be published; the job is drawn again.",
         )
 
-    def _result(self, job: Job, image: int, drawing: StagedImage) -> Mapping[str, bytes]:
-        """The three files of a picture, by name, the lock last: it vouches for the others."""
+    def _result(self, job: Job, image: int, drawing: StagedImage | None) -> Mapping[str, bytes]:
+        """The files of a picture, by name; the lock last: it vouches for the others."""
         stem = result_stem(job, image)
+        if drawing is None:
+            return {}
+        if job.code and not job.stands(job.images[image]):
+            picture, workflow = _refused(job, image)
+            return {picture: drawing.png, workflow: drawing.workflow}
         return {
             f"{stem}.png": drawing.png,
             f"{stem}.workflow.json": drawing.workflow,
@@ -225,6 +245,12 @@ async def _holds_result(disk: Disk, job: str) -> bool:
 def job_folder(job: JobId) -> str:
     """Where a job's files are, relative to the studio."""
     return f"outbox/{job}"
+
+
+def _refused(job: Job, image: int) -> tuple[str, str]:
+    """The names of a picture that is no result, and of its graph."""
+    stem = f"{result_stem(job, image)}{_REFUSED}"
+    return f"{stem}.png", f"{stem}.workflow.json"
 
 
 def _staged_stem(job: Job, image: int, *, attempt: int) -> str:

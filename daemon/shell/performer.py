@@ -13,6 +13,7 @@ from functools import partial
 from typing import assert_never
 
 from daemon.core.commands import ConfirmPublished, ReportEnded, ReportUnpublishable
+from daemon.core.controls import RETRIABLE
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Outcome, PanelSpec
@@ -93,7 +94,7 @@ class Performer:
         jobs = self._state().jobs
         for folder in await disk.list(STAGING):
             job = jobs.get(JobId(folder.name))
-            if job is None or not job.open:
+            if job is None or not (job.open or job.phase in RETRIABLE):
                 await self._outbox.clear_staging(JobId(folder.name))
 
     async def _run(self, job: Job) -> None:

@@ -43,10 +43,16 @@ class DrawOrder:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The picture's bytes as the engine saved them, and the graph that was really executed."""
+    """The picture's bytes as the engine saved them, and the graph that was really executed.
+
+    ``cached``: the nodes whose results it took from its cache, None where nobody says; ``seconds``
+    that it took, 0 = unknown.
+    """
 
     png: bytes
     graph: Graph
+    cached: frozenset[str] | None = None
+    seconds: float = 0.0
 
 
 class Place(Enum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemon.errors import EngineError
+from daemon.wire.comfyui_messages import cached_nodes, seconds_of
 
 Graph = Mapping[str, object]
 """Nodes by id in API format: ``{"3": {"class_type": ..., "inputs": {...}}}``."""
@@ -73,6 +74,8 @@ class HistoryEntry:
     """An ended prompt. ``graph`` is what was executed, its values as the server coerced them.
 
     ``ending`` is the last of ``status.messages``; ``failure`` is there when it is ``error``.
+    ``cached`` are the nodes whose results were taken from the server's cache; None where it does
+    not say. ``seconds`` from the first message to the last, 0 = unknown.
     """
 
     prompt_id: str
@@ -80,6 +83,8 @@ class HistoryEntry:
     ending: Ending
     failure: Failure | None
     outputs: tuple[OutputFile, ...]
+    cached: frozenset[str] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,8 @@ def read_history(answer: object, prompt_id: str) -> HistoryEntry | None:
             for node, shown in a_mapping(entry.get("outputs", {}), f"{what} outputs").items()
             for file in read_outputs(node, shown)
         )[:LIST_LIMIT],
+        cached=cached_nodes(entry.get("status")),
+        seconds=seconds_of(entry.get("status")),
     )
 
 

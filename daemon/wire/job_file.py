@@ -27,10 +27,12 @@ from daemon.wire.toml_lines import Outline
 from daemon.wire.train_file import TrainFile, without_resolution
 
 _ABOUT_ONE = ("cancel", "retry", "approve")
-_CONTROLS = (*_ABOUT_ONE, "pause", "resume")
-_LATER = ("reproduce", "calibrate", "prune")
+_ABOUT_A_LOCK = ("reproduce", "calibrate")
+_CONTROLS = (*_ABOUT_ONE, *_ABOUT_A_LOCK, "pause", "resume")
+_LATER = ("prune",)
 _KINDS = ("panel", "train", *_CONTROLS)
 
+_LOCK = "outbox/ch01_p003_v1/ch01_p003_v1.lock.toml"
 _MARK = re.compile(rb"[ \t]*end[ \t]*=[ \t]*true[ \t]*(?:#.*)?")
 _REF_LINE = re.compile(r'\s*ref\s*=\s*"([^"\\]*)"\s*(?:#.*)?')
 
@@ -45,6 +47,11 @@ class Refused:
 
 def _which(job: str, info: ValidationInfo) -> str:
     kind = info.data.get("kind")
+    if kind in _ABOUT_A_LOCK and job:
+        raise fault(
+            f'{kind} is about one picture: write its lock, for example lock = "{_LOCK}", and remove'
+            " this line."
+        )
     if kind not in _ABOUT_ONE and job:
         raise fault(
             f"{kind} is about the whole queue, not about one job. Remove the line, or write "
@@ -57,6 +64,15 @@ def _which(job: str, info: ValidationInfo) -> str:
             'Write for example: job = "ch01_p003_v1"'
         )
     return job
+
+
+def _of_a_lock(lock: str, info: ValidationInfo) -> str:
+    kind = info.data.get("kind")
+    if lock and kind not in _ABOUT_A_LOCK:
+        raise fault(f"{kind} is not about a lock file. Remove the line.")
+    if kind in _ABOUT_A_LOCK and not lock:
+        raise fault(f'`lock` is missing: {kind} which picture? Write for example: lock = "{_LOCK}"')
+    return lock
 
 
 def _of_approval(number: int | None, info: ValidationInfo) -> int | None:
@@ -91,6 +107,7 @@ class ControlFile(BaseModel):
     kind: ControlKind
     ref: Ref = Field(default="", examples=["run-7/ch01/3"])
     job: Annotated[str, AfterValidator(_which)] = Field(default="", examples=["ch01_p003_v1"])
+    lock: Annotated[str, AfterValidator(_of_a_lock)] = Field(default="", examples=[_LOCK])
     image: Annotated[Picture | None, AfterValidator(_of_approval)] = Field(None, examples=[1])
     checkpoint: Annotated[
         Step | None, AfterValidator(_of_approval), AfterValidator(_one_of_two)
@@ -98,7 +115,9 @@ class ControlFile(BaseModel):
 
     def control(self) -> Control:
         """What this file says."""
-        return Control(self.kind, self.job, self.image or 0, self.checkpoint or 0)
+        return Control(
+            self.kind, self.job, self.image or 0, self.checkpoint or 0, self.lock, self.ref
+        )
 
 
 def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control | Refused:

@@ -69,8 +69,10 @@ def _record(data: bytes | None, sha256: str) -> View:
 
 def _picture_locks(state: State, job: Job, host: str) -> Iterator[tuple[str, bytes | None]]:
     for image in images_of(job):
-        judged = job.images[image].judged
-        assert judged is not None, f"picture {image} of {job.id} was published unseen"
+        # Of a job that has failed, or is drawn again, some pictures are missing.
+        judged = job.images[image].judged if image in job.images else None
+        if judged is None:
+            continue
         assert isinstance(judged.event, ImageJudged)
         making = recorded_making(state, judged.event)
         lock = picture_lock(job, image, making, host=host) if making else None

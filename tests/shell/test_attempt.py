@@ -218,8 +218,8 @@ def test_what_is_drawn_later_is_not_published_before() -> None:
     assert ends == studio.said("result.published", "job") == ["one_v1", "two_v1", "three_v1"]
 
 
-def test_after_a_picture_that_is_none_the_rest_is_taken_back() -> None:
-    """The second is drawn already; its prompt is stopped, and the good ones are kept."""
+def test_a_picture_that_is_none_costs_the_others_nothing() -> None:
+    """The good ones are published, the spoilt one is kept and drawn again when asked for."""
     studio = Studio(pixels=SlowPixels(gray=(2,)))
 
     async def story(studio: Studio) -> None:
@@ -231,11 +231,37 @@ def test_after_a_picture_that_is_none_the_rest_is_taken_back() -> None:
     studio.live(story)
     assert studio.said("job.ended", "phase") == ["failed", "published"]
     judged = [(line["attempt"], line["image"]) for line in studio.lines() if "verdict" in line]
-    assert judged == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "the first is not drawn again"
+    assert judged == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 2)], "the good ones are not drawn again"
+    first, last = studio.said("result.published", "files")
+    assert sorted(name for name in first if name.endswith(".png")) == [
+        "many_v1-01.png",
+        "many_v1-02.refused.png",
+        "many_v1-03.png",
+        "many_v1-04.png",
+    ]
+    assert sorted(name for name in last if name.endswith(".png")) == [
+        f"many_v1-0{image}.png" for image in (1, 2, 3, 4)
+    ]
+    assert {name: last[name] for name in first if "refused" not in name}.items() <= first.items()
+
+
+def test_when_the_first_two_are_none_the_rest_is_taken_back() -> None:
+    """What is drawn after them would be for nothing; the third is stopped."""
+    studio = Studio(pixels=SlowPixels(gray=(1, 2)))
+
+    async def story(studio: Studio) -> None:
+        studio.drop("many", PANEL.replace("[1]", "[1, 2, 3, 4]"))
+        await studio.until(studio.ended(1))
+
+    studio.live(story)
+    assert studio.said("job.ended", "phase") == ["failed"]
     stopped = [call for call in studio.calls if call.startswith("interrupt")]
     assert stopped == [f"interrupt {studio.said('prompt.sent', 'prompt_id')[2]}"]
     (files,) = studio.said("result.published", "files")
-    assert len([name for name in files if name.endswith(".png")]) == 4
+    assert [name for name in files if name.endswith(".png")] == [
+        "many_v1-01.refused.png",
+        "many_v1-02.refused.png",
+    ]
 
 
 def test_a_pause_keeps_what_is_ready_and_was_not_sent() -> None:

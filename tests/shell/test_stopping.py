@@ -12,7 +12,7 @@ from daemon.core.jobs import ModelFacts, Outcome, Phase
 from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.craft.picture import PictureStats
+from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.shell.bench import Bench, Lately
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
@@ -33,6 +33,9 @@ class Untouched:
     """``ports.Pixels`` and ``ports.Weights``, of which stopping asks nothing."""
 
     async def measure(self, png: bytes) -> PictureStats:
+        raise AssertionError("no picture is looked at")
+
+    async def compare(self, one: bytes, other: bytes) -> PictureDistance:
         raise AssertionError("no picture is looked at")
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:

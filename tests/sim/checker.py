@@ -97,9 +97,23 @@ def _is_retry(line: Line) -> bool:
     return line["type"] == "control.taken" and line["kind"] == "retry" and not line["error"]
 
 
+def _overrides(lines: Sequence[Line]) -> set[int]:
+    """Which lines (by their seq) approve a picture that the judge had refused."""
+    found = set()
+    refused: dict[tuple[str, int], bool] = {}
+    for line in lines:
+        if line["type"] == "image.judged":
+            refused[line["job"], line["image"]] = line["verdict"] != "good"
+        elif line["type"] == "job.approved" and refused.pop((line["job"], line["image"]), False):
+            found.add(line["seq"])
+    return found
+
+
 def _jobs(lines: Sequence[Line]) -> list[str]:
     found = []
     phases: dict[str, str] = {}
+    published: Counter[str] = Counter()
+    overrides = _overrides(lines)
     for line in lines:
         kind, job = line["type"], line.get("job", "")
         if kind == "job.accepted":
@@ -108,20 +122,22 @@ def _jobs(lines: Sequence[Line]) -> list[str]:
             phases[job] = "open"
         elif job and kind != "control.taken" and job not in phases:
             found.append(f"{kind} for {job}, which was never accepted")
-        elif _is_retry(line):
-            phases[job] = "open"
+        elif _is_retry(line) or line["seq"] in overrides:
+            phases[job], published[job] = "open", 0
         elif kind == "job.ended":
             if phases[job] != "open":
                 found.append(f"{job} ended twice")
             phases[job] = line["phase"]
-        elif kind == "result.published" and phases[job] != "open":
-            found.append(f"{job} was published after its end")
+        elif kind == "result.published":
+            published[job] += 1
+            if phases[job] != "open":
+                found.append(f"{job} was published after its end")
+            if published[job] > 1:
+                found.append(f"{job} was published {published[job]} times")
         elif kind == "attempt.started" and phases[job] != "open":
             found.append(f"{job} was started after its end")
     if not is_paused(lines):
         found += [f"{job} never ended" for job, phase in phases.items() if phase == "open"]
-    published = Counter(line["job"] for line in lines if line["type"] == "result.published")
-    found += [f"{job} was published {count} times" for job, count in published.items() if count > 1]
     return found
 
 
@@ -162,12 +178,20 @@ def _lease(lines: Sequence[Line]) -> list[str]:
 
 
 def _order(lines: Sequence[Line]) -> list[str]:
-    """Pictures are published in the order in which their attempts ended."""
+    """Pictures are published in the order in which their attempts ended; of those that failed,
+    what was judged.
+    """
     found = []
     due: list[str] = []
+    judged: set[str] = set()
+    overrides = _overrides(lines)
     for line in lines:
         job = line.get("job", "")
-        if line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
+        if line["type"] == "image.judged":
+            judged.add(job)
+        elif line["type"] == "attempt.ended" and line["outcome"] in ("succeeded", "failed"):
+            due += [job] if line["outcome"] == "succeeded" or job in judged else []
+        elif line["seq"] in overrides:
             due.append(job)
         elif line["type"] == "job.held" and job in due:
             due.remove(job)

@@ -226,7 +226,10 @@ def test_a_training_may_say_the_resolution_that_it_has(value: str) -> None:
     ("text", "control"),
     [
         ('kind = "cancel"\njob = "ch01_p003_v1"\n', Control("cancel", "ch01_p003_v1")),
-        ('kind = "retry"\njob = "ch01_p003_r2"\nref = "x"\n', Control("retry", "ch01_p003_r2")),
+        (
+            'kind = "retry"\njob = "ch01_p003_r2"\nref = "x"\n',
+            Control("retry", "ch01_p003_r2", ref="x"),
+        ),
         ('kind = "approve"\njob = "a_r1"\nimage = 100\n', Control("approve", "a_r1", image=100)),
         (
             'kind = "approve"\njob = "spyke_v1"\ncheckpoint = 792\n',

@@ -11,11 +11,12 @@ import json
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daemon.craft.picture import PictureStats
+from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.errors import WorldError
 from daemon.wire.text import excerpt
 
@@ -37,13 +38,20 @@ class PictureReader:
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
+        return PictureStats(**await self._answer("stats", png, b""))
+
+    async def compare(self, one: bytes, other: bytes) -> PictureDistance:
+        """Raises as ``measure`` does, of either."""
+        return PictureDistance(**await self._answer("distance", one, other))
+
+    async def _answer(self, what: str, png: bytes, other: bytes) -> Mapping[str, Any]:
         async with self._turn:
             # A worker that died may have died before: the second one is fresh and decides.
-            line = await self._ask(png) or await self._ask(png)
+            line = await self._ask(png, other) or await self._ask(png, other)
         if line is None:
             text = "The picture brought down the process that decodes it, twice."
             raise WorldError("PICTURE_BROKEN", text)
-        return _stats(json.loads(line))
+        return _fields(json.loads(line), what)
 
     async def close(self) -> None:
         """End the worker; a later picture would start another."""
@@ -52,7 +60,7 @@ class PictureReader:
             if worker is not None:
                 await _end(worker)
 
-    async def _ask(self, png: bytes) -> bytes | None:
+    async def _ask(self, png: bytes, other: bytes) -> bytes | None:
         """A worker's line about the picture; None when the worker died of it."""
         # Until it has answered the worker is not kept: late or cancelled, its line would be taken
         # for the next picture's.
@@ -60,7 +68,7 @@ class PictureReader:
         line = None
         try:
             async with asyncio.timeout(self._deadline_s):
-                line = await _exchange(worker, png)
+                line = await _exchange(worker, png, other)
         except TimeoutError as error:
             text = f"The picture could not be decoded within {self._deadline_s:g} s."
             raise WorldError("PICTURE_BROKEN", text) from error
@@ -96,10 +104,10 @@ async def _start() -> Process:
     )
 
 
-async def _exchange(worker: Process, png: bytes) -> bytes | None:
+async def _exchange(worker: Process, png: bytes, other: bytes) -> bytes | None:
     assert worker.stdin is not None, "it was started with a pipe"
     try:
-        worker.stdin.write(struct.pack("<Q", len(png)) + png)
+        worker.stdin.write(struct.pack("<QQ", len(png), len(other)) + png + other)
         await worker.stdin.drain()
         return await _line_of(worker) or None
     except ConnectionError:
@@ -121,10 +129,10 @@ async def _end(worker: Process) -> None:
         await worker.communicate()
 
 
-def _stats(answer: Any) -> PictureStats:
+def _fields(answer: Any, what: str) -> Mapping[str, Any]:
     match answer:
-        case {"stats": dict(fields)}:
-            return PictureStats(**fields)
+        case dict() if what in answer:
+            return dict(answer[what])
         case {"broken": str(why)}:
             raise WorldError("PICTURE_BROKEN", f"The picture {excerpt(why, limit=300)}.")
     raise AssertionError(f"the worker answers in no other way: {answer!r}")

@@ -34,6 +34,33 @@ class Broken(Exception):
 
 def measure(png: bytes) -> Mapping[str, Any]:
     """The fields of ``PictureStats``. Raises ``Broken``, or whatever the decoder stumbles over."""
+    flat, mode = _decoded(png)
+    return {
+        "width": flat.width,
+        "height": flat.height,
+        "mode": mode,
+        **_numbers(np.asarray(flat)),
+        "perceptual_hash": _dhash(flat),
+    }
+
+
+def compare(one: bytes, other: bytes) -> Mapping[str, Any]:
+    """The fields of ``PictureDistance``. Raises as ``measure`` does."""
+    first, second = _decoded(one)[0], _decoded(other)[0]
+    places = int(_dhash(first), 16) ^ int(_dhash(second), 16)
+    levels = np.full(1, 255)
+    if first.size == second.size:
+        levels = np.abs(np.asarray(first, dtype=np.int16) - np.asarray(second, dtype=np.int16))
+    return {
+        "identical": not levels.any(),
+        "mean_difference": float(levels.mean()),
+        "largest": int(levels.max()),
+        "hash_distance": places.bit_count(),
+    }
+
+
+def _decoded(png: bytes) -> tuple[Image.Image, str]:
+    """The picture on white, and the mode that the file has. Raises as ``measure`` does."""
     if _END not in png:
         raise Broken("is cut short: the end of the PNG is missing")
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
@@ -44,14 +71,7 @@ def measure(png: bytes) -> Mapping[str, Any]:
     # After `verify`, which reads the checksums, Pillow wants the file opened again.
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         image.load()
-        flat = _on_white(image)
-        return {
-            "width": width,
-            "height": height,
-            "mode": image.mode,
-            **_numbers(np.asarray(flat)),
-            "perceptual_hash": _dhash(flat),
-        }
+        return _on_white(image), image.mode
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -92,10 +112,10 @@ def _dhash(image: Image.Image) -> str:
     return np.packbits(signs).tobytes().hex()
 
 
-def answer(png: bytes) -> Mapping[str, Any]:
-    """``{"stats": …}`` or ``{"broken": …}``."""
+def answer(png: bytes, other: bytes = b"") -> Mapping[str, Any]:
+    """``{"stats": …}``, with another picture ``{"distance": …}``, or ``{"broken": …}``."""
     try:
-        return {"stats": measure(png)}
+        return {"distance": compare(png, other)} if other else {"stats": measure(png)}
     except Broken as broken:
         return {"broken": str(broken)}
     except Exception as error:  # noqa: BLE001  # A decoder stumbles in more ways than it documents.
@@ -103,12 +123,14 @@ def answer(png: bytes) -> Mapping[str, Any]:
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Eight bytes of length (little-endian) and a PNG in; a line out."""
+    """Two lengths of eight bytes (little-endian) and as many PNGs in, the second one empty where
+    there is nothing to compare with; a line out.
+    """
     answers.write(b"ready\n")
     answers.flush()
-    while len(prefix := questions.read(8)) == 8:
-        (length,) = struct.unpack("<Q", prefix)
-        answers.write(json.dumps(answer(questions.read(length))).encode() + b"\n")
+    while len(prefix := questions.read(16)) == 16:
+        pictures = [questions.read(length) for length in struct.unpack("<QQ", prefix)]
+        answers.write(json.dumps(answer(*pictures)).encode() + b"\n")
         answers.flush()
 
 

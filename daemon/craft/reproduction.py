@@ -1,0 +1,124 @@
+"""Knows what it means to draw a picture again: its graph, the proof of drawing, the verdict.
+
+Law: "reproducible" is same character, same pose, visually indistinguishable; bit-identical files
+are never promised. A picture from the server's cache proves nothing and gets no verdict (S1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+
+from daemon.core.jobs import Engine
+from daemon.craft.graph import MODEL_INPUTS, BoundGraph, graph_sha256, models_of
+from daemon.craft.nodes import Node, class_of, inputs_of
+from daemon.craft.picture import PictureDistance
+from daemon.errors import AskerError
+
+IDENTICAL = "identical pixels"
+EQUAL = "perceptually equal"
+DRIFTED = "drifted"
+FAILED = "failed"
+REPRODUCED = frozenset({IDENTICAL, EQUAL})
+"""The verdicts by which a picture was reproduced."""
+
+# Levels of 0..255, on the mean over all pixels and channels: what a person does not see side by
+# side. Where one seed drawn three times is known to differ by less, so much less is allowed; half a
+# level is what rounding alone makes.
+_DEFAULT_LEVELS = 2.0
+_ROUNDING_LEVELS = 0.5
+_TIMES_CALIBRATED = 3.0
+_HASH_PLACES = 4
+
+_DRAWS = frozenset({"KSampler", "KSamplerAdvanced", "VAEDecode", "VAEDecodeTiled"})
+_MAP_SUFFIX = "-map"
+
+
+def redrawn(
+    executed: Mapping[str, Node], *, loras: Mapping[str, str], hint: str | None
+) -> BoundGraph:
+    """The graph that was executed, to be executed again under another file prefix.
+
+    ``loras`` gives a LoRA's present name by the one in the graph, ``hint`` is the present name of
+    the hint image. Raises ``AskerError`` for a graph that saves no picture.
+    """
+    saves = {
+        node: str(inputs_of(body).get("filename_prefix", ""))
+        for node, body in executed.items()
+        if class_of(body) == "SaveImage"
+    }
+    ours = [node for node, prefix in saves.items() if not prefix.endswith(_MAP_SUFFIX)]
+    if len(ours) != 1:
+        raise AskerError(f"The executed graph saves {len(ours)} pictures; exactly one is needed.")
+    graph = {
+        node: {"class_type": class_of(body), "inputs": _inputs(body, loras, hint)}
+        for node, body in executed.items()
+        if node not in saves or node in ours
+    }
+    return BoundGraph(
+        graph=graph, graph_sha256=graph_sha256(graph), models=models_of(graph), save_node=ours[0]
+    )
+
+
+def alias_of(name: str, *, sha256: str) -> str:
+    """The name of a LoRA that tells its bytes: what the engine was given where others had had its
+    own name.
+    """
+    stem = name.rpartition("/")[2].removesuffix(".safetensors")
+    return f"{stem}-{sha256[:12]}.safetensors"
+
+
+def was_drawn(graph: Mapping[str, Node], cached: Collection[str] | None) -> bool:
+    """Whether a picture was sampled and decoded for this prompt, and not taken from the cache.
+
+    ``cached`` None: the server did not say.
+    """
+    if cached is None:
+        return False
+    return not any(class_of(graph[node]) in _DRAWS for node in cached if node in graph)
+
+
+def verdict_of(distance: PictureDistance, *, calibrated: float | None) -> str:
+    """The verdict on a picture that was drawn again. ``calibrated``: by how much one seed drawn
+    several times differs on this machine (mean, 0..255); None: not measured.
+    """
+    if distance.identical:
+        return IDENTICAL
+    close = distance.mean_difference <= threshold(calibrated)
+    return EQUAL if close and distance.hash_distance <= _HASH_PLACES else DRIFTED
+
+
+def threshold(calibrated: float | None) -> float:
+    """The mean difference (0..255) up to which two pictures are perceptually equal."""
+    if calibrated is None:
+        return _DEFAULT_LEVELS
+    return _TIMES_CALIBRATED * calibrated + _ROUNDING_LEVELS
+
+
+def differences(then: Engine, now: Engine) -> Sequence[str]:
+    """What of the environment is another, ``torch: 2.4.1 -> 2.6.0``; options one by one."""
+    told = []
+    for field in fields(Engine):
+        before, after = getattr(then, field.name), getattr(now, field.name)
+        if before == after:
+            continue
+        if isinstance(before, tuple):
+            lost = [f"without {word}" for word in before if word not in after]
+            told += [f"{field.name}: {word}" for word in lost]
+            told += [f"{field.name}: with {word}" for word in after if word not in before]
+        else:
+            told.append(f"{field.name}: {before or 'unknown'} -> {after or 'unknown'}")
+    return told
+
+
+def _inputs(body: Node, loras: Mapping[str, str], hint: str | None) -> Mapping[str, object]:
+    inputs = dict(inputs_of(body))
+    kind = class_of(body)
+    if kind == "SaveImage":
+        inputs.pop("filename_prefix", None)
+    elif kind == "LoadImage" and hint is not None:
+        inputs["image"] = hint
+    elif MODEL_INPUTS.get(kind, ("", ""))[0] == "lora":
+        name = str(inputs.get("lora_name"))
+        inputs["lora_name"] = loras.get(name, name)
+    return inputs
