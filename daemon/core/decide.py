@@ -65,7 +65,7 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.ladder import climbed
-from daemon.core.making import named
+from daemon.core.making import changed, named
 from daemon.core.policy import Policy
 from daemon.core.state import State, drop_of
 from daemon.core.tools import TrainerRecorded
@@ -106,7 +106,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
                 return []
             return [PromptSent(job, attempt, image, prompt)]
         case RecordModels(models=models):
-            return named(state, models)[0]
+            return [*changed(state, models), *named(state, models)[0]]
         case RecordTrainer():
             return _trainer(state, command)
         case RecordDataset(job, images):
