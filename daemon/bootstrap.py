@@ -85,13 +85,18 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
     return 0
 
 
-async def examine(home: Home, *, name: str, data: bytes) -> Command:
-    """The command that would answer this file in the inbox."""
+async def examine(home: Home, weights: Weights, *, name: str, data: bytes) -> Command:
+    """The command that would answer this file in the inbox, once its models are hashed."""
     file = FileFacts(name, sha256(data).hexdigest(), 0, 0, len(data))
     policy = home.settings.policy
-    intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home), keep=False)
-    whole = len(data) <= policy.max_job_file_bytes
-    return await intake.examine(file, data if whole else None)
+    intake = Intake(StudioDisk(home.folder), policy=policy, weights=weights, keep=False)
+    whole = data if len(data) <= policy.max_job_file_bytes else None
+    while True:
+        try:
+            return await intake.examine(file, whole)
+        except WorldError as error:
+            if error.code != "HASHING":
+                raise
 
 
 async def _serve(home: Home, clock: SystemClock) -> None:
@@ -130,7 +135,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
         renderer=renderer,
         host=host,
         pixels=pixels,
-        weights=_weights(home),
+        weights=model_folders(home),
         trainer=_trainer(home, gpu),
         git=StudioGit(home.folder, environment=home.environment),
         probe=MemoryProbe(),
@@ -223,12 +228,14 @@ async def _end_idle(host: EngineHost, renderer: Renderer) -> None:
             await host.stop()
 
 
-def _weights(home: Home) -> Weights:
+def model_folders(home: Home) -> ModelFolders:
+    """The model folders of the studio's engine."""
     cache = home.private / "weights.json"
     if home.engine == "rehearsal" or not home.settings.base_path:
         return ModelFolders(home.private / "rehearsal", cache, props=True)
     aliases = home.private / "loras" if home.managed else None
-    return ModelFolders(Path(home.settings.base_path), cache, aliases=aliases)
+    base, expected = Path(home.settings.base_path), home.settings.models
+    return ModelFolders(base, cache, aliases=aliases, expected=expected)
 
 
 def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:

@@ -49,9 +49,12 @@ _TWO_WAYS = (
 )
 _PACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,99}")
 _A_PACK, _A_NOTE = "ComfyUI-Manager", "its README: no GPU code of its own"
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_A_MODEL = "anything-v5.safetensors"
+_MODEL_LINE = f'Write for example: "{_A_MODEL}" = "7f96a1a9ca…", with all 64 digits.'
 _PACK_LINE = f'Write for example: custom_nodes = {{ "{_A_PACK}" = "{_A_NOTE}" }}'
 
-_LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "models", "caption")
+_LATER_TABLES = ("windows", "memory", "power", "mps", "notify", "caption")
 _PROGRAMS = ("program", "python", "path", "args")
 
 _STUDIO_UNKNOWN: Mapping[str, str] = {
@@ -59,7 +62,7 @@ _STUDIO_UNKNOWN: Mapping[str, str] = {
     **dict.fromkeys(("trainer", *(f"comfyui.{key}" for key in ("base_path", *_PROGRAMS))), _MINE),
 }
 _USER_UNKNOWN: Mapping[str, str] = {
-    **dict.fromkeys(("engine", "intake", "disk", "policy", "git"), _THEIRS),
+    **dict.fromkeys(("engine", "intake", "disk", "policy", "git", "models"), _THEIRS),
     **dict.fromkeys(
         (f"comfyui.{key}" for key in ("url", "mode", "timeout_s", "custom_nodes")), _THEIRS
     ),
@@ -87,6 +90,18 @@ def _packs_fault(packs: Mapping[str, object]) -> str:
             return f'"{excerpt(name)}" is no name of a folder in custom_nodes/. {_PACK_LINE}'
         if not isinstance(note, str) or not note.strip() or not note.isprintable():
             return f'"{name}" needs a note on where it is said to work on MPS. {_PACK_LINE}'
+    return ""
+
+
+def _models_fault(models: Mapping[str, object]) -> str:
+    for name, sha256 in models.items():
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            return (
+                f'"{excerpt(name)}" needs the SHA-256 that the file is expected to have, 64 '
+                f"hexadecimal digits, as its page gives it. {_MODEL_LINE}"
+            )
+        if not name.endswith(".safetensors"):
+            return f'"{excerpt(name)}" is no name of a .safetensors file. {_MODEL_LINE}'
     return ""
 
 
@@ -155,6 +170,9 @@ class _StudioFile(BaseModel):
     disk: _Disk = _Disk()
     policy: _Caps = _Caps()
     git: _Git = _Git()
+    models: Annotated[dict[str, object], rule(_models_fault)] = Field(
+        default={}, examples=[{_A_MODEL: "0" * 64}]
+    )
 
 
 class _UserComfyui(BaseModel):
@@ -192,8 +210,9 @@ class Settings:
 
     ``url_given``: somebody named the address; it is not the default. ``program`` holds main.py, and
     ``packs`` are the custom nodes that may be loaded, each with where it is said to work on MPS.
-    ``trainer_path`` '' = there is no sd-scripts; ``python`` and ``trainer_python`` '' = the one of
-    the program's own environment.
+    ``models``: the SHA-256 that is expected of a model file, in small letters, by its name below
+    the folder of its role. ``trainer_path`` '' = there is no sd-scripts; ``python`` and
+    ``trainer_python`` '' = the one of the program's own environment.
     """
 
     engine: EngineUse = "auto"
@@ -212,6 +231,7 @@ class Settings:
     settle_s: float = 2.0
     rescan_s: float = 10.0
     checkpoint: Checkpoint = "off"
+    models: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
 
 
@@ -252,6 +272,7 @@ def read_settings(
         settle_s=studio.intake.settle_s,
         rescan_s=studio.intake.rescan_s,
         checkpoint=studio.git.checkpoint,
+        models={name: str(sha256).lower() for name, sha256 in studio.models.items()},
         policy=_policy(studio),
     )
 

@@ -47,6 +47,9 @@ _SETTINGS = """\
 # max_pictures = 100
 # max_loras = 4
 
+[models]
+# "anything-v5.safetensors" = "…"  # the SHA-256 that a model file must have to be used
+
 [git]
 # checkpoint = "off"          # "daily": the daemon commits ledger/ once a day; it never pushes
 """

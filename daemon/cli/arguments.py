@@ -36,6 +36,7 @@ _VERBS = (
     ("log", "history.log", "The ledger's events, oldest first."),
     ("verify", "verify.verify", "Check every line of the ledger against its chain."),
     ("rebuild", "rebuild.write_again", "Write status files, requests and locks again."),
+    ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
@@ -109,6 +110,8 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
     if verb == "status":
         parser.add_argument("--watch", action="store_true", help="keep showing it")
-    if verb in ("status", "why", "show", "log", "verify"):
+    if verb == "models":
+        parser.add_argument("--hash", action="store_true", help="hash what is not hashed yet")
+    if verb in ("status", "why", "show", "log", "verify", "models"):
         what = "the ledger's own lines" if verb == "log" else "one JSON document"
         parser.add_argument("--json", action="store_true", help=f"{what}, for programs")

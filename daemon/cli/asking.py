@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -35,16 +34,18 @@ _WANTED: Mapping[str, Sequence[str]] = {
 def check(arguments: Arguments) -> int:
     """Say of each file whether it would be accepted; 1 when one would not."""
     # Half of the program, of which the other verbs need nothing.
-    from daemon.bootstrap import examine
+    from daemon.bootstrap import examine, model_folders
+    from daemon.cli.models import hashed
     from daemon.core.decide import decide
     from daemon.home import at_home
 
     studio = place.studio(arguments)
     files = [(file, _name(Path(file)), _bytes(Path(file))) for file in arguments.files]
     home, state = at_home(studio, os.environ), fold(studio)
+    folders = model_folders(home)
     fine = True
     for file, name, data in files:
-        command = asyncio.run(examine(home, name=name, data=data))
+        command = hashed(folders, examine(home, folders, name=name, data=data))
         # The first event is the answer to the file; one that was never seen always has one.
         fine = _would(visible(file), decide(state, command, home.studio)[0]) and fine
     return 0 if fine else 1

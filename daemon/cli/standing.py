@@ -135,6 +135,13 @@ def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
         yield paint(place.NO_STATUS if alive else place.NO_DAEMON, "yellow")
         if raw(seen, "at"):
             yield f"This is how things stood at {local(raw(seen, 'at'))}."
+    hashing = inner(seen, "hashing")
+    if alive and hashing:
+        done, size = whole(hashing, "bytes_done") // 10**6, whole(hashing, "bytes") // 10**6
+        yield (
+            f"{paint('Hashing', 'cyan')} {text(hashing, 'name')}, {done} of {size} MB: jobs that "
+            "name it wait in inbox/, the others go on."
+        )
     if seen.get("paused") is True:
         yield paint("Paused: nothing new starts. `nightpress resume` lets it go on.", "yellow")
 

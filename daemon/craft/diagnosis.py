@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.craft.engine_symptoms import ENGINE_PROCESS, ENGINE_WORDS
+from daemon.craft.model_symptoms import MODELS
 from daemon.craft.training_symptoms import TRAINING
 
 
@@ -206,23 +207,6 @@ _ENGINE: Mapping[str, Diagnosis] = {
     ),
 }
 
-_MODELS: Mapping[str, Diagnosis] = {
-    "MODEL_MISSING": Diagnosis(
-        "a model file is not in the engine's folders",
-        "Compare the name in the job file with those in ComfyUI's models folder, subfolder and"
-        " ending included.",
-    ),
-    "MODEL_BROKEN": Diagnosis(
-        "a model file is damaged or cut short",
-        "Compare its size and SHA-256 with those of its source, and download it again.",
-    ),
-    "MODEL_FORBIDDEN": Diagnosis(
-        "a model file that is not allowed",
-        "Use a .safetensors file inside the engine's own models folder: other formats can run"
-        " code when they are opened.",
-    ),
-}
-
 _QUEUE: Mapping[str, Diagnosis] = {
     "IN_LINE": Diagnosis("others are before it", "Give it a higher priority if it cannot wait."),
     "GPU_LEASED": Diagnosis("next in line", "Nothing to do: one job at a time has the GPU."),
@@ -297,13 +281,12 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_TOLD = {**ENGINE_PROCESS, **ENGINE_WORDS, **TRAINING}
+_TOLD = {**ENGINE_PROCESS, **ENGINE_WORDS, **MODELS, **TRAINING}
 _ELSEWHERE = {code: Diagnosis(*told) for code, told in _TOLD.items()}
 _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_SEEN,
     **_PICTURES,
     **_ENGINE,
-    **_MODELS,
     **_QUEUE,
     **_DISK,
     **_ELSEWHERE,

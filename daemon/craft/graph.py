@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
+from daemon.craft.embeddings import named
 from daemon.craft.nodes import Node, as_link, class_of, inputs_of
 from daemon.craft.slots import FIELDS, ValueSlot
 from daemon.craft.splice import Draft, splice_controlnet, splice_loras
@@ -27,8 +27,6 @@ MODEL_INPUTS: Mapping[str, tuple[str, str]] = {
     "ControlNetLoader": ("controlnet", "control_net_name"),
 }
 """Every node class that may load a model: the role, and the input that names the file."""
-
-_EMBEDDING = re.compile(r"embedding:([^\s,():]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object
 def _models_in(nodes: Mapping[str, Node], node: str, body: Node) -> Iterable[ModelUse]:
     inputs = inputs_of(body)
     if class_of(body) == "CLIPTextEncode":
-        for name in _EMBEDDING.findall(str(inputs.get("text", ""))):
+        for name in named(str(inputs.get("text", ""))):
             yield ModelUse("embedding", name)
     if class_of(body) in MODEL_INPUTS:
         role, key = MODEL_INPUTS[class_of(body)]

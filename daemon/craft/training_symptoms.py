@@ -117,10 +117,6 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "a caption of the dataset is empty",
         "Write the trigger and what is to be seen into the .txt that the sentence names.",
     ),
-    "MODEL_WRONG": (
-        "a model of another architecture",
-        "Use a checkpoint of Stable Diffusion 1.5 (about 2 or 4 GB), no SDXL, LoRA or VAE.",
-    ),
     "TOKENIZER_MISSING": (
         "CLIP's tokenizer is not on this machine",
         "Run sd-scripts once with the network on, so that it keeps openai/clip-vit-large-patch14.",

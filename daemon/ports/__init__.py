@@ -19,6 +19,7 @@ from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
 from daemon.ports.host import EngineHost, Probe, Serving
 from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
+from daemon.wire.status import Hashing
 
 __all__ = [
     "Alarm",
@@ -29,6 +30,7 @@ __all__ = [
     "Ears",
     "EngineHost",
     "Entropy",
+    "Examined",
     "FileKind",
     "FileStat",
     "Git",
@@ -147,13 +149,32 @@ class Pixels(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A model file that may be used, and what is to be said of it all the same, in sentences."""
+
+    facts: ModelFacts
+    warnings: tuple[str, ...] = ()
+
+
 class Weights(Protocol):
-    """The engine's model folders."""
+    """The engine's model folders. ``hashing``: the file that is hashed just now."""
+
+    @property
+    def hashing(self) -> Hashing | None: ...
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:
-        """Hash and header of a model file. Raises ``WorldError`` MODEL_MISSING (with the nearest
-        names),
-        MODEL_BROKEN, MODEL_FORBIDDEN (a format that can run code, or a path that leads outside)."""
+        """Hash and header of a model file, however long hashing takes. An embedding may be named
+        as in a prompt, without ending and folder.
+
+        Raises ``WorldError`` MODEL_MISSING (with the nearest names), MODEL_BROKEN, MODEL_WRONG (of
+        another kind or family), MODEL_MISMATCH (not the expected hash), MODEL_FORBIDDEN (a format
+        that can run code, or a path that leads outside).
+        """
+        ...
+
+    async def examined(self, *, role: str, name: str) -> Examined:
+        """The same for one who does not wait: raises HASHING too, and then it is being hashed."""
         ...
 
     def path(self, *, role: str, name: str) -> str:

@@ -28,7 +28,7 @@ from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
 from daemon.shell.hearing import Hearing
-from daemon.shell.intake import HINT_LIMIT_BYTES, model_facts, read_pattern
+from daemon.shell.intake import HINT_LIMIT_BYTES, read_pattern
 from daemon.shell.judging import Judging, Left
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, let_go
@@ -160,7 +160,7 @@ class PanelAttempt:
         await self._check_nodes(bound.graph)
         own_names = {alias: name for name, alias in aliases.items()}
         uses = [replace(use, name=own_names.get(use.name, use.name)) for use in bound.models]
-        models = tuple([await model_facts(bench.weights, use) for use in uses])
+        models = tuple([await bench.weights.facts(role=use.role, name=use.name) for use in uses])
         prompt = self._prompt(image, bound, attempt=self._job.attempt)
         before = self._job.images.get(image)
         prepared = Prepared(

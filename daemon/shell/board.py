@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from daemon.core.events import (
     AttemptEnded,
@@ -30,7 +31,14 @@ from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.loop import Believed, Loop
 from daemon.shell.outbox import Outbox
 from daemon.shell.progress import Progress
-from daemon.wire.status import INCIDENTS_SHOWN, DaemonFacts, Notice, notice_of, status_document
+from daemon.wire.status import (
+    INCIDENTS_SHOWN,
+    DaemonFacts,
+    Hashing,
+    Notice,
+    notice_of,
+    status_document,
+)
 from daemon.wire.text import visible
 
 log = logging.getLogger(__name__)
@@ -55,6 +63,7 @@ class Board:
         watch: EngineWatch,
         clock: Clock,
         daemon: DaemonFacts,
+        hashing: Callable[[], Hashing | None],
     ) -> None:
         self._disk = disk
         self._loop = loop
@@ -63,13 +72,15 @@ class Board:
         self._watch = watch
         self._clock = clock
         self._daemon = daemon
+        self._hashing = hashing
+        self._hashing_shown = False
         self._touched: dict[JobId, None] = {}
         self._incidents: deque[Notice] = deque(maxlen=INCIDENTS_SHOWN)
         self._writing = asyncio.Lock()
         self._news = asyncio.Event()
         self._steps = asyncio.Event()
         loop.observe(self._believe)
-        progress.on_change(self._steps.set)
+        progress.on_change(self.refresh)
 
     async def run(self) -> None:
         """Write whatever is out of date until cancelled."""
@@ -81,6 +92,10 @@ class Board:
             await self.finish()
             # What happens together is written together.
             await asyncio.sleep(_TOGETHER_S)
+
+    def refresh(self) -> None:
+        """Something is different that is in no event: status.json tells of it soon."""
+        self._steps.set()
 
     async def finish(self) -> None:
         """Write everything that is out of date now."""
@@ -105,6 +120,7 @@ class Board:
                 raise
 
     async def _write_status(self) -> None:
+        hashing = self._hashing()
         document = status_document(
             self._loop.state,
             at=self._clock.now(),
@@ -115,8 +131,10 @@ class Board:
             progress=self._progress.drawing,
             incidents=self._incidents,
             warnings=self._watch.warnings,
+            hashing=hashing,
         )
         await self._outbox.write_status(document)
+        self._hashing_shown = hashing is not None
 
     async def _either(self) -> None:
         """Wait for news; or, where there is only progress, for a second."""
@@ -124,7 +142,7 @@ class Board:
             async with asyncio.timeout(_PROGRESS_S):
                 await self._news.wait()
         except TimeoutError:
-            if not self._steps.is_set():
+            if not self._steps.is_set() and not self._hashing_shown:
                 await self._next()
 
     async def _next(self) -> None:

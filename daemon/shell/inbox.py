@@ -175,7 +175,7 @@ class Inbox:
 
     async def _tell_once(self, item: FileStat, error: WorldError) -> None:
         key = (item.name, _seen(item))
-        if error.code in ("NOT_FOUND", "CHANGING") or key in self._told:
+        if error.code in ("NOT_FOUND", "CHANGING", "HASHING") or key in self._told:
             return
         self._told.add(key)
         await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))

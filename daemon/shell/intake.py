@@ -7,7 +7,7 @@ command.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import assert_never
@@ -19,12 +19,12 @@ from daemon.core.jobs import (
     Complaint,
     Control,
     FileFacts,
-    ModelFacts,
     PanelSpec,
     TrainingImage,
     TrainSpec,
 )
 from daemon.core.policy import Policy
+from daemon.craft.embeddings import misspelled
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.template import Template, read_template
@@ -42,6 +42,15 @@ _TEMPLATE_LIMIT_BYTES = 4 * 2**20
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
+@dataclass(slots=True)
+class _Models:
+    """What is to be said of a job's models; ``waiting``: one of them is hashed first."""
+
+    complaints: list[Complaint] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    waiting: WorldError | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A template with the name and the hash under which a lock file records it."""
@@ -54,12 +63,20 @@ class Pattern:
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
     judged. ``keep``: what a job brings along is copied aside, for the job to be accepted.
+    ``waits`` is called for each look at a job that has to wait.
     """
 
     def __init__(
-        self, disk: Disk, *, policy: Policy, weights: Weights | None, keep: bool = True
+        self,
+        disk: Disk,
+        *,
+        policy: Policy,
+        weights: Weights | None,
+        keep: bool = True,
+        waits: Callable[[], None] | None = None,
     ) -> None:
         self._keep = keep
+        self._waits = waits
         self._disk = disk
         self._policy = policy
         self._weights = weights
@@ -67,6 +84,9 @@ class Intake:
     async def examine(self, file: FileFacts, data: bytes | None) -> Command:
         """The command that answers a settled file; ``data`` None: it is larger than a job may
         be.
+
+        Raises ``WorldError`` HASHING when nothing is wrong with it but that a model is not hashed
+        yet: it is to be asked again.
         """
         if data is None:
             size_kib, limit_kib = file.size / 1024, self._policy.max_job_file_bytes // 1024
@@ -92,22 +112,30 @@ class Intake:
     async def _asked(self, file: FileFacts, data: bytes, asked: Asked) -> Command:
         hint_sha256 = ""
         dataset: tuple[TrainingImage, ...] = ()
+        models = _Models()
         match asked.spec:
             case PanelSpec() as panel:
                 hint, hint_sha256 = await self._hint(panel)
-                found = [*hint, *await self._panel(panel)]
+                found = [*hint, *await self._panel(panel, models)]
             case TrainSpec() as train:
-                keep_in = aside(file.sha256) if self._keep else ""
+                uses = [ModelUse("checkpoint", train.checkpoint), ModelUse("vae", train.vae)]
+                await self._look_at(uses, models)
+                # While a model is hashed, nothing is copied for a job that may be withdrawn.
+                keep_in = aside(file.sha256) if self._keep and not models.waiting else ""
                 wrong, dataset = await examine_dataset(
                     self._disk, train, self._policy, keep_in=keep_in
                 )
-                models = [ModelUse("checkpoint", train.checkpoint), ModelUse("vae", train.vae)]
                 many, asked = resolved(asked, train, max(1, len(dataset)), self._policy)
-                found = [*wrong, *(many if dataset else ()), *await self._missing(models)]
+                found = [*wrong, *(many if dataset else ()), *models.complaints]
             case _:
                 assert_never(asked.spec)
         if found:
             return Reject(file, data, asked.ref, tuple(found[: self._policy.max_complaints]))
+        if models.waiting:
+            if self._waits:
+                self._waits()
+            raise models.waiting
+        asked = replace(asked, warnings=(*asked.warnings, *models.warnings))
         return Submit(file, data.decode(), asked, hint_sha256, dataset)
 
     async def _again(self, file: FileFacts, data: bytes, control: Control) -> Command:
@@ -126,7 +154,7 @@ class Intake:
             await self._disk.write(hint_path(digest), hint, synced=True)
         return Submit(file, data.decode(), asked, digest)
 
-    async def _panel(self, spec: PanelSpec) -> list[Complaint]:
+    async def _panel(self, spec: PanelSpec, found: _Models) -> list[Complaint]:
         try:
             pattern = await read_pattern(self._disk, spec.workflow)
             bound = bind(
@@ -144,18 +172,23 @@ class Intake:
         ]
         trainings = {_as_file(lora.name) for lora in spec.loras if split_job(lora.name)}
         models = [use for use in bound.models if use.role != "lora" or use.name not in trainings]
-        return wrong or [*await self._missing(models)]
+        if not wrong:
+            await self._look_at(models, found)
+        return [*wrong, *_no_embeddings(spec), *found.complaints]
 
-    async def _missing(self, models: Iterable[ModelUse]) -> Sequence[Complaint]:
+    async def _look_at(self, uses: Iterable[ModelUse], models: _Models) -> None:
+        """Note what is to be said of the models, all of which begin to be hashed now."""
         if self._weights is None:
-            return []
-        found = []
-        for use in models:
+            return
+        for use in uses:
             try:
-                await model_facts(self._weights, use)
+                examined = await self._weights.examined(role=use.role, name=use.name)
+                models.warnings += examined.warnings
             except WorldError as error:
-                found.append(Complaint(0, use.role, error.text))
-        return found
+                if error.code == "HASHING":
+                    models.waiting = error
+                else:
+                    models.complaints.append(Complaint(0, use.role, error.text))
 
     async def _hint(self, spec: PanelSpec) -> tuple[list[Complaint], str]:
         """Keep a copy of the hint image aside, by its hash."""
@@ -175,6 +208,14 @@ class Intake:
         if self._keep:
             await self._disk.write(hint_path(digest), blob.data, synced=True)
         return [], digest
+
+
+def _no_embeddings(spec: PanelSpec) -> Sequence[Complaint]:
+    return [
+        Complaint(0, key, text)
+        for key, prompt in (("prompt", spec.prompt), ("negative", spec.negative))
+        for text in misspelled(prompt)
+    ]
 
 
 def _as_file(name: str) -> str:
@@ -217,10 +258,3 @@ async def read_pattern(disk: Disk, name: str) -> Pattern:
     except UnicodeDecodeError as error:
         raise AskerError("The template's files are not UTF-8 text.") from error
     return Pattern(name, sha256(graph.data + b"\0" + slots.data).hexdigest(), template)
-
-
-async def model_facts(weights: Weights, use: ModelUse) -> ModelFacts:
-    """The facts of a model that a graph names; an embedding may be named without its ending."""
-    if use.role == "embedding" and not use.name.endswith(".safetensors"):
-        use = replace(use, name=f"{use.name}.safetensors")
-    return await weights.facts(role=use.role, name=use.name)

@@ -271,8 +271,9 @@ def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         watch=watch,
         clock=ports.clock,
         daemon=setup.daemon,
+        hashing=lambda: ports.weights.hashing,
     )
-    inbox, performer = _inbox(ports, setup, loop), _performer(ports, setup, bench, watch)
+    inbox, performer = _inbox(ports, setup, loop, board), _performer(ports, setup, bench, watch)
     return Crew(loop, watch, board, inbox, performer, _checkpoints(ports, setup, loop, ledger))
 
 
@@ -290,9 +291,9 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
     )
 
 
-def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
+def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
     known = None if setup.engine == "none" else ports.weights
-    intake = Intake(ports.disk, policy=setup.policy, weights=known)
+    intake = Intake(ports.disk, policy=setup.policy, weights=known, waits=board.refresh)
     return Inbox(
         ports.disk,
         settle_s=setup.settle_s,

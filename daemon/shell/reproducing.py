@@ -15,12 +15,11 @@ from daemon.core.events import ImageJudged
 from daemon.core.job import Job
 from daemon.core.jobs import Engine, Outcome, Reproduction
 from daemon.core.state import ENVIRONMENT, environment_of
-from daemon.craft.graph import BoundGraph, ModelUse
+from daemon.craft.graph import BoundGraph
 from daemon.craft.reproduction import FAILED, differences, verdict_of
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Weights
 from daemon.shell.bench import Bench, Sheet
-from daemon.shell.intake import model_facts
 from daemon.shell.originals import Original, read_original
 from daemon.shell.patience import GivenUp
 from daemon.wire.lock_file import Model
@@ -116,7 +115,7 @@ async def changed_models(weights: Weights, models: Sequence[Model]) -> Sequence[
     told = []
     for model in models:
         try:
-            now = await model_facts(weights, ModelUse(model.role, model.name))
+            now = await weights.facts(role=model.role, name=model.name)
         except WorldError as error:
             told.append(error.text)
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import assert_never
 
 from daemon.core.admission import Reason
@@ -62,6 +62,15 @@ class Drawing:
     epoch: int = 0
     epochs: int = 0
     loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """How far the hashing of a model file is, in bytes; the jobs that name it wait in the inbox."""
+
+    name: str
+    bytes_done: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,7 @@ def status_document(
     progress: Drawing | None,
     incidents: Iterable[Notice] = (),
     warnings: Sequence[str] = (),
+    hashing: Hashing | None = None,
 ) -> Document:
     """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s,
     ``warnings`` tell of how the engine was started.
@@ -174,6 +184,7 @@ def status_document(
         "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
         "lease": _lease(state, progress),
+        "hashing": asdict(hashing) if hashing else None,
         "queue": [_queued(job, reasons.get(job.id)) for job in _head_of_queue(state)],
         "queue_count": len(state.queue),
         "recent": _recent(state),

@@ -29,8 +29,9 @@ def tensor(dtype: str, shape: list[int], begin: int, end: int) -> Mapping[str, o
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+UNET, TEXT = "model.diffusion_model.out.2.bias", "cond_stage_model.transformer.a"
 ANYTHING = spelled(
-    {"a": tensor("F16", [100], 0, 200), "b": tensor("F32", [10], 200, 240)}, bytes(240)
+    {UNET: tensor("F16", [100], 0, 200), TEXT: tensor("F32", [10], 200, 240)}, bytes(240)
 )
 
 
@@ -86,7 +87,7 @@ def test_every_role_has_its_folder_below_the_one_base_path(
     base: Path, folders: ModelFolders, role: str, folder: str
 ) -> None:
     """N3.1"""
-    put(base, f"{folder}/x.safetensors", ANYTHING)
+    put(base, f"{folder}/x.safetensors", prop(role, "x"))
     assert facts(folders, "x.safetensors", role).role == role
 
 
@@ -207,7 +208,7 @@ def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(
     first = facts(folders, "anything-v5.safetensors")
     again = ModelFolders(base, base / "hashes.json")
     with monkeypatch.context() as patch:
-        patch.setattr(hashlib, "file_digest", _must_not_be_read)
+        patch.setattr(hashlib, "sha256", _must_not_be_read)
         assert facts(again, "anything-v5.safetensors") == first
     path = base / "models/checkpoints/anything-v5.safetensors"
     path.write_bytes(ANYTHING[:-1] + b"\x01")

@@ -13,6 +13,7 @@ from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.craft.picture import PictureDistance, PictureStats
+from daemon.ports import Examined
 from daemon.shell.bench import Bench, Lately
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
@@ -32,6 +33,8 @@ CANCELLED = job(phase=Phase.RUNNING)._replace(cancelling=True, images={1: Image(
 class Untouched:
     """``ports.Pixels`` and ``ports.Weights``, of which stopping asks nothing."""
 
+    hashing = None
+
     async def measure(self, png: bytes) -> PictureStats:
         raise AssertionError("no picture is looked at")
 
@@ -39,6 +42,9 @@ class Untouched:
         raise AssertionError("no picture is looked at")
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:
+        raise AssertionError("no model is asked for")
+
+    async def examined(self, *, role: str, name: str) -> Examined:
         raise AssertionError("no model is asked for")
 
     def path(self, *, role: str, name: str) -> str:

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from daemon.core.jobs import ModelFacts
 from daemon.errors import WorldError
-from daemon.ports import Holder, TrainerFacts, TrainingOrder
+from daemon.ports import Examined, Holder, TrainerFacts, TrainingOrder
 from daemon.wire.sd_scripts import CONFIG, checkpoint_file, done_epochs, state_folder
 from daemon.wire.seal import LAST_WRITTEN
 from daemon.wire.shim_record import EXIT, MARKER, START
@@ -164,8 +164,13 @@ class FakeTrainer:
 class Models:
     """``ports.Weights`` with every model there."""
 
+    hashing = None
+
     async def facts(self, *, role: str, name: str) -> ModelFacts:
         return ModelFacts(role, name, "d" * 64, 1, "F16")
+
+    async def examined(self, *, role: str, name: str) -> Examined:
+        return Examined(await self.facts(role=role, name=name))
 
     def path(self, *, role: str, name: str) -> str:
         return f"/models/{name}"

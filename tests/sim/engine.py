@@ -24,6 +24,7 @@ from typing import Any, Literal
 from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.errors import EngineError, PromptRefused, WorldError
+from daemon.ports import Examined
 from daemon.wire.comfyui import (
     Ended,
     EngineFacts,
@@ -405,12 +406,18 @@ class SimPixels:
 class SimWeights:
     """``ports.Weights``: every model is there; ``installed`` is what the LoRA folder got."""
 
+    hashing = None
+
     def __init__(self, installed: dict[str, bytes] | None = None, life: Life | None = None) -> None:
         self.installed = {} if installed is None else installed
         self._step = life.step if life else lambda what: None
 
     async def facts(self, *, role: str, name: str) -> ModelFacts:
+        name = f"{name.removesuffix('.safetensors')}.safetensors"
         return ModelFacts(role, name, sha256(f"{role}{name}".encode()).hexdigest(), 1000, "F16")
+
+    async def examined(self, *, role: str, name: str) -> Examined:
+        return Examined(await self.facts(role=role, name=name))
 
     def path(self, *, role: str, name: str) -> str:
         return f"/models/{role}/{name}"
