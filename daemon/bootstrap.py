@@ -88,10 +88,20 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
 async def examine(home: Home, *, name: str, data: bytes) -> Command:
     """The command that would answer this file in the inbox."""
     file = FileFacts(name, sha256(data).hexdigest(), 0, 0, len(data))
-    policy = home.settings.policy
-    intake = Intake(StudioDisk(home.folder), policy=policy, weights=_weights(home), keep=False)
+    policy, pixels = home.settings.policy, PictureReader()
+    intake = Intake(
+        StudioDisk(home.folder),
+        policy,
+        weights=_weights(home),
+        pixels=pixels,
+        packs=home.settings.packs,
+        keep=False,
+    )
     whole = len(data) <= policy.max_job_file_bytes
-    return await intake.examine(file, data if whole else None)
+    try:
+        return await intake.examine(file, data if whole else None)
+    finally:
+        await pixels.close()
 
 
 async def _serve(home: Home, clock: SystemClock) -> None:

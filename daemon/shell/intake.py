@@ -6,7 +6,7 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from hashlib import sha256
@@ -25,11 +25,12 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.policy import Policy
+from daemon.craft.controlnets import hint_fault, net_doubt, shape_doubt
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
-from daemon.ports import Disk, Weights
+from daemon.ports import Disk, Pixels, Weights
 from daemon.shell.dataset import aside, examine_dataset, resolved
 from daemon.wire.job_file import Refused, read_job_file
 
@@ -39,6 +40,15 @@ HINTS = ".nightpress/hints"
 HINT_LIMIT_BYTES = 32 * 2**20
 _TEMPLATE_LIMIT_BYTES = 4 * 2**20
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What was found of a job's hint image; ``sha256`` '' = it cannot be taken."""
+
+    sha256: str = ""
+    wrong: tuple[Complaint, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +62,26 @@ class Pattern:
 
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
-    judged. ``keep``: what a job brings along is copied aside, for the job to be accepted.
+    judged. ``packs`` are the custom nodes that the settings allow. ``keep``: what a job brings
+    along is copied aside, for the job to be accepted.
     """
 
     def __init__(
-        self, disk: Disk, *, policy: Policy, weights: Weights | None, keep: bool = True
+        self,
+        disk: Disk,
+        policy: Policy,
+        *,
+        weights: Weights | None,
+        pixels: Pixels,
+        packs: Collection[str] = (),
+        keep: bool = True,
     ) -> None:
         self._keep = keep
         self._disk = disk
         self._policy = policy
         self._weights = weights
+        self._pixels = pixels
+        self._packs = packs
 
     async def examine(self, file: FileFacts, data: bytes | None) -> Command:
         """The command that answers a settled file; ``data`` None: it is larger than a job may
@@ -91,8 +111,10 @@ class Intake:
         dataset: tuple[TrainingImage, ...] = ()
         match asked.spec:
             case PanelSpec() as panel:
-                hint, hint_sha256 = await self._hint(panel)
-                found = [*hint, *await self._panel(panel)]
+                hint = await self._hint(panel)
+                hint_sha256 = hint.sha256
+                found = [*hint.wrong, *await self._panel(panel)]
+                asked = replace(asked, warnings=(*asked.warnings, *hint.doubts))
             case TrainSpec() as train:
                 keep_in = aside(file.sha256) if self._keep else ""
                 wrong, dataset = await examine_dataset(
@@ -121,11 +143,25 @@ class Intake:
             return [Complaint(0, "workflow", f"Template {spec.workflow!r}: {error}")]
         wrong = [
             Complaint(0, "workflow", f"Template {spec.workflow!r}: {text}")
-            for text in complaints(bound.graph, self._policy)
+            for text in complaints(bound, self._policy, self._packs)
         ]
         trainings = {_as_file(lora.name) for lora in spec.loras if split_job(lora.name)}
         models = [use for use in bound.models if use.role != "lora" or use.name not in trainings]
-        return wrong or [*await self._missing(models)]
+        return wrong or [*await self._lacking(pattern), *await self._missing(models)]
+
+    async def _lacking(self, pattern: Pattern) -> Sequence[Complaint]:
+        """The files beside the models without which a template would draw, and guide nothing."""
+        needs = pattern.template.slots.needs if self._weights is not None else ()
+        return [
+            Complaint(
+                0,
+                "workflow",
+                f"Template {pattern.name!r} needs $COMFYUI/{path}, which is not there. Put the file"
+                " there: without it the hint would be empty, and nothing would say so.",
+            )
+            for path in needs
+            if self._weights is not None and not await self._weights.has(path)
+        ]
 
     async def _missing(self, models: Iterable[ModelUse]) -> Sequence[Complaint]:
         if self._weights is None:
@@ -138,24 +174,40 @@ class Intake:
                 found.append(Complaint(0, use.role, error.text))
         return found
 
-    async def _hint(self, spec: PanelSpec) -> tuple[list[Complaint], str]:
-        """Keep a copy of the hint image aside, by its hash."""
+    async def _hint(self, spec: PanelSpec) -> Hint:
+        """Look at the hint image, and keep a copy of it aside, by its hash."""
         if spec.controlnet is None:
-            return [], ""
+            return Hint()
         path = spec.controlnet.image
         try:
             blob = await self._disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
         except WorldError as error:
-            text = f"{error.text}. Paths are relative to the studio's folder."
-            return [Complaint(0, "controlnet.image", text)], ""
+            return _no_hint(f"{error.text}. Paths are relative to the studio's folder.")
         if not blob.complete or not blob.data.startswith(_PNG):
             limit = HINT_LIMIT_BYTES // 2**20
-            text = f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
-            return [Complaint(0, "controlnet.image", text)], ""
+            return _no_hint(
+                f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
+            )
+        try:
+            stats = await self._pixels.measure(blob.data)
+        except WorldError as error:
+            if error.code != "PICTURE_BROKEN":
+                raise
+            return _no_hint(f"{path}: {error.text} Save the hint image again as PNG.")
+        if fault := hint_fault(stats):
+            return _no_hint(
+                f"{path} ({stats.width}x{stats.height}) {fault}, so it would guide nothing, and no"
+                " engine would say so. Draw the hint on it, or leave [controlnet] out."
+            )
         digest = sha256(blob.data).hexdigest()
         if self._keep:
             await self._disk.write(hint_path(digest), blob.data, synced=True)
-        return [], digest
+        shape = shape_doubt(stats, width=spec.width, height=spec.height)
+        return Hint(digest, doubts=tuple(filter(None, (net_doubt(spec.controlnet.model), shape))))
+
+
+def _no_hint(text: str) -> Hint:
+    return Hint(wrong=(Complaint(0, "controlnet.image", text),))
 
 
 def _as_file(name: str) -> str:

@@ -292,12 +292,12 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop) -> Inbox:
     known = None if setup.engine == "none" else ports.weights
-    intake = Intake(ports.disk, policy=setup.policy, weights=known)
+    looks = Intake(ports.disk, setup.policy, weights=known, pixels=ports.pixels, packs=setup.packs)
     return Inbox(
         ports.disk,
         settle_s=setup.settle_s,
         limit_bytes=setup.policy.max_job_file_bytes,
-        examine=intake.examine,
+        examine=looks.examine,
         answered=lambda: loop.state.answered,
         ask=loop.ask,
     )
