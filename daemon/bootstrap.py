@@ -88,15 +88,25 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
 async def examine(home: Home, weights: Weights, *, name: str, data: bytes) -> Command:
     """The command that would answer this file in the inbox, once its models are hashed."""
     file = FileFacts(name, sha256(data).hexdigest(), 0, 0, len(data))
-    policy = home.settings.policy
-    intake = Intake(StudioDisk(home.folder), policy=policy, weights=weights, keep=False)
+    policy, pixels = home.settings.policy, PictureReader()
+    intake = Intake(
+        StudioDisk(home.folder),
+        policy,
+        weights=weights,
+        pixels=pixels,
+        packs=home.settings.packs,
+        keep=False,
+    )
     whole = data if len(data) <= policy.max_job_file_bytes else None
-    while True:
-        try:
-            return await intake.examine(file, whole)
-        except WorldError as error:
-            if error.code != "HASHING":
-                raise
+    try:
+        while True:
+            try:
+                return await intake.examine(file, whole)
+            except WorldError as error:
+                if error.code != "HASHING":
+                    raise
+    finally:
+        await pixels.close()
 
 
 async def _serve(home: Home, clock: SystemClock) -> None:

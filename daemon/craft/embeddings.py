@@ -1,36 +1,58 @@
-"""Knows how ComfyUI finds the embeddings that a prompt names, and where it would find none.
+"""Knows how ComfyUI finds ``embedding:NAME`` in a text: what it would load, and what it would miss.
 
-Law: ``embedding:name`` counts at the beginning of a prompt, of a line or of a bracket, or behind a
-space; the name ends at a space, a comma or a bracket. Anywhere else ComfyUI draws the words, and
-says nothing. Source: facts/comfyui.md 9.1, and runs of 0.3.64.
+Law: the name that is checked and recorded is the name that the engine loads. It reads on to the
+next white space or bracket, so whatever stands there is part of the name for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-_MARK = re.compile(r"embedding:", re.IGNORECASE)
-_NAMED = re.compile(
-    r"(?:\A|(?<=[ \n])|(?<![\\])(?<=[()]))"
-    r"embedding:(?P<name>[^\s,():\\]+)"
-    # A weight stands before the bracket that ends the group.
-    r"(?=\Z|\s|,+(?:[\s)]|\Z)|\)|:[-+.\d]+\))"
-)
+_START = re.compile("embedding:", re.IGNORECASE)
+_NAME = re.compile(r"[\w.+-]+(?:/[\w.+-]+)*")
+# Commas are taken off a name; a bracket ends it, perhaps with a weight before it.
+_END = re.compile(r",*|(?::[-+.\deE]+)?\)[^/\\]*")
+_PICKLED = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 
 
-def named(text: str) -> Sequence[str]:
-    """The embeddings that a prompt really names, in its order, mostly without their ending."""
-    return [found["name"] for found in _NAMED.finditer(text)]
+def embeddings_in(text: str) -> Sequence[str]:
+    """The names, each as it is written, mostly without an ending."""
+    return [name for name, fault in _read(text) if not fault]
 
 
-def misspelled(text: str) -> Sequence[str]:
-    """What looks like an embedding and is none to ComfyUI, in sentences."""
-    fine = {found.start() for found in _NAMED.finditer(text)}
-    wrong = [found.start() for found in _MARK.finditer(text) if found.start() not in fine]
-    return [
-        f'"{text[max(0, at - 1) : at + 30].strip()}" is no embedding to ComfyUI, which would draw '
-        "the words. Write a space before it, then embedding:name in small letters, then a space "
-        "or a comma; with a weight: (embedding:name:1.2)."
-        for at in wrong
-    ]
+def embedding_faults(text: str) -> Sequence[str]:
+    """What is wrong with the embeddings of a text, in sentences."""
+    return [fault for _, fault in _read(text) if fault]
+
+
+def _read(text: str) -> Iterator[tuple[str, str]]:
+    for start in _START.finditer(text):
+        # The engine splits at white space of any kind, also right behind the colon.
+        token = (text[start.end() :].split(maxsplit=1) or [""])[0]
+        name = found[0] if (found := _NAME.match(token)) else ""
+        yield name, _fault(text, start, name, token)
+
+
+def _fault(text: str, start: re.Match[str], name: str, token: str) -> str:
+    shown = repr(f"embedding:{token}"[:80])
+    if start[0] != "embedding:":
+        return f"{shown}: write embedding: in small letters, or the engine takes it for a word."
+    if start.start() and text[start.start() - 1] not in " \n()":
+        return f"{shown} needs a space before it, or the engine takes it for a word."
+    if text[start.end() : start.end() + 1].isspace():
+        return f"{shown}: the name stands right behind the colon, without a space."
+    if not name or not _END.fullmatch(token, len(name)):
+        return (
+            f"{shown} is no plain name: write the file's name in models/embeddings in letters,"
+            " digits, . _ - + and /, with a space behind it."
+        )
+    if any(part in (".", "..") for part in name.split("/")) or name.startswith("/"):
+        return f"{shown} leaves models/embeddings. Write a name within it."
+    if name.lower().endswith(_PICKLED):
+        better = name.rpartition(".")[0]
+        return (
+            f"{shown} can run code when it is loaded: only .safetensors files are loaded. Put the"
+            f' embedding as one into models/embeddings, and write "embedding:{better}.safetensors".'
+        )
+    return ""

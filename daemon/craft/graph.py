@@ -9,24 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
-from daemon.craft.embeddings import named
+from daemon.craft.core_nodes import MODEL_INPUTS
+from daemon.craft.embeddings import embeddings_in
 from daemon.craft.nodes import Node, as_link, class_of, inputs_of
 from daemon.craft.slots import FIELDS, ValueSlot
 from daemon.craft.splice import Draft, splice_controlnet, splice_loras
 from daemon.craft.template import Template
 from daemon.errors import AskerError
-
-MODEL_INPUTS: Mapping[str, tuple[str, str]] = {
-    "CheckpointLoaderSimple": ("checkpoint", "ckpt_name"),
-    "VAELoader": ("vae", "vae_name"),
-    "LoraLoader": ("lora", "lora_name"),
-    "LoraLoaderModelOnly": ("lora", "lora_name"),
-    "ControlNetLoader": ("controlnet", "control_net_name"),
-}
-"""Every node class that may load a model: the role, and the input that names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +38,16 @@ class BoundGraph:
     """A graph complete but for its file prefix, which contains the prompt id, which needs the hash.
 
     ``graph_sha256`` is of the canonical JSON (sorted keys, no spaces, ASCII) of ``graph``.
+    ``map_node`` saves the hint that the graph made for itself ('' = none); ``packs`` are the packs
+    of those node classes that are not ComfyUI's own, as the template says.
     """
 
     graph: Mapping[str, Node]
     graph_sha256: str
     models: tuple[ModelUse, ...]
     save_node: str
+    map_node: str = ""
+    packs: Mapping[str, str] = field(default_factory=dict)
 
 
 def misfits(template: Template, spec: PanelSpec) -> Sequence[str]:
@@ -93,21 +89,29 @@ def bind(
         splice_loras(draft, template.slots.loras, _resolved(spec.loras, loras))
     if template.slots.controlnet is not None and spec.controlnet is not None:
         splice_controlnet(draft, template.slots.controlnet, spec.controlnet, _hint_name(hint))
-    draft.clear(template.save_node, "filename_prefix")
+    for node in (template.save_node, template.slots.map_node):
+        draft.clear(node, "filename_prefix")
     nodes = draft.nodes()
     return BoundGraph(
         graph=nodes,
         graph_sha256=graph_sha256(nodes),
         models=models_of(nodes),
         save_node=template.save_node,
+        map_node=template.slots.map_node,
+        packs=template.slots.packs,
     )
 
 
 def with_prefix(bound: BoundGraph, prefix: str) -> Mapping[str, Node]:
-    """The graph as it is sent, saving under this ``filename_prefix``."""
-    save = bound.graph[bound.save_node]
-    inputs = {**inputs_of(save), "filename_prefix": prefix}
-    return {**bound.graph, bound.save_node: {**save, "inputs": inputs}}
+    """The graph as it is sent: its picture is saved under this ``filename_prefix``, and the hint
+    that it made for itself, if it does, under ``PREFIX-map``.
+    """
+    sent = dict(bound.graph)
+    for node, name in ((bound.save_node, prefix), (bound.map_node, f"{prefix}-map")):
+        if node:
+            inputs = {**inputs_of(sent[node]), "filename_prefix": name}
+            sent[node] = {**sent[node], "inputs": inputs}
+    return sent
 
 
 def graph_sha256(graph: Mapping[str, object]) -> str:
@@ -184,7 +188,7 @@ def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object
 def _models_in(nodes: Mapping[str, Node], node: str, body: Node) -> Iterable[ModelUse]:
     inputs = inputs_of(body)
     if class_of(body) == "CLIPTextEncode":
-        for name in named(str(inputs.get("text", ""))):
+        for name in embeddings_in(str(inputs.get("text", ""))):
             yield ModelUse("embedding", name)
     if class_of(body) in MODEL_INPUTS:
         role, key = MODEL_INPUTS[class_of(body)]

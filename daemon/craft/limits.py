@@ -6,65 +6,45 @@ way around a limit.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.core.policy import Policy
-from daemon.craft.graph import MODEL_INPUTS, models_of
-from daemon.craft.nodes import Node, as_link, class_of, inputs_of, links_of
+from daemon.craft.core_nodes import CORE, MODEL_INPUTS, RANGES
+from daemon.craft.embeddings import embedding_faults
+from daemon.craft.graph import BoundGraph
+from daemon.craft.nodes import Link, Node, as_link, class_of, inputs_of, is_tame, links_of
+from daemon.craft.packs import how_to_allow
 
 MAX_NODES = 100
 MAX_TEXT = 16 * 1024
 
-OUTPUTS: Mapping[str, int] = {
-    "CheckpointLoaderSimple": 3,
-    "VAELoader": 1,
-    "LoraLoader": 2,
-    "LoraLoaderModelOnly": 1,
-    "ControlNetLoader": 1,
-    "ControlNetApplyAdvanced": 2,
-    "CLIPSetLastLayer": 1,
-    "CLIPTextEncode": 1,
-    "ConditioningCombine": 1,
-    "ConditioningConcat": 1,
-    "ConditioningAverage": 1,
-    "ConditioningZeroOut": 1,
-    "EmptyLatentImage": 1,
-    "KSampler": 1,
-    "KSamplerAdvanced": 1,
-    "LatentUpscale": 1,
-    "VAEDecode": 1,
-    "VAEDecodeTiled": 1,
-    "LoadImage": 2,
-    "EmptyImage": 1,
-    "ImageScale": 1,
-    "ImageInvert": 1,
-    "SaveImage": 0,
-}
-"""The node classes that may be used, all of ComfyUI's core, with the number of their outputs.
-
-Not among them: whatever runs code, fetches, makes batches, scales by a factor, or encodes a picture
-of any size, for then no limit on memory could be read off the graph.
-"""
-
 _SIZED = frozenset({"EmptyLatentImage", "EmptyImage", "LatentUpscale", "ImageScale"})
 _DECODES = frozenset({"VAEDecode", "VAEDecodeTiled"})
-_DRIVE = re.compile(r"[A-Za-z]:")
+_BAKED_VAE = 2
+"""The output of CheckpointLoaderSimple that is its own VAE."""
+_PACK_OUTPUTS = 16
+"""More than any node has; of a pack's node nobody here knows how many."""
+_GROUP = re.compile(r"workflow[/>].*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def complaints(graph: Mapping[str, Node], policy: Policy) -> Sequence[str]:
+def complaints(bound: BoundGraph, policy: Policy, packs: Collection[str] = ()) -> Sequence[str]:
     """What forbids this graph, one sentence each; empty when it may be sent.
 
-    Covers the request's and the template's nodes alike (A2.1, A2.2, A2.5, M1.1).
+    Covers the request's and the template's nodes alike (A2.1, A2.2, A2.5, M1.1). ``packs``: the
+    custom nodes that the settings allow (A4.2).
     """
+    graph = bound.graph
     if len(graph) > MAX_NODES:
         return [f"The graph has {len(graph)} nodes; the limit is {MAX_NODES}."]
-    strangers = list(_unknown_classes(graph))
+    strangers = list(_unknown_classes(bound, packs))
     if strangers:
         return strangers  # What is said of links and sizes below holds for known classes only.
     found = [
         *_broken_links(graph),
         *_circles(graph),
+        *_inputs(graph),
         *_sizes(graph, policy),
         *_batches(graph, policy),
         *_steps(graph, policy),
@@ -72,54 +52,33 @@ def complaints(graph: Mapping[str, Node], policy: Policy) -> Sequence[str]:
         *_vaes(graph),
         *_names(graph),
     ]
-    saves = sum(class_of(body) == "SaveImage" for body in graph.values())
-    if saves != 1:
-        found.append(f"The graph has {saves} SaveImage nodes; exactly one is needed.")
+    saves = {node for node, body in graph.items() if class_of(body) == "SaveImage"}
+    if saves != {bound.save_node, bound.map_node} - {""}:
+        found.append(
+            f"The graph has {len(saves)} SaveImage nodes; exactly one is needed, and one more for a"
+            " pose map that the slots file names."
+        )
     return found
 
 
-def forbidden_nodes(
-    classes: Iterable[str], modules: Mapping[str, str], packs: Collection[str]
-) -> Sequence[tuple[str, str]]:
-    """Code and sentence for each node class that the engine lacks or that others have brought.
-
-    ``modules``: the Python module of each class, as the engine tells; ``packs``: the custom nodes
-    that are allowed (A4.2).
-    """
-    judged = ((name, _module_fault(modules.get(name), packs)) for name in sorted(classes))
-    return [(code, f"The node class {name[:80]!r} {why}") for name, (code, why) in judged if code]
-
-
-def _module_fault(module: str | None, packs: Collection[str]) -> tuple[str, str]:
-    kind, _, rest = (module or "").partition(".")
-    if module is None:
-        return "NODE_MISSING", (
-            "is not in this ComfyUI. Install a newer one, or use a template without it."
-        )
-    if kind in ("nodes", "comfy_extras") or (kind == "custom_nodes" and rest in packs):
-        return "", ""
-    if kind != "custom_nodes":
-        return "NODE_FORBIDDEN", (
-            f"comes from {module[:80]!r}, which is no part of ComfyUI's own drawing. Use a template"
-            " without it."
-        )
-    return "NODE_FORBIDDEN", (
-        f"comes from the pack {rest[:80]!r}, which is not allowed here. Use a template without it;"
-        " or find where the pack is said to work on MPS, and write into nightpress.toml, under"
-        f' [comfyui]: custom_nodes = {{ "{rest[:80]}" = "where that is said" }}'
-    )
-
-
-def _unknown_classes(graph: Mapping[str, Node]) -> Iterable[str]:
-    for node, body in graph.items():
+def _unknown_classes(bound: BoundGraph, packs: Collection[str]) -> Iterable[str]:
+    for node, body in bound.graph.items():
         name = class_of(body)
-        if name in OUTPUTS:
+        pack = bound.packs.get(name, "")
+        if name in CORE or pack in packs:
             continue
-        if "load" in name.lower():
-            why = "it loads files in a way that nightpress cannot check and record"
+        if pack:
+            why = f"it comes from the pack {pack!r}. {how_to_allow(pack)}"
+        elif _GROUP.fullmatch(name):
+            why = "it is a group or a subgraph. Unpack it in ComfyUI, and export again."
+        elif "load" in name.lower():
+            why = "it loads files in a way that nightpress cannot check and record."
         else:
-            why = "only ComfyUI's own drawing nodes of known cost may run unattended"
-        yield f"Node {node} is a {name[:80]!r}, which is not allowed: {why}."
+            why = (
+                "only ComfyUI's own drawing nodes of known cost may run unattended. One of a pack"
+                " that you trust is named under [packs] in the template's slots file."
+            )
+        yield f"Node {node} is a {name[:80]!r}, which is not allowed: {why}"
 
 
 def _broken_links(graph: Mapping[str, Node]) -> Iterable[str]:
@@ -130,8 +89,13 @@ def _broken_links(graph: Mapping[str, Node]) -> Iterable[str]:
                 yield f"Input {name!r} of node {node} is neither a value nor a link."
             elif link is not None and link[0] not in graph:
                 yield f"Input {name!r} of node {node} leads to {link[0]!r}, which is not there."
-            elif link is not None and not 0 <= link[1] < OUTPUTS[class_of(graph[link[0]])]:
+            elif link is not None and not 0 <= link[1] < _outputs(graph[link[0]]):
                 yield f"Input {name!r} of node {node} takes an output that {link[0]!r} has not got."
+
+
+def _outputs(body: Node) -> int:
+    core = CORE.get(class_of(body))
+    return _PACK_OUTPUTS if core is None else len(core.outputs)
 
 
 def _circles(graph: Mapping[str, Node]) -> Iterable[str]:
@@ -143,73 +107,126 @@ def _circles(graph: Mapping[str, Node]) -> Iterable[str]:
         yield f"The links go round in a circle through {', '.join(sorted(left)[:5])}."
 
 
+def _inputs(graph: Mapping[str, Node]) -> Iterable[str]:
+    """Every input of a node of ComfyUI's own is there and of its kind, and nothing else is wired.
+
+    What the judges of sizes, steps and names look at is then plain to see.
+    """
+    for node, body in graph.items():
+        core = CORE.get(class_of(body))
+        if core is None:
+            continue
+        inputs = inputs_of(body)
+        for name in sorted(core.inputs.keys() - core.optional - inputs.keys()):
+            yield f"Node {node}, a {class_of(body)}, lacks its input {name!r}."
+        for name, value in inputs.items():
+            fault = _unfit(core.inputs.get(name, ""), name, value, graph)
+            if fault:
+                yield f"Input {name!r} of node {node} {fault}."
+
+
+def _unfit(kind: str, name: str, value: object, graph: Mapping[str, Node]) -> str:
+    """Why this is no input of the kind (CoreNode's, '' = unknown): the end of a sentence."""
+    link = as_link(value)
+    low, high = RANGES.get(name, (-math.inf, math.inf))
+    if kind.isupper():
+        if link is None:
+            return f"is {_shown(value)}, and it takes a link to a {kind}"
+        given = _type_of(graph, link) or kind
+        return f"takes a {kind}, and node {link[0]} gives a {given}" if given != kind else ""
+    if link is not None:
+        return f"is a link, and {'a value belongs there' if kind else 'no such input is known'}"
+    match kind, value:
+        case "int", _ if not _whole(value):
+            return f"is {_shown(value)}, which is no whole number"
+        case (("int" | "float"), int() | float()) if not isinstance(value, bool):
+            return "" if low <= value <= high else f"is {value}; it is from {low:g} to {high:g}"
+        case "float", _:
+            return f"is {_shown(value)}, which is no number"
+        case (("text" | "choice" | "prefix"), _) if not isinstance(value, str):
+            return f"is {_shown(value)}, which is no text"
+        case _:
+            return ""
+
+
+def _type_of(graph: Mapping[str, Node], link: Link) -> str:
+    """The type that a link carries; '' where that is not known, or is told as a broken link."""
+    core = CORE.get(class_of(graph[link[0]])) if link[0] in graph else None
+    return core.outputs[link[1]] if core and 0 <= link[1] < len(core.outputs) else ""
+
+
 def _sizes(graph: Mapping[str, Node], policy: Policy) -> Iterable[str]:
     for node, body in graph.items():
-        if class_of(body) not in _SIZED:
-            continue
         width, height = inputs_of(body).get("width"), inputs_of(body).get("height")
-        if not _whole(width) or not _whole(height):
-            yield f"Node {node} has a width or height that is no whole number."
-            continue
-        sides = (int(str(width)), int(str(height)))
-        if not all(policy.min_side <= side <= policy.max_side for side in sides):
-            yield (
-                f"Node {node} is {width} x {height}; each side is {policy.min_side} to"
-                f" {policy.max_side} pixels."
-            )
-        if sides[0] * sides[1] > policy.max_area:
-            yield (
-                f"Node {node} is {width} x {height} = {sides[0] * sides[1]} pixels; more than"
-                f" {policy.max_area} (512 x 768) makes a 16 GB machine swap."
-            )
-        if any(side % policy.side_multiple for side in sides):
-            step = policy.side_multiple
-            yield f"Node {node} is {width} x {height}; sides are multiples of {step}."
+        judged = class_of(body) in _SIZED or class_of(body) not in CORE
+        if judged and isinstance(width, int) and isinstance(height, int):
+            yield from _size_faults(node, width, height, policy)
+
+
+def _size_faults(node: str, width: int, height: int, policy: Policy) -> Iterable[str]:
+    if not all(policy.min_side <= side <= policy.max_side for side in (width, height)):
+        yield (
+            f"Node {node} is {width} x {height}; each side is {policy.min_side} to"
+            f" {policy.max_side} pixels."
+        )
+    if width * height > policy.max_area:
+        yield (
+            f"Node {node} is {width} x {height} = {width * height} pixels; more than"
+            f" {policy.max_area} (512 x 768) makes a 16 GB machine swap."
+        )
+    if width % policy.side_multiple or height % policy.side_multiple:
+        step = policy.side_multiple
+        yield f"Node {node} is {width} x {height}; sides are multiples of {step}."
 
 
 def _batches(graph: Mapping[str, Node], policy: Policy) -> Iterable[str]:
     for node, body in graph.items():
         size = inputs_of(body).get("batch_size", policy.latent_batch)
-        if size != policy.latent_batch:
+        if not _whole(size) or size != policy.latent_batch:
             yield (
-                f"Node {node} has batch_size {size!r}; it is {policy.latent_batch}, since every"
-                " further picture of a batch needs 1 to 4 GB at once. Ask for seeds instead."
+                f"Node {node} has batch_size {_shown(size)}; it is {policy.latent_batch}, since"
+                " every further picture of a batch needs 1 to 4 GB at once. Ask for seeds instead."
             )
 
 
 def _steps(graph: Mapping[str, Node], policy: Policy) -> Iterable[str]:
     total = 0
     for node, body in graph.items():
-        steps = inputs_of(body).get("steps", 0)
-        if not _whole(steps):
-            yield f"Node {node} has steps that are no whole number."
-            continue
-        total += int(str(steps))
+        steps = inputs_of(body).get("steps", 1)
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            yield f"Node {node} has {_shown(steps)} steps; they are a whole number from 1."
+        elif "steps" in inputs_of(body):
+            total += steps
     if total > policy.max_steps:
         yield f"The samplers take {total} steps together; the limit is {policy.max_steps}."
 
 
 def _controlnets(graph: Mapping[str, Node], policy: Policy) -> Iterable[str]:
-    for name in ("ControlNetLoader", "ControlNetApplyAdvanced"):
-        count = sum(class_of(body) == name for body in graph.values())
+    """A pack's nodes are counted by what they are called."""
+    names = [class_of(body).lower() for body in graph.values()]
+    for part in ("Loader", "Apply"):
+        count = sum("controlnet" in name and part.lower() in name for name in names)
         if count > policy.max_controlnets:
             yield (
-                f"The graph has {count} {name} nodes; {policy.max_controlnets} ControlNet fits into"
-                " 16 GB beside the checkpoint."
+                f"The graph has {count} ControlNet{part} nodes; {policy.max_controlnets} ControlNet"
+                " fits into 16 GB beside the checkpoint."
             )
 
 
 def _vaes(graph: Mapping[str, Node]) -> Iterable[str]:
+    """Nothing takes the VAE inside a checkpoint, and what decodes takes a file's (M1.1)."""
     for node, body in graph.items():
-        if class_of(body) not in _DECODES:
-            continue
-        link = as_link(inputs_of(body).get("vae"))
-        source = class_of(graph[link[0]]) if link is not None and link[0] in graph else "nothing"
-        if source != "VAELoader":
-            yield (
-                f"Node {node} decodes with the VAE of {source}; it must be a VAELoader's, for a"
-                " checkpoint's baked VAE is how pictures come out washed out."
-            )
+        for name, value in inputs_of(body).items():
+            link = as_link(value)
+            known = link is not None and link[0] in graph
+            source = class_of(graph[link[0]]) if link is not None and known else "nothing"
+            baked = source == "CheckpointLoaderSimple" and link and link[1] == _BAKED_VAE
+            decodes = class_of(body) in _DECODES and name == "vae"
+            if baked or (decodes and source != "VAELoader"):
+                yield (
+                    f"Node {node} decodes with the VAE of {source}; it must be a VAELoader's, for a"
+                    " checkpoint's baked VAE is how pictures come out washed out."
+                )
 
 
 def _names(graph: Mapping[str, Node]) -> Iterable[str]:
@@ -220,25 +237,16 @@ def _names(graph: Mapping[str, Node]) -> Iterable[str]:
                 yield f"Input {name!r} of node {node} is longer than {MAX_TEXT} characters."
         if class_of(body) in MODEL_INPUTS:
             file = inputs.get(MODEL_INPUTS[class_of(body)][1])
-            if not _tame(file) or not str(file).endswith(".safetensors"):
+            if not is_tame(file) or not str(file).endswith(".safetensors"):
                 yield (
                     f"Node {node} loads {_shown(file)}; models are .safetensors files named"
                     " relative to the engine's model folder."
                 )
-        if class_of(body) == "LoadImage" and not _tame(inputs.get("image")):
+        if class_of(body) == "LoadImage" and not is_tame(inputs.get("image")):
             yield f"Node {node} loads {_shown(inputs.get('image'))}, which is no plain file name."
-    for use in models_of(graph):
-        if use.role == "embedding" and not _tame(use.name):
-            yield f"The prompt names the embedding {_shown(use.name)}, which is no plain name."
-
-
-def _tame(name: object) -> bool:
-    """A relative name with ``/`` that stays inside its folder, and no ``[output]`` behind it."""
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 255:
-        return False
-    if "\\" in name or "[" in name or _DRIVE.match(name):
-        return False
-    return all(part not in ("", ".", "..", "~") for part in name.split("/"))
+        if class_of(body) == "CLIPTextEncode":
+            for fault in embedding_faults(str(inputs.get("text", ""))):
+                yield f"The text of node {node} names an embedding: {fault}"
 
 
 def _whole(value: object) -> bool:

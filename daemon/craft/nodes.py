@@ -6,11 +6,16 @@ Law: a graph that was read has nodes of a known form, so that nothing further on
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 
 from daemon.errors import AskerError
 
 GRAPH_LIMIT_BYTES = 1024 * 1024
+
+_ID = re.compile(r"[A-Za-z0-9_.:'-]{1,64}")
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 Link = tuple[str, int]
 """An output of a node: its id and the output's index."""
@@ -24,7 +29,12 @@ def read_nodes(graph_json: str) -> Mapping[str, Node]:
     if len(graph_json) > GRAPH_LIMIT_BYTES:
         raise AskerError(f"The graph is larger than {GRAPH_LIMIT_BYTES} bytes.")
     try:
-        graph = json.loads(graph_json, parse_constant=_no_constant)
+        graph = json.loads(
+            graph_json,
+            object_pairs_hook=_no_key_twice,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
     except (ValueError, RecursionError) as error:
         raise AskerError(f"The graph is no JSON: {error}.") from None
     if isinstance(graph, dict) and "nodes" in graph and "links" in graph:
@@ -63,14 +73,70 @@ def links_of(body: Node) -> Sequence[Link]:
     return [link for link in found if link is not None]
 
 
+def is_tame(name: object) -> bool:
+    """A relative name with ``/`` that stays inside its folder, and no ``[output]`` behind it."""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 255:
+        return False
+    if "\\" in name or "[" in name or _DRIVE.match(name):
+        return False
+    return all(part not in ("", ".", "..", "~") for part in name.split("/"))
+
+
 def _read_node(node: str, body: object) -> Node:
+    if not _ID.fullmatch(node):
+        raise AskerError(
+            f"The graph has a node {_shown(node)}; ids are up to 64 letters, digits, . : _ ' and -."
+        )
     match body:
         case {"class_type": str(name), "inputs": dict(inputs), **rest}:
-            title = {"_meta": rest["_meta"]} if "_meta" in rest else {}
-            return {"class_type": name, "inputs": inputs, **title}
+            for key, value in inputs.items():
+                _check_input(node, key, value)
+            return {"class_type": name, "inputs": inputs, **_title(node, rest)}
         case _:
             raise AskerError(f"Node {node!r} of the graph lacks class_type or inputs.")
 
 
+def _check_input(node: str, key: str, value: object) -> None:
+    where = f"Input {_shown(key)} of node {node}"
+    if not key.isprintable() or not 0 < len(key) <= 100:
+        raise AskerError(f"{where} has no name that could be read.")
+    if value is None or (isinstance(value, list | dict) and as_link(value) is None):
+        raise AskerError(f"{where} is neither a value nor a link.")
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise AskerError(f"{where} is a number of more than 64 bits.")
+
+
+def _title(node: str, rest: Mapping[object, object]) -> Node:
+    """What is kept of ``_meta``, which is for people."""
+    match rest.get("_meta", {}):
+        case {"title": str(title)}:
+            return {"_meta": {"title": title[:200]}}
+        case dict(meta) if "title" not in meta:
+            return {}
+        case _:
+            raise AskerError(
+                f"Node {node} of the graph has a _meta that is no object with a title."
+            )
+
+
+def _no_key_twice(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {_shown(twice)} is there twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    if math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{text[:40]} is too large a number")
+
+
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no number that every program can read")
+
+
+def _shown(text: str) -> str:
+    return repr(text)[:120]

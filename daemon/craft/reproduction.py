@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 
 from daemon.core.jobs import Engine
-from daemon.craft.graph import MODEL_INPUTS, BoundGraph, graph_sha256, models_of
+from daemon.craft.core_nodes import MODEL_INPUTS
+from daemon.craft.graph import BoundGraph, graph_sha256, models_of
 from daemon.craft.nodes import Node, class_of, inputs_of
 from daemon.craft.picture import PictureDistance
 from daemon.errors import AskerError
@@ -47,16 +48,20 @@ def redrawn(
         for node, body in executed.items()
         if class_of(body) == "SaveImage"
     }
-    ours = [node for node, prefix in saves.items() if not prefix.endswith(_MAP_SUFFIX)]
+    maps = [node for node, prefix in saves.items() if prefix.endswith(_MAP_SUFFIX)]
+    ours = [node for node in saves if node not in maps]
     if len(ours) != 1:
         raise AskerError(f"The executed graph saves {len(ours)} pictures; exactly one is needed.")
     graph = {
         node: {"class_type": class_of(body), "inputs": _inputs(body, loras, hint)}
         for node, body in executed.items()
-        if node not in saves or node in ours
     }
     return BoundGraph(
-        graph=graph, graph_sha256=graph_sha256(graph), models=models_of(graph), save_node=ours[0]
+        graph=graph,
+        graph_sha256=graph_sha256(graph),
+        models=models_of(graph),
+        save_node=ours[0],
+        map_node=maps[0] if maps else "",
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from daemon.craft.nodes import Link, Node, as_link, inputs_of, links_of
+from daemon.craft.core_nodes import CORE
+from daemon.craft.needs import declared_packs, map_node, needed_files
+from daemon.craft.nodes import Link, Node, as_link, class_of, inputs_of, links_of
 from daemon.errors import AskerError
 
 SLOTS_LIMIT_BYTES = 64 * 1024
@@ -44,6 +46,23 @@ ROLES: Mapping[str, str] = {
     "vae": "vae",
     "controlnet.model": "controlnet",
 }
+
+KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    **dict.fromkeys(
+        ("string", "float", "choice", "image"), (frozenset({"node", "input"}), frozenset())
+    ),
+    "int": (frozenset({"node", "input"}), frozenset({"times"})),
+    "seed": (frozenset({"node", "input"}), frozenset({"below"})),
+    "model": (frozenset({"node", "input", "role"}), frozenset()),
+    "lora_chain": (frozenset({"model", "clip"}), frozenset()),
+    "controlnet": (frozenset({"positive", "negative"}), frozenset()),
+}
+"""What a slot of a kind says beside ``field`` and ``kind``: what it must, and what it may."""
+
+TOP_KEYS = ("slot", "ignores", "packs", "needs", "pose_map")
+
+_FITS = {"string": "text", "seed": "int", "image": "hint"}
+"""The input that a kind of slot fills, where it has another name among the inputs of nodes."""
 
 OPTIONAL_FIELDS = frozenset({"loras", *(name for name in FIELDS if "controlnet" in name)})
 """Need no slot and no word under ``ignores``: a job that asks for them is refused instead."""
@@ -82,12 +101,20 @@ class ControlNetSplice:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """All slots of a template; ``ignores`` are the fields that it has no use for."""
+    """All slots of a template; ``ignores`` are the fields that it has no use for.
+
+    ``map_node`` saves the hint that the graph makes for itself ('' = none). ``packs`` names the
+    pack of each node class that is not ComfyUI's own; ``needs`` are files below the engine's base
+    path without which those nodes would do nothing, and say nothing.
+    """
 
     values: tuple[ValueSlot, ...]
     loras: LoraChain | None
     controlnet: ControlNetSplice | None
     ignores: frozenset[str]
+    map_node: str = ""
+    packs: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 def read_slots(slots_toml: str, nodes: Mapping[str, Node]) -> Slots:
@@ -96,11 +123,21 @@ def read_slots(slots_toml: str, nodes: Mapping[str, Node]) -> Slots:
     reader = _SlotReader(nodes)
     for number, table in enumerate(_tables(document), start=1):
         reader.read(table, number)
-    ignores = _read_ignores(document, reader.mistakes)
-    reader.mistakes += _unfilled(reader.filled, ignores)
-    if reader.mistakes:
-        raise AskerError("\n".join(f"{m[0].upper()}{m[1:]}." for m in reader.mistakes))
-    return Slots(tuple(reader.values), reader.loras, reader.controlnet, ignores)
+    mistakes = reader.mistakes
+    ignores = _read_ignores(document, mistakes)
+    mistakes += _unfilled(reader.filled, ignores)
+    slots = Slots(
+        values=tuple(reader.values),
+        loras=reader.loras,
+        controlnet=reader.controlnet,
+        ignores=ignores,
+        map_node=map_node(document, nodes, mistakes),
+        packs=declared_packs(document, nodes, mistakes),
+        needs=needed_files(document, mistakes),
+    )
+    if mistakes:
+        raise AskerError("\n".join(f"{m[0].upper()}{m[1:]}." for m in mistakes))
+    return slots
 
 
 class _SlotReader:
@@ -129,14 +166,13 @@ class _SlotReader:
             return
         where = f"slot {number} ({field})"
         before = len(self.mistakes)
+        self._keys(table, where, FIELDS[field])
         match FIELDS[field]:
             case "lora_chain":
-                self._keys(table, where, {"model", "clip"})
                 model, clip = self._link(table, where, "model"), self._link(table, where, "clip")
                 self._once(field, where)
                 self.loras = LoraChain(model, clip)
             case "controlnet":
-                self._keys(table, where, {"positive", "negative"})
                 positive = self._link(table, where, "positive")
                 negative = self._link(table, where, "negative")
                 self._once(field, where)
@@ -148,8 +184,6 @@ class _SlotReader:
 
     def _value(self, table: Mapping[str, object], where: str, field: str) -> None:
         kind = FIELDS[field]
-        extra = {"int": {"times"}, "seed": {"below"}, "model": {"role"}}.get(kind, set())
-        self._keys(table, where, {"node", "input"} | extra)
         if kind == "model" and table.get("role") != ROLES[field]:
             self.mistakes.append(f"{where}: its role is {ROLES[field]!r}")
         node, name = table.get("node"), table.get("input")
@@ -165,6 +199,11 @@ class _SlotReader:
             self.mistakes.append(f"{where}: input {name!r} of node {node} is a link, not a value")
         if (node, name) in self._taken:
             self.mistakes.append(f"{where}: input {name!r} of node {node} has a slot already")
+        if not _fits(ROLES.get(field, _FITS.get(kind, kind)), self.nodes[node], name):
+            self.mistakes.append(
+                f"{where}: input {name!r} of node {node}, a {class_of(self.nodes[node])[:80]},"
+                f" takes no {ROLES.get(field, kind)}"
+            )
         self._taken.add((node, name))
         times, below = self._whole(table, where, "times", 1), self._whole(table, where, "below", 0)
         self.values.append(ValueSlot(field, node, name, times, below))
@@ -173,7 +212,8 @@ class _SlotReader:
         if field in self.filled:
             self.mistakes.append(f"{where}: only one such slot can be")
 
-    def _keys(self, table: Mapping[str, object], where: str, allowed: set[str]) -> None:
+    def _keys(self, table: Mapping[str, object], where: str, kind: str) -> None:
+        allowed = KEYS[kind][0] | KEYS[kind][1]
         unknown = sorted(set(table) - allowed - {"field", "kind"})
         if unknown:
             known = ", ".join(sorted(allowed))
@@ -206,9 +246,10 @@ def _read_document(slots_toml: str) -> Mapping[str, object]:
         document = tomllib.loads(slots_toml)
     except (ValueError, RecursionError) as error:
         raise AskerError(f"The slots file is no TOML: {error}.") from None
-    unknown = sorted(set(document) - {"slot", "ignores"})
+    unknown = sorted(set(document) - set(TOP_KEYS))
     if unknown:
-        raise AskerError(f"The slots file has an unknown key {unknown[0]!r}; it has slot, ignores.")
+        known = ", ".join(TOP_KEYS)
+        raise AskerError(f"The slots file has an unknown key {unknown[0][:80]!r}; it has {known}.")
     return document
 
 
@@ -234,3 +275,9 @@ def _unfilled(filled: set[str], ignores: frozenset[str]) -> Sequence[str]:
     return [f"{name} has a slot and stands under ignores" for name in both] + [
         f"{name} has no slot; give it one, or name it under ignores" for name in missing
     ]
+
+
+def _fits(kind: str, node: Node, name: str) -> bool:
+    """Of a node that is not ComfyUI's own, nobody here knows what it takes."""
+    core = CORE.get(class_of(node))
+    return core is None or core.inputs.get(name) == kind

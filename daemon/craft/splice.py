@@ -28,8 +28,8 @@ class Draft:
         self._inputs[node][name] = value
 
     def clear(self, node: str, name: str) -> None:
-        """Take an input away, if it is there."""
-        self._inputs[node].pop(name, None)
+        """Take an input away, if there is such a node and it has one."""
+        self._inputs.get(node, {}).pop(name, None)
 
     def add(self, wish: str, class_type: str, inputs: Mapping[str, object]) -> str:
         """A new node; its id is the one wished for, or like it where the template has that one."""

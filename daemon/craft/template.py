@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.craft.nodes import Node, class_of, read_nodes
+from daemon.craft.nodes import Node, class_of, inputs_of, is_tame, read_nodes
 from daemon.craft.slots import Slots, read_slots
 from daemon.errors import AskerError
 
@@ -28,9 +28,18 @@ def read_template(graph_json: str, slots_toml: str) -> Template:
     nodes = read_nodes(graph_json)
     slots = read_slots(slots_toml, nodes)
     saves = [node for node, body in nodes.items() if class_of(body) == "SaveImage"]
-    if len(saves) != 1:
+    for node in saves:
+        prefix = inputs_of(nodes[node]).get("filename_prefix", "panel")
+        if not is_tame(prefix) or "%" in str(prefix):
+            raise AskerError(
+                f"Node {node} saves under {repr(prefix)[:80]}. The name is nightpress's to give;"
+                ' leave a plain one there, such as "panel".'
+            )
+    results = [node for node in saves if node != slots.map_node]
+    if len(results) != 1:
         raise AskerError(
-            f"The graph has {len(saves)} SaveImage nodes; exactly one is needed, so that it is"
-            " clear which picture is the result."
+            f"The graph has {len(results)} SaveImage nodes"
+            f"{' beside that of the pose map' if slots.map_node else ''}; exactly one is needed, so"
+            " that it is clear which picture is the result."
         )
-    return Template(nodes=nodes, slots=slots, save_node=saves[0])
+    return Template(nodes=nodes, slots=slots, save_node=results[0])

@@ -181,6 +181,11 @@ class Weights(Protocol):
         """The absolute path of a model file of this name, whether or not it is there."""
         ...
 
+    async def has(self, path: str) -> bool:
+        """Whether a file lies there, relative to the engine's base path; True where nothing real
+        draws, since nothing needs it then."""
+        ...
+
     async def alias(self, name: str, *, sha256: str) -> str:
         """Another name of a LoRA, under which the engine finds these bytes and never others; ''
         where there is none to be had.

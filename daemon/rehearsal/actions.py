@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from daemon.rehearsal import weights
 from daemon.rehearsal.draw import Hint, Shot, draw
@@ -251,6 +251,18 @@ def _load_image(call: Call) -> Done:
         return Done(([ImageOps.exif_transpose(image).convert("RGB")], None))
 
 
+def _canny(call: Call) -> Done:
+    return Done(([_lines(image, call["low_threshold"] * 128) for image in call["image"]],))
+
+
+def _lines(image: Image.Image, limit: float) -> Image.Image:
+    """White where neighbours differ by more than that: what a storyboard needs of edges."""
+    grey = image.convert("L").filter(ImageFilter.GaussianBlur(1))
+    high, low = (grey.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
+    steps = ImageChops.subtract(high, low)
+    return steps.point(lambda step: 255 if step > limit else 0).convert("RGB")
+
+
 def _save(call: Call) -> Done:
     return _write(call, "output", call["filename_prefix"])
 
@@ -281,6 +293,7 @@ _ACTIONS: Mapping[str, Callable[[Call], Done]] = {
     "VAEDecodeTiled": _decode,
     "EmptyImage": _empty_image,
     "LoadImage": _load_image,
+    "Canny": _canny,
     "SaveImage": _save,
     "PreviewImage": _preview,
 }

@@ -40,11 +40,11 @@ def told(name: str, layout: Layout) -> dict[str, Any]:
         for group, specs in entry["input"].items()
     }
     return {
+        "python_module": "nodes",
         **entry,
         "input": groups,
         "input_order": {group: list(specs) for group, specs in groups.items()},
         "output_is_list": [False] * len(entry["output"]),
         "name": name,
         "description": "",
-        "python_module": "nodes",
     }

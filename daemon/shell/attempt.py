@@ -21,8 +21,9 @@ from daemon.core.job import Job
 from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
 from daemon.core.state import key_of
 from daemon.craft.graph import BoundGraph, bind, with_prefix
-from daemon.craft.limits import complaints, forbidden_nodes
-from daemon.craft.nodes import Node, class_of
+from daemon.craft.limits import complaints
+from daemon.craft.nodes import class_of
+from daemon.craft.packs import forbidden_nodes
 from daemon.errors import AskerError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
@@ -154,10 +155,10 @@ class PanelAttempt:
         aliases = await self._aliases()
         loras = [aliases.get(lora.name, lora.name) for lora in spec.loras]
         bound = sheet.bound(spec.seeds[image - 1], loras)
-        wrong = complaints(bound.graph, bench.policy)
+        wrong = complaints(bound, bench.policy, bench.packs)
         if wrong:
             raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
-        await self._check_nodes(bound.graph)
+        await self._check_nodes(bound)
         own_names = {alias: name for name, alias in aliases.items()}
         uses = [replace(use, name=own_names.get(use.name, use.name)) for use in bound.models]
         models = tuple([await bench.weights.facts(role=use.role, name=use.name) for use in uses])
@@ -186,14 +187,14 @@ class PanelAttempt:
             graph_sha256=bound.graph_sha256,
         )
 
-    async def _check_nodes(self, graph: Mapping[str, Node]) -> None:
+    async def _check_nodes(self, bound: BoundGraph) -> None:
         """Only what ComfyUI brings and the allowed packs may draw (A4.2)."""
-        classes = sorted({class_of(node) for node in graph.values()})
+        classes = sorted({class_of(node) for node in bound.graph.values()})
         ask = Patience(self._bench.policy).ask
         modules = await self._bench.modules.get(
             " ".join(classes), lambda: ask(lambda: self._renderer.modules(classes))
         )
-        for code, text in forbidden_nodes(classes, modules, self._bench.packs):
+        for code, text in forbidden_nodes(classes, modules, self._bench.packs, bound.packs):
             raise GivenUp(Outcome.FAILED, code, text)
 
     async def _aliases(self) -> Mapping[str, str]:
@@ -268,7 +269,13 @@ class PanelAttempt:
             width=spec.width,
             height=spec.height,
             steps=spec.steps,
-            note={"job": job.id, "attempt": job.attempt, "image": prepared.image},
+            note={
+                "job": job.id,
+                "panel": job.name,
+                "ref": job.ref,
+                "attempt": job.attempt,
+                "image": prepared.image,
+            },
             fresh=prepared.fresh,
         )
         bound, image = prepared.bound, prepared.image

@@ -6,7 +6,7 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
@@ -24,12 +24,12 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.policy import Policy
-from daemon.craft.embeddings import misspelled
+from daemon.craft.controlnets import hint_fault, net_doubt, shape_doubt
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
-from daemon.ports import Disk, Weights
+from daemon.ports import Disk, Pixels, Weights
 from daemon.shell.dataset import aside, examine_dataset, resolved
 from daemon.shell.originals import read_asked
 from daemon.wire.job_file import Refused, read_job_file
@@ -52,6 +52,15 @@ class _Models:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """What was found of a job's hint image; ``sha256`` '' = it cannot be taken."""
+
+    sha256: str = ""
+    wrong: tuple[Complaint, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A template with the name and the hash under which a lock file records it."""
 
@@ -62,16 +71,19 @@ class Pattern:
 
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
-    judged. ``keep``: what a job brings along is copied aside, for the job to be accepted.
-    ``waits`` is called for each look at a job that has to wait.
+    judged. ``packs`` are the custom nodes that the settings allow. ``keep``: what a job brings
+    along is copied aside, for the job to be accepted. ``waits`` is called for each look at a job
+    that has to wait.
     """
 
     def __init__(
         self,
         disk: Disk,
-        *,
         policy: Policy,
+        *,
         weights: Weights | None,
+        pixels: Pixels,
+        packs: Collection[str] = (),
         keep: bool = True,
         waits: Callable[[], None] | None = None,
     ) -> None:
@@ -80,6 +92,8 @@ class Intake:
         self._disk = disk
         self._policy = policy
         self._weights = weights
+        self._pixels = pixels
+        self._packs = packs
 
     async def examine(self, file: FileFacts, data: bytes | None) -> Command:
         """The command that answers a settled file; ``data`` None: it is larger than a job may
@@ -115,8 +129,10 @@ class Intake:
         models = _Models()
         match asked.spec:
             case PanelSpec() as panel:
-                hint, hint_sha256 = await self._hint(panel)
-                found = [*hint, *await self._panel(panel, models)]
+                hint = await self._hint(panel)
+                hint_sha256 = hint.sha256
+                found = [*hint.wrong, *await self._panel(panel, models)]
+                asked = replace(asked, warnings=(*asked.warnings, *hint.doubts))
             case TrainSpec() as train:
                 uses = [ModelUse("checkpoint", train.checkpoint), ModelUse("vae", train.vae)]
                 await self._look_at(uses, models)
@@ -145,7 +161,7 @@ class Intake:
             bound = original.bound({}, "hint.png")
         except AskerError as error:
             return Reject(file, data, control.ref, (Complaint(0, "lock", str(error)),))
-        wrong = complaints(bound.graph, self._policy)[: self._policy.max_complaints]
+        wrong = complaints(bound, self._policy, self._packs)[: self._policy.max_complaints]
         if wrong:
             told = tuple(Complaint(0, "lock", text) for text in wrong)
             return Reject(file, data, control.ref, told)
@@ -168,13 +184,28 @@ class Intake:
             return [Complaint(0, "workflow", f"Template {spec.workflow!r}: {error}")]
         wrong = [
             Complaint(0, "workflow", f"Template {spec.workflow!r}: {text}")
-            for text in complaints(bound.graph, self._policy)
+            for text in complaints(bound, self._policy, self._packs)
         ]
         trainings = {_as_file(lora.name) for lora in spec.loras if split_job(lora.name)}
         models = [use for use in bound.models if use.role != "lora" or use.name not in trainings]
         if not wrong:
             await self._look_at(models, found)
-        return [*wrong, *_no_embeddings(spec), *found.complaints]
+            wrong = [*await self._lacking(pattern)]
+        return [*wrong, *found.complaints]
+
+    async def _lacking(self, pattern: Pattern) -> Sequence[Complaint]:
+        """The files beside the models without which a template would draw, and guide nothing."""
+        needs = pattern.template.slots.needs if self._weights is not None else ()
+        return [
+            Complaint(
+                0,
+                "workflow",
+                f"Template {pattern.name!r} needs $COMFYUI/{path}, which is not there. Put the file"
+                " there: without it the hint would be empty, and nothing would say so.",
+            )
+            for path in needs
+            if self._weights is not None and not await self._weights.has(path)
+        ]
 
     async def _look_at(self, uses: Iterable[ModelUse], models: _Models) -> None:
         """Note what is to be said of the models, all of which begin to be hashed now."""
@@ -190,32 +221,40 @@ class Intake:
                 else:
                     models.complaints.append(Complaint(0, use.role, error.text))
 
-    async def _hint(self, spec: PanelSpec) -> tuple[list[Complaint], str]:
-        """Keep a copy of the hint image aside, by its hash."""
+    async def _hint(self, spec: PanelSpec) -> Hint:
+        """Look at the hint image, and keep a copy of it aside, by its hash."""
         if spec.controlnet is None:
-            return [], ""
+            return Hint()
         path = spec.controlnet.image
         try:
             blob = await self._disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
         except WorldError as error:
-            text = f"{error.text}. Paths are relative to the studio's folder."
-            return [Complaint(0, "controlnet.image", text)], ""
+            return _no_hint(f"{error.text}. Paths are relative to the studio's folder.")
         if not blob.complete or not blob.data.startswith(_PNG):
             limit = HINT_LIMIT_BYTES // 2**20
-            text = f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
-            return [Complaint(0, "controlnet.image", text)], ""
+            return _no_hint(
+                f"{path} is not a PNG of at most {limit} MiB. Save the hint image as PNG."
+            )
+        try:
+            stats = await self._pixels.measure(blob.data)
+        except WorldError as error:
+            if error.code != "PICTURE_BROKEN":
+                raise
+            return _no_hint(f"{path}: {error.text} Save the hint image again as PNG.")
+        if fault := hint_fault(stats):
+            return _no_hint(
+                f"{path} ({stats.width}x{stats.height}) {fault}, so it would guide nothing, and no"
+                " engine would say so. Draw the hint on it, or leave [controlnet] out."
+            )
         digest = sha256(blob.data).hexdigest()
         if self._keep:
             await self._disk.write(hint_path(digest), blob.data, synced=True)
-        return [], digest
+        shape = shape_doubt(stats, width=spec.width, height=spec.height)
+        return Hint(digest, doubts=tuple(filter(None, (net_doubt(spec.controlnet.model), shape))))
 
 
-def _no_embeddings(spec: PanelSpec) -> Sequence[Complaint]:
-    return [
-        Complaint(0, key, text)
-        for key, prompt in (("prompt", spec.prompt), ("negative", spec.negative))
-        for text in misspelled(prompt)
-    ]
+def _no_hint(text: str) -> Hint:
+    return Hint(wrong=(Complaint(0, "controlnet.image", text),))
 
 
 def _as_file(name: str) -> str:

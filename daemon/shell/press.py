@@ -293,7 +293,14 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
     known = None if setup.engine == "none" else ports.weights
-    intake = Intake(ports.disk, policy=setup.policy, weights=known, waits=board.refresh)
+    intake = Intake(
+        ports.disk,
+        setup.policy,
+        weights=known,
+        pixels=ports.pixels,
+        packs=setup.packs,
+        waits=board.refresh,
+    )
     return Inbox(
         ports.disk,
         settle_s=setup.settle_s,

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from daemon.core.ids import split_job
 from daemon.core.policy import Policy
+from daemon.craft.embeddings import embedding_faults
 from daemon.wire.complaints import between, rule
 from daemon.wire.text import excerpt, is_control
 
@@ -21,7 +22,6 @@ MAX_PATH = 200
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ABSOLUTE = re.compile(r"/|~|[A-Za-z]:")
-_EMBEDDING = re.compile(r"embedding:([^\s,():]+)", re.IGNORECASE)
 _CARRIES_CODE = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 
 
@@ -109,12 +109,7 @@ def text_fault(text: str) -> str:
             f"There is a control character ({ascii(bad)[1:-1]}) in this text, after "
             f'"{excerpt(text.partition(bad)[0][-20:])}". Delete it; line breaks and tabs are fine.'
         )
-    for name in _EMBEDDING.findall(text):
-        ended = name.lower().endswith((".safetensors", *_CARRIES_CODE))
-        full = name if ended else f"{name}.safetensors"
-        if found := model_fault(full, folder="the engine's models/embeddings folder"):
-            return f"embedding: {found}"
-    return ""
+    return next(iter(embedding_faults(text)), "")
 
 
 def _blank(text: str) -> str:

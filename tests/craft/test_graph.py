@@ -119,7 +119,7 @@ def test_the_bound_graph_differs_from_the_template_only_in_its_slots(
     )
     splice = ["ControlNetApplyAdvanced", "ControlNetLoader", "LoadImage"]
     assert added == (splice if spec.controlnet else []) + ["LoraLoader"] * len(spec.loras)
-    assert complaints(bound.graph, Policy()) == []
+    assert complaints(bound, Policy()) == []
 
 
 @given(spec=specs, seed=st.integers(0, 2**53 - 1))

@@ -127,7 +127,10 @@ def test_all_mistakes_are_told_at_once() -> None:
         ('{"1": {"class_type": "A", "inputs": []}}', "lacks class_type or inputs"),
         ('{"1": {"class_type": "A", "inputs": {"a": NaN}}}', "no number"),
         (GRAPH.replace('"SaveImage"', '"PreviewImage"'), "0 SaveImage nodes"),
-        (GRAPH.replace('"CLIPSetLastLayer"', '"SaveImage"'), "2 SaveImage nodes"),
+        (
+            GRAPH.replace('"9": {', '"10": {"class_type": "SaveImage", "inputs": {}}, "9": {'),
+            "2 SaveImage nodes",
+        ),
         (" " * 2_000_000, "larger than"),
     ],
 )

@@ -50,6 +50,9 @@ class Untouched:
     def path(self, *, role: str, name: str) -> str:
         raise AssertionError("no model is asked for")
 
+    async def has(self, path: str) -> bool:
+        raise AssertionError("no file is asked for")
+
     async def alias(self, name: str, *, sha256: str) -> str:
         return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
 

@@ -422,6 +422,9 @@ class SimWeights:
     def path(self, *, role: str, name: str) -> str:
         return f"/models/{role}/{name}"
 
+    async def has(self, path: str) -> bool:
+        return True
+
     async def alias(self, name: str, *, sha256: str) -> str:
         return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
 

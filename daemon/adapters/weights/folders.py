@@ -103,6 +103,10 @@ class ModelFolders:
         """Absolute, of the file as it is named; nothing is looked at."""
         return str((self._models / FOLDERS[role] / name).absolute())
 
+    async def has(self, path: str) -> bool:
+        """See ``ports.Weights``."""
+        return self._props or await asyncio.to_thread((self._models.parent / path).is_file)
+
     async def alias(self, name: str, *, sha256: str) -> str:
         """See ``ports.Weights``; '' also where the volumes differ, or the file has changed."""
         return await asyncio.to_thread(self._alias, name, sha256)

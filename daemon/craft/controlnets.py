@@ -1,0 +1,116 @@
+"""Knows the ControlNets of SD 1.5 by their files' names, and hint images by their numbers.
+
+Law: what is doubtful is said in a warning; only a hint with nothing on it is refused, for it would
+be drawn without a word and without its pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon.craft.picture import PictureStats
+
+# Nothing brighter than this is drawn on a hint that is black, ...
+_BLACK_HIGH = 16
+# ... and nothing is drawn at all within so many levels, or on so small a share of the pixels
+# (0.02 %: 80 of 512 x 768; the skeleton of a small figure covers fifty times that).
+_FLAT_RANGE = 10
+_ONE_COLOUR = 0.9998
+# Sides are cut to multiples of 8: a shape within this is the panel's own.
+_SAME_SHAPE = 0.02
+
+MB = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class ControlNet:
+    """``hint`` is what the picture given to it shows; sizes of its file in bytes.
+
+    Source: the published files of ControlNet 1.1 for SD 1.5, and of the T2I-Adapters.
+    """
+
+    hint: str
+    fp16_bytes: int
+    fp32_bytes: int
+
+
+def _net(hint: str) -> ControlNet:
+    return ControlNet(hint, 723 * MB, 1_445 * MB)
+
+
+def _adapter(hint: str) -> ControlNet:
+    return ControlNet(hint, 155 * MB, 310 * MB)
+
+
+KNOWN: Mapping[str, ControlNet] = {
+    "control_v11p_sd15_openpose": _net("a pose skeleton"),
+    "control_v11f1p_sd15_depth": _net("a depth map"),
+    "control_v11p_sd15_canny": _net("white edges on black"),
+    "control_v11p_sd15_lineart": _net("white lines on black"),
+    "control_v11p_sd15s2_lineart_anime": _net("white lines on black"),
+    "control_v11p_sd15_scribble": _net("white scribbles on black"),
+    "control_v11p_sd15_softedge": _net("soft white edges on black"),
+    "control_v11p_sd15_normalbae": _net("a normal map"),
+    "control_v11p_sd15_mlsd": _net("straight white lines on black"),
+    "control_v11f1e_sd15_tile": _net("the picture itself, small or blurred"),
+    **{
+        f"t2iadapter_{kind}_{made}": _adapter(hint)
+        for kind, made, hint in (
+            ("openpose", "sd14v1", "a pose skeleton"),
+            ("keypose", "sd14v1", "a pose skeleton"),
+            ("depth", "sd15v2", "a depth map"),
+            ("zoedepth", "sd15v1", "a depth map"),
+            ("canny", "sd15v2", "white edges on black"),
+            ("sketch", "sd15v2", "white lines on black"),
+        )
+    },
+}
+"""By the file's name without folder, ``_fp16`` and ending."""
+
+
+def known(name: str) -> ControlNet | None:
+    """The ControlNet that a file's name promises; None for one that nobody here has measured."""
+    return KNOWN.get(_stem(name))
+
+
+def net_doubt(name: str) -> str:
+    """What to warn of before this ControlNet is used, a sentence or '' (C1.1)."""
+    if "inpaint" in name.lower():
+        return (
+            f"ControlNet {name} is made for inpainting: it wants a mask, which a job cannot give,"
+            " and without one it paints as it likes."
+        )
+    if known(name) is None:
+        return (
+            f"ControlNet {name} is not among those known for SD 1.5"
+            " (control_v11p_sd15_openpose and its like take 723 MB in fp16 and twice that in fp32,"
+            " T2I-Adapters 155 to 310 MB): see that it is made for SD 1.5, and what it needs."
+        )
+    return ""
+
+
+def hint_fault(stats: PictureStats) -> str:
+    """Why this picture guides nothing: the end of a sentence that begins with it; '' when it may.
+
+    An empty pose map makes an empty conditioning, of which no engine says a word (C2.2).
+    """
+    if stats.high <= _BLACK_HIGH:
+        return f"is black: its brightest pixel has {stats.high} of 255"
+    if stats.spread <= _FLAT_RANGE or stats.one_colour >= _ONE_COLOUR:
+        return f"is a plane of one colour (mean luminance {stats.mean:.0f} of 255)"
+    return ""
+
+
+def shape_doubt(stats: PictureStats, *, width: int, height: int) -> str:
+    """What to warn of when a hint is not of the panel's shape, a sentence or ''; in pixels."""
+    if abs(stats.width * height / (stats.height * width) - 1) <= _SAME_SHAPE:
+        return ""
+    return (
+        f"The hint image is {stats.width}x{stats.height} and the panel {width}x{height}: it is"
+        " scaled to cover the panel, and what sticks out of it is cut off."
+    )
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].lower().removesuffix(".safetensors").removesuffix("_fp16")

@@ -1,0 +1,59 @@
+"""Knows packs of custom nodes: which of them may draw, judged by where the engine has a class from.
+
+Law: a class is what its module says it is; a name alone proves nothing, for a pack may bring a node
+under the name of ComfyUI's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+
+def forbidden_nodes(
+    classes: Iterable[str],
+    modules: Mapping[str, str],
+    packs: Collection[str],
+    declared: Mapping[str, str] = MappingProxyType({}),
+) -> Sequence[tuple[str, str]]:
+    """Code and sentence for each node class that the engine lacks or that others have brought.
+
+    ``modules``: the Python module of each class, as the engine tells; ``packs``: the custom nodes
+    that are allowed (A4.2); ``declared``: the packs from which the template says that classes come.
+    """
+    judged = (
+        (name, _module_fault(modules.get(name), packs, declared.get(name, "")))
+        for name in sorted(classes)
+    )
+    return [(code, f"The node class {name[:80]!r} {why}") for name, (code, why) in judged if code]
+
+
+def _module_fault(module: str | None, packs: Collection[str], declared: str) -> tuple[str, str]:
+    kind, _, rest = (module or "").partition(".")
+    if module is None:
+        return "NODE_MISSING", (
+            "is not in this ComfyUI. Install a newer one, or use a template without it."
+        )
+    if declared and module != f"custom_nodes.{declared}":
+        return "NODE_FORBIDDEN", (
+            f"comes from {module[:80]!r}, and the template's slots file says that it comes from the"
+            f" pack {declared!r}. Look which of the two is meant, and correct [packs] there."
+        )
+    if kind in ("nodes", "comfy_extras") or (kind == "custom_nodes" and rest in packs):
+        return "", ""
+    if kind != "custom_nodes":
+        return "NODE_FORBIDDEN", (
+            f"comes from {module[:80]!r}, which is no part of ComfyUI's own drawing. Use a template"
+            " without it."
+        )
+    return "NODE_FORBIDDEN", (
+        f"comes from the pack {rest[:80]!r}, which is not allowed here. {how_to_allow(rest[:80])}"
+    )
+
+
+def how_to_allow(pack: str) -> str:
+    """What to do about a node of a pack that the settings do not name."""
+    return (
+        "Use a template without it; or find where the pack is said to work on MPS, and write into"
+        f' nightpress.toml, under [comfyui]: custom_nodes = {{ "{pack}" = "where that is said" }}'
+    )
