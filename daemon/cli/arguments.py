@@ -37,6 +37,8 @@ _VERBS = (
     ("verify", "verify.verify", "Check every line of the ledger against its chain."),
     ("rebuild", "rebuild.write_again", "Write status files, requests and locks again."),
     ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
+    ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
+    ("calibrate", "reproduce.again", "Draw one picture thrice: how this machine repeats itself."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
@@ -83,6 +85,9 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("files", nargs="+", metavar="FILE")
         case "why" | "show" | "approve":
             parser.add_argument("job", metavar="JOB", help=_JOB)
+        case "reproduce" | "calibrate":
+            what = "a picture's lock file below outbox/, such as outbox/ch01_v1/ch01_v1.lock.toml"
+            parser.add_argument("lock", metavar="LOCK", help=what)
         case "cancel" | "retry":
             parser.add_argument("job", metavar="JOB", help=_JOBS)
         case "log":

@@ -22,7 +22,8 @@ class Follower:
     """Drops files and follows them.
 
     ``unanswered``: the drops that no line of the ledger answers yet. ``jobs``: what was accepted,
-    with its phase by the ledger. ``refused``: whether something was.
+    with its phase by the ledger. ``refused``: whether something was. ``verdict``: on the picture
+    that was drawn again.
     """
 
     def __init__(self, studio: Path) -> None:
@@ -33,6 +34,7 @@ class Follower:
         self.unanswered: list[Drop] = []
         self.jobs: dict[str, str] = {}
         self.refused = False
+        self.verdict = ""
 
     @property
     def ended(self) -> bool:
@@ -143,6 +145,12 @@ class Follower:
                 self.jobs[job], why = "running", f"attempt {whole(line, 'attempt')}"
             case "job.ended":
                 self.jobs[job], why = raw(line, "phase"), text(line, "code")
+            case "picture.reproduced":
+                self.verdict = text(line, "verdict")
+                self._say(f"{job}  {what(line)}")
+                for difference in texts(line, "differences"):
+                    self._say(f"  {difference}")
+                return None
             case "checkpoint.saved":
                 return self._say(f"{job}  checkpoint: {what(line)}")
             case "attempt.ended" if raw(line, "outcome") != "succeeded":

@@ -134,6 +134,8 @@ def what(table: Table) -> str:
         case "image.judged":
             where = f"attempt {whole(table, 'attempt')}, image {whole(table, 'image')}"
             return f"{where}, verdict {text(table, 'verdict')}"
+        case "picture.reproduced":
+            return f"{text(table, 'verdict')}, mean difference {decimal(table, 'distance')} of 255"
         case "engine.recorded":
             return " ".join(text(table, key) for key in ("name", "version", "device"))
         case "trainer.recorded":

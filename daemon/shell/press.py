@@ -292,11 +292,10 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
-    known = None if setup.engine == "none" else ports.weights
     intake = Intake(
         ports.disk,
         setup.policy,
-        weights=known,
+        weights=None if setup.engine == "none" else ports.weights,
         pixels=ports.pixels,
         packs=setup.packs,
         waits=board.refresh,

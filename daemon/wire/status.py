@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import assert_never
 
 from daemon.core.admission import Reason
-from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
+from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored, PictureReproduced
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
 from daemon.core.ladder import spoken
@@ -142,6 +142,8 @@ def sentence(job: Job) -> str:
                 f"Done; its checkpoints are in $STUDIO/outbox/{job.id}/checkpoints. Choose one: "
                 f"`nightpress approve {job.id} --checkpoint STEP`."
             )
+        case Phase.PUBLISHED if job.reproduced is not None:
+            return _reproduced(job.reproduced)
         case Phase.PUBLISHED:
             return f"Done; the result is in $STUDIO/outbox/{job.id}."
         case Phase.FAILED:
@@ -157,6 +159,11 @@ def sentence(job: Job) -> str:
             return "It asks for something that cannot be done."
         case _:
             assert_never(job.phase)
+
+
+def _reproduced(told: PictureReproduced) -> str:
+    because = f" Another environment: {'; '.join(told.differences)}." if told.differences else ""
+    return f"Drawn again: {told.verdict}, mean difference {told.distance:g} of 255.{because}"
 
 
 def status_document(
