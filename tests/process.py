@@ -63,7 +63,7 @@ class RealStudio:
         """The end of what its daemons said."""
         return (self.root / "stderr.txt").read_text()[-2000:]
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, patience_s: float = PATIENCE_S) -> subprocess.Popen[bytes]:
         """A daemon, once it is alive and its engine answers."""
         before = self.status()
         child = self.spawn()
@@ -73,26 +73,28 @@ class RealStudio:
             seen = self.status()
             return seen != before and bool(seen) and bool(seen["engine"]["ready"])
 
-        until(ready)
+        until(ready, patience_s=patience_s)
         return child
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *, patience_s: float = PATIENCE_S) -> Iterator[subprocess.Popen[bytes]]:
         """A daemon that is gone afterwards."""
-        child = self.start()
+        child = self.start(patience_s=patience_s)
         try:
             yield child
         finally:
             end(child)
 
-    def nightpress(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def nightpress(
+        self, *arguments: str, patience_s: float = PATIENCE_S
+    ) -> subprocess.CompletedProcess[str]:
         """One command, to its end."""
         return subprocess.run(
             [sys.executable, "-m", "daemon", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=patience_s,
             check=False,
         )
 
