@@ -23,6 +23,7 @@ _EXIT = "Exit status: 0 fine, 1 the answer is bad, 2 the command line was wrong.
 _STUDIO = "the studio (default: $NIGHTPRESS_STUDIO, else the nearest folder upwards with one)"
 _JOB = "a job such as ch01_p003_v1; a name such as ch01_p003 means the newest job of that name"
 _JOBS = f"{_JOB}; or a pattern such as 'ch01_*'"
+_NEWEST = f"{_JOBS}, for the newest job of each name"
 
 _VERBS = (
     ("run", "studio.run", "The daemon, in the foreground; ends at Ctrl-C or SIGTERM."),
@@ -30,12 +31,15 @@ _VERBS = (
     ("demo", "demo.demo", "The whole way from job files to results, in a throw-away studio."),
     ("check", "asking.check", "What acceptance would say of job files, without dropping them."),
     ("submit", "asking.submit", "Drop job files into the inbox, each whole or not at all."),
+    ("again", "again.again", "New requests from recorded ones, with another LoRA or other values."),
     ("status", "standing.status", "Where everything stands."),
     ("why", "standing.why", "Why a job waits, and the earliest time at which it could start."),
     ("show", "history.show", "One job: what was asked, where it stands, what it made."),
     ("log", "history.log", "The ledger's events, oldest first."),
     ("verify", "verify.verify", "Check every line of the ledger against its chain."),
     ("rebuild", "rebuild.write_again", "Write status files, requests and locks again."),
+    ("explain", "explain.explain", "Where a picture, a lock or a LoRA comes from, by the ledger."),
+    ("seeds", "seeds.seeds", "Every approved picture's seed; writes outbox/seeds-HARDWARE.json."),
     ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.again", "Draw one picture thrice: how this machine repeats itself."),
@@ -88,6 +92,17 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         case "reproduce" | "calibrate":
             what = "a picture's lock file below outbox/, such as outbox/ch01_v1/ch01_v1.lock.toml"
             parser.add_argument("lock", metavar="LOCK", help=what)
+        case "again":
+            parser.add_argument("jobs", nargs="+", metavar="JOB", help=_NEWEST)
+            what = "a LoRA for another, as in spyke_v1=spyke_v2; jobs without it are left out"
+            parser.add_argument("--lora", action="append", metavar="OLD=NEW", help=what)
+            what = (
+                "a key of the job file and its TOML value (a bare word is a text), as in steps=30, "
+                "controlnet.strength=0.7 or variations=4; the seeds stay as recorded unless set"
+            )
+            parser.add_argument("--set", action="append", metavar="KEY=VALUE", help=what)
+        case "explain":
+            parser.add_argument("file", metavar="FILE", help="wherever it lies, whatever its name")
         case "cancel" | "retry":
             parser.add_argument("job", metavar="JOB", help=_JOBS)
         case "log":
@@ -103,6 +118,10 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
                 "also seed, sampler, scheduler, steps and launch profile, with --json too"
             )
             parser.add_argument("--code", metavar="CODE", default="", help=code)
+    _add_flags(parser, verb)
+
+
+def _add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     if verb == "approve":
         result = parser.add_mutually_exclusive_group()
         result.add_argument("--image", type=int, metavar="N", help="a panel's picture, from 1")
@@ -111,12 +130,12 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
     if verb == "rebuild":
         what = "also in folders that somebody removed; pictures and checkpoints cannot be rebuilt"
         parser.add_argument("--all", action="store_true", help=what)
-    if verb == "submit":
+    if verb in ("submit", "again"):
         parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
     if verb == "status":
         parser.add_argument("--watch", action="store_true", help="keep showing it")
     if verb == "models":
         parser.add_argument("--hash", action="store_true", help="hash what is not hashed yet")
-    if verb in ("status", "why", "show", "log", "verify", "models"):
+    if verb in ("status", "why", "show", "log", "verify", "models", "explain", "seeds"):
         what = "the ledger's own lines" if verb == "log" else "one JSON document"
         parser.add_argument("--json", action="store_true", help=f"{what}, for programs")

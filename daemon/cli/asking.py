@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +19,7 @@ from daemon.core.events import ControlTaken, Event, JobAccepted, JobDuplicate, J
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec
+from daemon.core.state import State
 from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
@@ -33,22 +34,28 @@ _WANTED: Mapping[str, Sequence[str]] = {
 
 def check(arguments: Arguments) -> int:
     """Say of each file whether it would be accepted; 1 when one would not."""
+    studio = place.studio(arguments)
+    files = [(_name(Path(file)), _bytes(Path(file))) for file in arguments.files]
+    answers = answered(studio, fold(studio), files)
+    shown = map(visible, arguments.files)
+    fine = [_would(file, answer) for file, answer in zip(shown, answers, strict=True)]
+    return 0 if all(fine) else 1
+
+
+def answered(studio: Path, state: State, files: Iterable[tuple[str, bytes]]) -> Iterator[Event]:
+    """What acceptance would say of each file, by its name in the inbox and its bytes."""
     # Half of the program, of which the other verbs need nothing.
     from daemon.bootstrap import examine, model_folders
     from daemon.cli.models import hashed
     from daemon.core.decide import decide
     from daemon.home import at_home
 
-    studio = place.studio(arguments)
-    files = [(file, _name(Path(file)), _bytes(Path(file))) for file in arguments.files]
-    home, state = at_home(studio, os.environ), fold(studio)
+    home = at_home(studio, os.environ)
     folders = model_folders(home)
-    fine = True
-    for file, name, data in files:
+    for name, data in files:
         command = hashed(folders, examine(home, folders, name=name, data=data))
         # The first event is the answer to the file; one that was never seen always has one.
-        fine = _would(visible(file), decide(state, command, home.studio)[0]) and fine
-    return 0 if fine else 1
+        yield decide(state, command, home.studio)[0]
 
 
 def _would(file: str, answer: Event) -> bool:
@@ -89,10 +96,15 @@ def submit(arguments: Arguments) -> int:
     follower = Follower(studio)
     for name, data in files:
         follower.drop(name, data)
-    there = follower.to_the_end() if arguments.wait else follower.to_the_answer(timeout_s=_ANSWER_S)
+    return followed(follower, wait=arguments.wait)
+
+
+def followed(follower: Follower, *, wait: bool) -> int:
+    """Say how job files are answered, and with ``wait`` how they end; the exit status."""
+    there = follower.to_the_end() if wait else follower.to_the_answer(timeout_s=_ANSWER_S)
     for item in follower.unanswered:
         say(f"{visible(item.name)}: dropped, not answered yet; `nightpress status` will show it.")
-    if arguments.wait and not there:
+    if wait and not there:
         complain("The daemon is gone. What it had taken goes on when it runs again.")
         return 1
     return 0 if follower.fine else 1

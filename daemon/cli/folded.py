@@ -6,7 +6,7 @@ Law: it only reads, and folds this machine's own host, as the daemon does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from os import SEEK_END
 from pathlib import Path
@@ -17,7 +17,7 @@ from daemon.cli.lines import segments
 from daemon.cli.place import NO_DAEMON, NO_STATUS, Bad, no_job
 from daemon.cli.tables import inner
 from daemon.core.admission import Reason, line
-from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry
+from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, JobApproved
 from daemon.core.job import Image, Job
 from daemon.core.jobs import JobId, PanelSpec
 from daemon.core.state import State, apply
@@ -26,6 +26,7 @@ from daemon.craft.diagnosis import first_check
 from daemon.errors import LedgerDamaged
 from daemon.wire.instants import instant_text
 from daemon.wire.ledger_line import Head, read_lines
+from daemon.wire.provenance import Chronicle
 from daemon.wire.status import DaemonFacts, Document, Notice, notice_of, sentence, status_document
 
 
@@ -83,6 +84,19 @@ def fold(studio: Path) -> State:
     for _ in own_entries(studio, state):
         pass
     return state
+
+
+def chronicles(studio: Path) -> Sequence[Chronicle]:
+    """Every host's ledger, folded by itself. Raises ``LedgerDamaged``."""
+    found = []
+    for host in segments(studio):
+        state, approved = State(), dict[tuple[JobId, int], int]()
+        for entry in entries(studio, host, state):
+            event = entry.event
+            if isinstance(event, JobApproved):
+                approved.setdefault((event.job, event.image or event.checkpoint), entry.at)
+        found.append(Chronicle(host, state, approved))
+    return found
 
 
 def find(state: State, name: str) -> Job:

@@ -1,4 +1,4 @@
-"""The face: how much of the ledger a git revision knew.
+"""The face: how much of the ledger a git revision knew, and since when git knows a line.
 
 Law: it only reads, and what git is asked for by name is a commit that git has named itself.
 """
@@ -50,6 +50,19 @@ def known_at(studio: Path, revision: str) -> Known:
         sizes[file] = sum(map(len, same))
         doubts += _doubt(visible(name), visible(revision), len(then), len(now), len(same))
     return Known(sizes, doubts)
+
+
+def first_commit(studio: Path, segment: Path, chain: str) -> tuple[str, str]:
+    """The first commit that has the line with this chain value, and its instant; '' and '' when
+    there is none.
+    """
+    asked = ("--reverse", "--format=%H %cI", "--no-textconv", f'-S"chain":"{chain}"')
+    try:
+        told = _git(studio, "log", *asked, "--", f"./{segment.relative_to(studio)}")
+    except WrongCommand:
+        return "", ""
+    commit, _, at = told.decode(errors="replace").partition("\n")[0].partition(" ")
+    return commit, at
 
 
 def _doubt(name: str, revision: str, then: int, now: int, same: int) -> Iterator[str]:

@@ -8,6 +8,7 @@ its line, its key, the limit with its reason, and what to write instead. A last 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -134,6 +135,12 @@ def read_job_file(data: bytes, *, stem: str, policy: Policy) -> Asked | Control 
     ref = table.get("ref")
     shown = ref if isinstance(ref, str) and not ref_fault(ref) else ""
     return Refused(shown, _cut(answer, policy))
+
+
+def table_of(request: str) -> Mapping[str, object]:
+    """The keys of a request that was accepted, without the sign that its file was whole."""
+    table = tomllib.loads(_without_mark(request.encode()).decode().replace("\r\n", "\n"))
+    return {key: table[key] for key in table if (key, table[key]) != ("end", True)}
 
 
 def _without_mark(data: bytes) -> bytes:

@@ -93,7 +93,7 @@ def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
         ),
         job=lock_file.Request(job.id, job.ref, judged.event.attempt, image, job.file.sha256),
         engine=making.engine,
-        sampler=_sampler(spec, image),
+        sampler=sampler_of(spec, image),
         prompt=lock_file.Prompt(spec.prompt, spec.negative),
         model=models_of(spec, making.models),
         input=(Input("hint", f"$JOB/{hint_name(hint)}", hint),) if hint else (),
@@ -114,7 +114,8 @@ def _spec(job: Job) -> PanelSpec:
     return job.spec
 
 
-def _sampler(spec: PanelSpec, image: int) -> lock_file.Sampler:
+def sampler_of(spec: PanelSpec, image: int) -> lock_file.Sampler:
+    """How a picture (from 1) was asked to be drawn, as its lock says it."""
     return lock_file.Sampler(
         seed=spec.seeds[image - 1],
         steps=spec.steps,
