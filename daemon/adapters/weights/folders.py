@@ -28,8 +28,8 @@ from daemon.adapters.weights.names import (
     is_spelled_so,
     missing,
 )
-from daemon.adapters.weights.props import prop
 from daemon.core.jobs import ModelFacts
+from daemon.craft.props import prop
 from daemon.craft.tensors import FOLDERS, Judged, Tensor, judge
 from daemon.errors import WorldError
 from daemon.ports import Examined

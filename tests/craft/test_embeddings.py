@@ -1,0 +1,60 @@
+"""Embeddings in prompts: found where ComfyUI finds them, and told where it would find none."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.craft.embeddings import misspelled, named
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("embedding:bad", ["bad"]),
+        ("ink, embedding:bad, embedding:hands", ["bad", "hands"]),
+        ("ink,\nembedding:bad\nrain", ["bad"]),
+        ("embedding:sub/bad.safetensors rain", ["sub/bad.safetensors"]),
+        ("(embedding:bad:1.2), rain", ["bad"]),
+        ("(rain, embedding:bad:0.8)", ["bad"]),
+        ("((embedding:bad))", ["bad"]),
+        ("(rain)embedding:bad", ["bad"]),
+        ("embedding:bad,", ["bad"]),
+        ("embedding:bad embedding:bad", ["bad", "bad"]),
+        ("embeddings are nice", []),
+    ],
+)
+def test_an_embedding_is_found_where_the_engine_finds_it(text: str, names: list[str]) -> None:
+    """M4.2"""
+    assert named(text) == names
+    assert misspelled(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rain,embedding:bad",
+        "xembedding:bad",
+        "rain\tembedding:bad",
+        "Embedding:bad",
+        "embedding: bad",
+        "embedding:",
+        "embedding:bad:1.2",
+        "embedding:bad,rain",
+        "embedding:bad(rain)",
+        r"\(embedding:bad",
+        r"embedding:bad\)",
+        "embedding:embedding:bad",
+    ],
+)
+def test_what_the_engine_would_draw_as_words_is_told(text: str) -> None:
+    """M4.2: ComfyUI draws the words and says nothing, or only in its log."""
+    assert named(text) == []
+    assert misspelled(text)
+    assert all("Write a space before it" in sentence for sentence in misspelled(text))
+
+
+def test_one_that_is_right_beside_one_that_is_wrong_is_found() -> None:
+    assert named("embedding:good, rain,embedding:bad") == ["good"]
+    [sentence] = misspelled("embedding:good, rain,embedding:bad")
+    assert sentence.startswith('",embedding:bad" is no embedding')
