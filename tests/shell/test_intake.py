@@ -18,7 +18,7 @@ from daemon.shell.intake import Intake
 from daemon.wire.status import Hashing
 from tests.fakes import MemoryDisk
 from tests.shell.test_attempt import PANEL, Studio
-from tests.sim.engine import SimWeights
+from tests.sim.engine import SimPixels, SimWeights
 from tests.sim.story import FILES
 from tests.virtual_time import run
 
@@ -74,8 +74,9 @@ def answer(
     told: list[str] = [] if waits is None else waits
     intake = Intake(
         disk or laid_out(),
-        policy=Policy(),
+        Policy(),
         weights=weights,
+        pixels=SimPixels(),
         waits=lambda: told.append("a job waits"),
     )
     data = text.encode()
@@ -114,7 +115,7 @@ def test_embeddings_of_both_prompts_are_looked_at_and_slips_are_refused() -> Non
     assert isinstance(answer(weights, text), Submit)
     assert {"good", "bad"} <= set(weights.asked)
     [slip] = complained(answer(weights, text.replace(", rain", ", rain,embedding:x")))
-    assert (slip.key, "Write a space before it" in slip.text) == ("prompt", True)
+    assert (slip.key, "needs a space before it" in slip.text) == ("prompt", True)
 
 
 @pytest.mark.parametrize("text", [PANEL, TRAIN])
