@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -441,6 +442,29 @@ def test_a_file_that_is_written_while_it_is_hashed_is_told_and_tried_again(
         assert (await folders.facts(role="checkpoint", name=path.name)).sha256 == RIGHT
 
     asyncio.run(story())
+
+
+class Failing(Hasher):
+    """The drive fails as often as ``failing`` says."""
+
+    failing = 2
+
+    def _hash(self, file: File) -> str:
+        self.failing -= 1
+        if self.failing >= 0:
+            raise OSError(errno.EIO, "the drive failed")
+        return super()._hash(file)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_read_again_for_the_next(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.adapters.weights.folders.Hasher", Failing)
+    folders = ModelFolders(base, base / "hashes.json")
+    for _ in range(Failing.failing):
+        code, text = refusal(folders, "anything-v5.safetensors")
+        assert (code, "cannot be read: the drive failed." in text) == ("MODEL_BROKEN", True)
+    assert facts(folders, "anything-v5.safetensors").sha256 == RIGHT
 
 
 def test_a_hash_that_another_process_has_found_is_not_found_again(

@@ -175,6 +175,7 @@ def test_status_stops_telling_of_a_hash_that_nobody_waits_for_any_more() -> None
         studio.drop("slow", PANEL.replace("a.safetensors", "large.safetensors"))
         await asyncio.sleep(1.0)
         del studio.disk.nodes["inbox/slow.toml"]
+        await asyncio.sleep(2.5)
         shelf.hashing = None
         await asyncio.sleep(2.5)
         assert json.loads(studio.disk.data("outbox/status.json"))["hashing"] is None
