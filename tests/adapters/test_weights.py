@@ -400,7 +400,8 @@ def test_who_does_not_wait_is_told_and_files_that_are_known_pass(
     """M2.2: one large file is read at a time, and nobody waits for another's."""
     known = facts(folders, "anything-v5.safetensors")
     put(base, "vae/large.safetensors", prop("vae", "large"))
-    put(base, "vae/next.safetensors", prop("vae", "next"))
+    for name in ("next, but longer", "next"):
+        put(base, f"vae/{name}.safetensors", prop("vae", name))
     monkeypatch.setattr("daemon.adapters.weights.folders.Hasher", Gated)
     monkeypatch.setattr("daemon.adapters.weights.folders._SHORT_S", 0.02)
     folders = ModelFolders(base, base / "hashes.json")
@@ -408,19 +409,21 @@ def test_who_does_not_wait_is_told_and_files_that_are_known_pass(
     assert isinstance(hasher, Gated)
 
     async def story() -> None:
-        for name in ("large", "next", "large"):
+        for name in ("large", "next, but longer", "next", "large"):
             with pytest.raises(WorldError, match="hashed for the first time") as waiting:
                 await folders.examined(role="vae", name=f"{name}.safetensors")
             assert waiting.value.code == "HASHING"
         assert folders.hashing == Hashing("large.safetensors", 0, len(prop("vae", "large")))
         assert (await folders.examined(role="checkpoint", name=known.name)).facts == known
         hasher.gate.set()
+        await folders.facts(role="vae", name="next, but longer.safetensors")
         found = await folders.facts(role="vae", name="next.safetensors")
         assert found.sha256 == sha256(prop("vae", "next")).hexdigest()
         await folders.examined(role="vae", name="large.safetensors")
 
     asyncio.run(story())
-    assert hasher.read == ["large.safetensors", "next.safetensors"]
+    names = ["large", "next", "next, but longer"]
+    assert hasher.read == [f"{name}.safetensors" for name in names], "smaller files go first"
 
 
 def test_a_file_that_is_written_while_it_is_hashed_is_told_and_tried_again(

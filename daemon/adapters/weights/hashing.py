@@ -13,7 +13,6 @@ import logging
 import os
 import stat
 import threading
-from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +53,7 @@ class Hasher:
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
         self._wanted: dict[str, Future[str]] = {}
-        self._waiting: deque[tuple[File, Future[str]]] = deque()
+        self._waiting: list[tuple[File, Future[str]]] = []
 
     def known(self, file: File) -> str:
         """Its SHA-256, '' where it has to be found out; other processes find out too."""
@@ -105,7 +104,10 @@ class Hasher:
 
     def _next(self) -> tuple[File, Future[str]] | None:
         with self._lock:
-            found = self._waiting.popleft() if self._waiting else None
+            # A LoRA that is asked for now need not wait for all the checkpoints of a night.
+            found = min(self._waiting, key=lambda each: each[0].size, default=None)
+            if found is not None:
+                self._waiting.remove(found)
             self.now = Hashing(visible(found[0].path.name), 0, found[0].size) if found else None
             return found
 
