@@ -275,7 +275,7 @@ def test_what_is_told_of_a_model_has_its_name_and_moves_no_cursor(
     base: Path, folders: ModelFolders
 ) -> None:
     """A2.4"""
-    size = 4_000_000
+    size = 24_000_000
     large = spelled(
         {
             "lora_unet_conv_in.lora_up.weight": tensor("F32", [1, size // 4], 0, size),
@@ -287,7 +287,7 @@ def test_what_is_told_of_a_model_has_its_name_and_moves_no_cursor(
     found = asyncio.run(folders.examined(role="lora", name="ink.safetensors"))
     assert found.facts == facts(folders, "ink.safetensors", "lora")
     assert [text.isprintable() for text in found.warnings] == [True, True]
-    assert found.warnings[0].startswith("ink.safetensors is saved in fp32, which costs 4 MB")
+    assert found.warnings[0].startswith("ink.safetensors is saved in fp32, which costs 24 MB")
 
 
 RIGHT, WRONG = sha256(ANYTHING).hexdigest(), "0123456789abcdef" * 4
