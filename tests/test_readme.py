@@ -54,6 +54,14 @@ def test_the_readme_says_what_reproducible_means_and_what_it_does_not() -> None:
     assert "never bit-identical" in told
 
 
+def test_the_readme_says_how_a_large_model_is_downloaded_so_that_it_resumes() -> None:
+    """M2.3"""
+    told = README.read_text(encoding="utf-8").partition("## Models\n")[2].partition("\n## ")[0]
+    assert "hf download" in told
+    assert "aria2c --continue" in told
+    assert "MODEL_CHANGED" in told
+
+
 @pytest.mark.realprocess
 def test_the_readmes_commands_run_from_top_to_bottom(tmp_path: Path) -> None:
     for command in console_commands(README.read_text(encoding="utf-8")):

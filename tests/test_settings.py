@@ -53,6 +53,8 @@ max_steps = 30
 max_pictures = 8
 max_loras = 2
 max_training_steps = 1200
+[models]
+"sd15/anything-v5.safetensors" = "0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD"
 """,
         USER,
         HOME="/Users/me/",
@@ -70,6 +72,7 @@ max_training_steps = 1200
         max_loras=2,
         max_training_steps=1200,
     )
+    assert found.models == {"sd15/anything-v5.safetensors": "0123abcd" * 8}
 
 
 @pytest.mark.parametrize(
@@ -300,3 +303,21 @@ def test_a_pack_of_nodes_is_allowed_by_name_with_a_note_on_mps(entry: str, words
     assert words in said
     found = settings('[comfyui.custom_nodes]\n"ComfyUI-Manager" = "its README, Apple silicon"\n')
     assert found.packs == {"ComfyUI-Manager": "its README, Apple silicon"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"a.safetensors" = "0123"',
+        '"a.safetensors" = 5',
+        f'"a.safetensors" = "{"g" * 64}"',
+        f'"a.ckpt" = "{"0" * 64}"',
+        f'a.safetensors = "{"0" * 64}"',
+    ],
+)
+def test_an_expected_hash_is_64_digits_for_a_file_that_may_be_loaded(line: str) -> None:
+    """M2.1: also where the name stands without quotes, which TOML takes for two tables."""
+    told = refusal(f"[models]\n{line}\n")
+    assert told.startswith("nightpress.toml, line 1, models: ")
+    assert 'Write for example: "anything-v5.safetensors" = ' in told
+    assert "belongs to the studio" in refusal(user=f"[models]\n{line}\n")

@@ -114,7 +114,7 @@ def _lines(home: Home, found: Sequence[Installed]) -> Iterator[str]:
 def _row(model: Installed) -> Sequence[str]:
     expected = {True: "as expected", False: paint("NOT AS EXPECTED", "red"), None: ""}
     kind = paint(model.kind, "red") if model.refusal else model.kind
-    sha256 = model.sha256[:12] or paint("not hashed yet" if model.dtype else "-", "dim")
+    sha256 = model.sha256[:12] or paint("-" if model.refusal else "not hashed yet", "dim")
     size = _mb(model.bytes)
     return visible(model.name), size, model.dtype, kind, sha256, expected[model.expected]
 

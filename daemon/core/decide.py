@@ -64,7 +64,7 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.ladder import climbed
-from daemon.core.making import changed, named
+from daemon.core.making import named
 from daemon.core.policy import Policy
 from daemon.core.results import (
     checkpoint_saved,
@@ -113,7 +113,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
                 return []
             return [PromptSent(job, attempt, image, prompt)]
         case RecordModels(models=models):
-            return [*changed(state, models), *named(state, models)[0]]
+            return named(state, models)[0]
         case RecordTrainer():
             return trainer_used(state, command)
         case RecordDataset(job, images):

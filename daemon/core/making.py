@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 
-from daemon.core.events import Event, ImageJudged, Incident
+from daemon.core.events import Event, ImageJudged
 from daemon.core.job import Job
 from daemon.core.jobs import Engine, Making, ModelFacts, TrainerUse
 from daemon.core.state import Fact, State, key_of
@@ -64,23 +64,6 @@ def named(state: State, facts: Iterable[Fact]) -> tuple[Sequence[Event], Sequenc
             seq = state.seq + len(new)
         seqs.append(seq)
     return new, seqs
-
-
-def changed(state: State, models: Iterable[ModelFacts]) -> Sequence[Event]:
-    """The incidents that are due for models whose names the ledger knows with other bytes; told
-    once, since the line that is due too makes these bytes the known ones.
-    """
-    incidents = []
-    for model in models:
-        known = state.recorded.get(state.latest.get(key_of(model), 0))
-        if isinstance(known, ModelFacts) and known.sha256 != model.sha256:
-            text = (
-                f"{model.name} ({model.role}) is another file than before: {model.sha256[:12]}, "
-                f"and {known.sha256[:12]} until now. What was drawn with that cannot be made again "
-                "without it; give files of other content other names."
-            )
-            incidents.append(Incident("MODEL_CHANGED", text))
-    return incidents
 
 
 def _line(fact: Fact) -> Event:

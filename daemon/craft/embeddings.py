@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 _START = re.compile("embedding:", re.IGNORECASE)
+# A bracket that is written with a backslash is a word to the engine.
+_AT_ONE = re.compile(r"(?:\A|[ \n]|(?<!\\)[()])\Z")
 _NAME = re.compile(r"[\w.+-]+(?:/[\w.+-]+)*")
 # Commas are taken off a name; a bracket ends it, perhaps with a weight before it.
 _END = re.compile(r",*|(?::[-+.\deE]+)?\)[^/\\]*")
@@ -38,7 +40,7 @@ def _fault(text: str, start: re.Match[str], name: str, token: str) -> str:
     shown = repr(f"embedding:{token}"[:80])
     if start[0] != "embedding:":
         return f"{shown}: write embedding: in small letters, or the engine takes it for a word."
-    if start.start() and text[start.start() - 1] not in " \n()":
+    if not _AT_ONE.search(text[: start.start()]):
         return f"{shown} needs a space before it, or the engine takes it for a word."
     if text[start.end() : start.end() + 1].isspace():
         return f"{shown}: the name stands right behind the colon, without a space."

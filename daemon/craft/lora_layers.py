@@ -18,10 +18,12 @@ _PART = re.compile(
     r"|\.lora_linear_layer\.down\.weight)"
     r"|(?P<up>\.lora_up\.weight|[._]lora\.up\.weight|\.lora_B(?:\.default)?(?:\.weight)?"
     r"|\.lora_linear_layer\.up\.weight)"
-    r"|\.lora_mid\.weight|\.alpha|\.dora_scale|\.diff(?:_b)?|\.[wb]_norm|\.set_weight"
-    r"|\.reshape_weight|\.(?:hada|lokr)_\w+|\.oft_blocks|\.rescale|\.[ab][12]\.weight"
+    r"|(?P<other>\.lora_mid\.weight|\.dora_scale|\.(?:hada|lokr)_\w+|\.oft_blocks)"
+    r"|\.alpha|\.diff(?:_b)?|\.[wb]_norm|\.set_weight|\.reshape_weight|\.rescale|\.[ab][12]\.weight"
 )
 """The end of a tensor's name: which part of its layer it is."""
+_AXES: Mapping[str, int] = {"up": 0, "down": 1}
+"""Where a part tells the width of its layer: "up" what it gives, "down" what it takes."""
 
 _TEXT = re.compile(
     r"(?:lora_te1?_|text_encoder_|text_encoders_clip_l_transformer_)"
@@ -91,14 +93,14 @@ def fit(shapes: Mapping[str, tuple[int, ...]]) -> Fit:
         if layer not in layers:
             layers[layer] = _place(layer)
         place = layers[layer]
-        if place and part and len(shape) > 1 and wide is None:
-            width, there = (shape[1], place[1]) if part == "down" else (shape[0], place[0])
+        if place and part in _AXES and len(shape) > 1 and wide is None:
+            width, there = shape[_AXES[part]], place[_AXES[part]]
             wide = (layer, width, there) if there and width > there else None
     return Fit(len(layers), tuple(layer for layer, place in layers.items() if not place), wide)
 
 
 def _part(name: str) -> tuple[str, str]:
-    """The layer that a tensor belongs to, and whether it is its "down", its "up" or neither."""
+    """The layer that a tensor belongs to, and which part it is where only LoRAs have it."""
     for found in _PART.finditer(name):
         if found.end() == len(name):
             return name[: found.start()], found.lastgroup or ""

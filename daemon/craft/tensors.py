@@ -40,7 +40,7 @@ _BAKED_VAE = "first_stage_model."
 _CONTEXT = 768
 _CHANNELS = 320
 _LATENT = 4
-_WORTH_TELLING_MB = 1
+_WORTH_TELLING_MB = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from daemon.shell.intake import HINT_LIMIT_BYTES, read_pattern
 from daemon.shell.judging import Judging, Left
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, let_go
+from daemon.shell.replaced import replaced
 from daemon.shell.reproducing import Reproducing
 from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.making import hint_name
@@ -222,7 +223,9 @@ class PanelAttempt:
     async def _record(self, prepared: Prepared) -> None:
         """What it is drawn with and under which id, durable before anything is sent."""
         job, ask = self._job, self._bench.ask
+        told = replaced(self._bench.state(), prepared.models)
         await asyncio.gather(
+            *map(ask, told),
             ask(RecordModels(prepared.models)),
             ask(RecordPrompt(job.id, job.attempt, prepared.image, prepared.prompt)),
         )

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
 import struct
+import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from daemon.adapters.weights import ModelFolders, prop
+from daemon.adapters.weights import ModelFolders
+from daemon.adapters.weights.hashing import File, Hasher, file_at
 from daemon.core.jobs import ModelFacts
+from daemon.craft.props import prop
 from daemon.errors import WorldError
 from daemon.ports import Weights
 from daemon.rehearsal import weights as stage
+from daemon.wire.status import Hashing
 
 
 def spelled(header: object, data: bytes = b"") -> bytes:
@@ -216,7 +221,7 @@ def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(
     assert facts(again, "anything-v5.safetensors").sha256 != first.sha256
 
 
-def _must_not_be_read(*_: object) -> bytes:
+def _must_not_be_read(*_: object, **__: object) -> bytes:
     raise AssertionError("it was read again")
 
 
@@ -237,6 +242,253 @@ def test_folders_that_lead_in_circles_are_looked_through_once(
 ) -> None:
     (base / "models/checkpoints/circle").symlink_to(base / "models/checkpoints")
     assert "anything-v5.safetensors" in refusal(folders, "anythng-v5.safetensors")[1]
+
+
+# What a file is, and what it should be
+
+
+def test_a_file_of_another_kind_is_refused_by_its_header_before_it_is_hashed(
+    base: Path, folders: ModelFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M4.3"""
+    put(base, "checkpoints/ink.safetensors", prop("lora", "ink"))
+    monkeypatch.setattr(hashlib, "sha256", _must_not_be_read)
+    code, text = refusal(folders, "ink.safetensors")
+    assert code == "MODEL_WRONG"
+    assert text.startswith("ink.safetensors in $COMFYUI/models/checkpoints is a LoRA, not a check")
+
+
+def test_a_header_is_read_once_a_change(
+    base: Path, folders: ModelFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M2.2"""
+    first = facts(folders, "anything-v5.safetensors")
+    monkeypatch.setattr("daemon.adapters.weights.folders.safe_open", _must_not_be_read)
+    assert facts(folders, "anything-v5.safetensors") == first
+    path = base / "models/checkpoints/anything-v5.safetensors"
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(AssertionError, match="read again"):
+        facts(folders, "anything-v5.safetensors")
+
+
+def test_what_is_told_of_a_model_has_its_name_and_moves_no_cursor(
+    base: Path, folders: ModelFolders
+) -> None:
+    """A2.4"""
+    size = 24_000_000
+    large = spelled(
+        {
+            "lora_unet_conv_in.lora_up.weight": tensor("F32", [1, size // 4], 0, size),
+            "lora_te2_\x1b[2J.alpha": tensor("U8", [1], size, size + 1),
+        },
+        bytes(size + 1),
+    )
+    put(base, "loras/ink.safetensors", large)
+    found = asyncio.run(folders.examined(role="lora", name="ink.safetensors"))
+    assert found.facts == facts(folders, "ink.safetensors", "lora")
+    assert [text.isprintable() for text in found.warnings] == [True, True]
+    assert found.warnings[0].startswith("ink.safetensors is saved in fp32, which costs 24 MB")
+
+
+RIGHT, WRONG = sha256(ANYTHING).hexdigest(), "0123456789abcdef" * 4
+
+
+def test_a_file_is_used_only_with_the_hash_that_is_expected_of_it(base: Path) -> None:
+    """M2.1"""
+    expected = {"anything-v5.safetensors": WRONG, "sd15/dream.safetensors": RIGHT}
+    folders = ModelFolders(base, base / "hashes.json", expected=expected)
+    assert facts(folders, "sd15/dream.safetensors").sha256 == RIGHT
+    code, text = refusal(folders, "anything-v5.safetensors")
+    assert (code, RIGHT[:12] in text, WRONG[:12] in text) == ("MODEL_MISMATCH", True, True)
+
+
+def test_what_is_installed_is_told_without_hashing_anything(base: Path) -> None:
+    """M2.1, M4.1"""
+    for name in ("vae/v.safetensors", "vae/.hidden.safetensors", "loras/old.pt", "loras/README"):
+        put(base, name, prop("vae", "v"))
+    expected = {"anything-v5.safetensors": WRONG, "sd15/dream.safetensors": RIGHT}
+    folders = ModelFolders(base, base / "hashes.json", expected=expected)
+    before = {model.name: model for model in folders.installed()}
+    assert list(before) == [*expected, "v.safetensors", "old.pt"]
+    assert {model.sha256 for model in before.values()} == {""}
+    assert "can run code" in before["old.pt"].refusal
+    facts(folders, "sd15/dream.safetensors")
+    refusal(folders, "anything-v5.safetensors")
+    after = {model.name: model for model in folders.installed()}
+    assert [after[name].expected for name in after] == [False, True, None, None]
+    assert "expects 0123456789ab" in after["anything-v5.safetensors"].refusal
+    assert after["v.safetensors"] == before["v.safetensors"]
+
+
+def test_a_model_that_comes_later_is_found_without_a_restart(
+    base: Path, folders: ModelFolders
+) -> None:
+    """N3.2: the folder itself is looked at for each job; nothing is kept of what it held."""
+    assert refusal(folders, "late.safetensors")[0] == "MODEL_MISSING"
+    put(base, "checkpoints/late.safetensors", ANYTHING)
+    assert facts(folders, "late.safetensors").bytes == len(ANYTHING)
+
+
+# Embeddings, as a prompt names them
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "found"),
+    [
+        (["bad.safetensors"], "bad", "bad.safetensors"),
+        (["bad.safetensors"], "bad.safetensors", "bad.safetensors"),
+        (["bad.safetensors", "bad.pt", "bad.bin"], "bad", "bad.safetensors"),
+        (["sub/bad.safetensors"], "bad", "sub/bad.safetensors"),
+        (["sub/bad.safetensors"], "sub/bad", "sub/bad.safetensors"),
+        (["a/sub/bad.safetensors"], "sub/bad", "a/sub/bad.safetensors"),
+    ],
+)
+def test_an_embedding_is_the_file_that_comfyui_would_take(
+    base: Path, folders: ModelFolders, there: list[str], asked: str, found: str
+) -> None:
+    """M4.2: with or without ending, in any folder below embeddings/."""
+    for name in there:
+        put(base, f"embeddings/{name}", prop("embedding", "bad"))
+    assert facts(folders, asked, "embedding").name == found
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "answer"),
+    [
+        (["bade.safetensors"], "bad", ("MODEL_MISSING", "Nearest there: bade.safetensors")),
+        ([], "bad", ("MODEL_MISSING", "holds no .safetensors file")),
+        (["bad.pt"], "bad", ("MODEL_FORBIDDEN", "bad.pt is in a format that can run code")),
+        (["bad.bin"], "bad", ("MODEL_FORBIDDEN", "bad.bin is in a format that can run code")),
+        (["bad.pt"], "bad.pt", ("MODEL_FORBIDDEN", "can run code")),
+        (["bad", "bad.safetensors"], "bad", ("MODEL_FORBIDDEN", "ends in .safetensors")),
+        (["bad.safetensors", "s/bad.safetensors"], "bad", ("MODEL_FORBIDDEN", "takes either")),
+        (["bad.safetensors", "s/bad.pt"], "bad", ("MODEL_FORBIDDEN", "takes either")),
+        (["bad.safetensors"], "../vae/bad", ("MODEL_FORBIDDEN", "without ..")),
+        (["bad.safetensors"], "/bad", ("MODEL_FORBIDDEN", "write the file's path")),
+    ],
+)
+def test_an_embedding_that_is_not_one_safetensors_file_is_refused(
+    base: Path, folders: ModelFolders, there: list[str], asked: str, answer: tuple[str, str]
+) -> None:
+    """M4.2: ComfyUI would load the .pt, and pass over what is missing."""
+    for name in there:
+        put(base, f"embeddings/{name}", prop("embedding", "bad"))
+    code, text = refusal(folders, asked, "embedding")
+    assert (code, answer[1] in text) == (answer[0], True)
+
+
+# Hashing, aside
+
+
+class Gated(Hasher):
+    """Hashes nothing before ``gate`` is open; ``read`` are the names in the order of reading."""
+
+    def __init__(self, cache_path: Path) -> None:
+        super().__init__(cache_path)
+        self.gate = threading.Event()
+        self.read: list[str] = []
+
+    def _hash(self, file: File) -> str:
+        self.read.append(file.path.name)
+        assert self.gate.wait(5)
+        return super()._hash(file)
+
+
+def test_who_does_not_wait_is_told_and_files_that_are_known_pass(
+    base: Path, folders: ModelFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M2.2: one large file is read at a time, and nobody waits for another's."""
+    known = facts(folders, "anything-v5.safetensors")
+    put(base, "vae/large.safetensors", prop("vae", "large"))
+    for name in ("next, but longer", "next"):
+        put(base, f"vae/{name}.safetensors", prop("vae", name))
+    monkeypatch.setattr("daemon.adapters.weights.folders.Hasher", Gated)
+    monkeypatch.setattr("daemon.adapters.weights.folders._SHORT_S", 0.02)
+    folders = ModelFolders(base, base / "hashes.json")
+    hasher = folders._hasher
+    assert isinstance(hasher, Gated)
+
+    async def story() -> None:
+        for name in ("large", "next, but longer", "next", "large"):
+            with pytest.raises(WorldError, match="hashed for the first time") as waiting:
+                await folders.examined(role="vae", name=f"{name}.safetensors")
+            assert waiting.value.code == "HASHING"
+        assert folders.hashing == Hashing("large.safetensors", 0, len(prop("vae", "large")))
+        assert (await folders.examined(role="checkpoint", name=known.name)).facts == known
+        hasher.gate.set()
+        await folders.facts(role="vae", name="next, but longer.safetensors")
+        found = await folders.facts(role="vae", name="next.safetensors")
+        assert found.sha256 == sha256(prop("vae", "next")).hexdigest()
+        await folders.examined(role="vae", name="large.safetensors")
+
+    asyncio.run(story())
+    names = ["large", "next", "next, but longer"]
+    assert hasher.read == [f"{name}.safetensors" for name in names], "smaller files go first"
+
+
+def test_a_file_that_is_written_while_it_is_hashed_is_told_and_tried_again(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.adapters.weights.folders.Hasher", Gated)
+    folders = ModelFolders(base, base / "hashes.json")
+    hasher, path = folders._hasher, base / "models/checkpoints/anything-v5.safetensors"
+    assert isinstance(hasher, Gated)
+
+    async def story() -> None:
+        waiting = asyncio.ensure_future(folders.facts(role="checkpoint", name=path.name))
+        while not hasher.read:  # noqa: ASYNC110  # A thread tells nobody.
+            await asyncio.sleep(0.01)
+        os.utime(path, ns=(1, 1))
+        hasher.gate.set()
+        with pytest.raises(WorldError, match="wait until its download has ended"):
+            await waiting
+        assert (await folders.facts(role="checkpoint", name=path.name)).sha256 == RIGHT
+
+    asyncio.run(story())
+
+
+class Failing(Hasher):
+    """The drive fails as often as ``failing`` says."""
+
+    failing = 2
+
+    def _hash(self, file: File) -> str:
+        self.failing -= 1
+        if self.failing >= 0:
+            raise OSError(errno.EIO, "the drive failed")
+        return super()._hash(file)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_read_again_for_the_next(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.adapters.weights.folders.Hasher", Failing)
+    folders = ModelFolders(base, base / "hashes.json")
+    for _ in range(Failing.failing):
+        code, text = refusal(folders, "anything-v5.safetensors")
+        assert (code, "cannot be read: the drive failed." in text) == ("MODEL_BROKEN", True)
+    assert facts(folders, "anything-v5.safetensors").sha256 == RIGHT
+
+
+def test_a_hash_that_another_process_has_found_is_not_found_again(
+    base: Path, folders: ModelFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`nightpress models --hash` works for a daemon that is alive."""
+    facts(folders, "sd15/dream.safetensors")
+    other = ModelFolders(base, base / "hashes.json")
+    facts(other, "anything-v5.safetensors")
+    monkeypatch.setattr(hashlib, "sha256", _must_not_be_read)
+    assert facts(folders, "anything-v5.safetensors").sha256 == RIGHT
+    assert len(json.loads((base / "hashes.json").read_bytes())) == 2
+
+
+def test_hashes_of_an_earlier_release_are_kept(
+    base: Path, folders: ModelFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = file_at(base / "models/checkpoints/anything-v5.safetensors").key
+    (base / "hashes.json").write_text(json.dumps({key: [RIGHT, "F16"]}))
+    monkeypatch.setattr(hashlib, "sha256", _must_not_be_read)
+    assert facts(folders, "anything-v5.safetensors").sha256 == RIGHT
 
 
 # Props of the rehearsal

@@ -22,6 +22,7 @@ STATUS = {
     "daemon": {"version": "0.1.0", "pid": 4242, "started_at": "2026-11-22T17:00:00.000Z"},
     "engine": {"name": "rehearsal", "ready": True, "version": "0.3.64", "device": "cpu"},
     "paused": True,
+    "hashing": {"name": "large.safetensors", "bytes_done": 1_200_000_000, "bytes": 2_132_000_000},
     "lease": {"job": "a_r1", "image": 2, "images": 3, "step": 12, "steps": 20},
     "queue": [
         {"job": "a_r1", "phase": "running"},
@@ -56,6 +57,7 @@ def test_a_living_daemons_status_is_shown_and_nothing_in_it_moves_a_cursor(
         "(pid 4242)",
         "rehearsal",
         "Paused",
+        "Hashing large.safetensors, 1200 of 2132 MB: jobs that name it wait in inbox/",
         "picture 2 of 3, step 12 of 20",
         "QUEUE (1)",
         "It is paused.\\x1b[2J",

@@ -318,6 +318,8 @@ def test_changed_weights_under_an_old_name_are_freed_before_they_are_recorded() 
     studio.live(story)
     first, second = studio.engine.executed
     assert studio.calls == [f"send {first}", "free", "free", f"send {second}"]
+    [told] = studio.said("incident", "text")
+    assert told.startswith("a.safetensors (checkpoint) is another file than before: 010101010101,")
 
 
 @pytest.mark.parametrize(("level", "ends"), [(10.0, ["published"]), (25.0, ["published"])])

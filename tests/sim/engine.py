@@ -37,6 +37,7 @@ from daemon.wire.comfyui import (
     QueueView,
     Status,
 )
+from daemon.wire.status import Hashing
 from tests.sim.disk import Life
 from tests.sim.weather import Says, Weather
 
@@ -406,7 +407,7 @@ class SimPixels:
 class SimWeights:
     """``ports.Weights``: every model is there; ``installed`` is what the LoRA folder got."""
 
-    hashing = None
+    hashing: Hashing | None = None
 
     def __init__(self, installed: dict[str, bytes] | None = None, life: Life | None = None) -> None:
         self.installed = {} if installed is None else installed

@@ -19,6 +19,7 @@ from daemon.wire.comfyui import EngineFacts
 from daemon.wire.status import (
     DaemonFacts,
     Drawing,
+    Hashing,
     Notice,
     job_status_toml,
     sentence,
@@ -195,3 +196,10 @@ def test_of_panels_that_follow_one_another_the_one_that_is_drawn_has_the_gpu() -
     lease = document(state, progress=drawing)["lease"]
     assert (lease["job"], lease["step"], lease["steps"]) == (jobs[1].id, 7, 20)
     assert document(state)["lease"]["job"] == jobs[0].id
+
+
+def test_the_file_that_is_hashed_is_told() -> None:
+    state = State()
+    assert document(state)["hashing"] is None
+    told = document(state, hashing=Hashing("a.safetensors", 5, 9))["hashing"]
+    assert told == {"name": "a.safetensors", "bytes_done": 5, "bytes": 9}

@@ -1,6 +1,5 @@
 """Adapters room: the engine's model folders, what is in them, and what their files are."""
 
 from daemon.adapters.weights.folders import Installed, ModelFolders
-from daemon.adapters.weights.props import prop
 
-__all__ = ["Installed", "ModelFolders", "prop"]
+__all__ = ["Installed", "ModelFolders"]

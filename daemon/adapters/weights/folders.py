@@ -28,8 +28,8 @@ from daemon.adapters.weights.names import (
     is_spelled_so,
     missing,
 )
-from daemon.adapters.weights.props import prop
 from daemon.core.jobs import ModelFacts
+from daemon.craft.props import prop
 from daemon.craft.tensors import FOLDERS, Judged, Tensor, judge
 from daemon.errors import WorldError
 from daemon.ports import Examined
@@ -122,7 +122,6 @@ class ModelFolders:
             for role, folder in FOLDERS.items()
             for name in sorted(files_below(self._models / folder))
             if name.lower().endswith((SAFE, ".sft", *PICKLED))
-            and not Path(name).name.startswith(".")
         ]
 
     async def _examined(self, role: str, name: str, *, wait_s: float) -> Examined:
@@ -133,6 +132,7 @@ class ModelFolders:
             if not await _is_done(future, within_s=wait_s):
                 text = "is hashed for the first time; what needs it waits, the rest goes on."
                 raise WorldError("HASHING", _where(role, name, text))
+            self._hasher.forget(file)
             with _told(role, name):
                 sha256 = future.result()
         if wrong := self._mismatch(name, sha256):
@@ -212,8 +212,7 @@ class ModelFolders:
             if not link.exists():
                 # A hard link keeps the bytes when another file takes the name.
                 os.link((self._models / FOLDERS["lora"] / name).resolve(), link)
-            file = file_at(link)
-            if (self._hasher.known(file) or self._hasher.want(file).result()) == sha256:
+            if self._hasher.wait(file_at(link)) == sha256:
                 self._forget_aliases(but=link)
                 return alias
             link.unlink()

@@ -13,7 +13,6 @@ import logging
 import os
 import stat
 import threading
-from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +53,7 @@ class Hasher:
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
         self._wanted: dict[str, Future[str]] = {}
-        self._waiting: deque[File] = deque()
+        self._waiting: list[tuple[File, Future[str]]] = []
 
     def known(self, file: File) -> str:
         """Its SHA-256, '' where it has to be found out; other processes find out too."""
@@ -64,38 +63,53 @@ class Hasher:
             return self._known.get(file.key, "")
 
     def want(self, file: File) -> Future[str]:
-        """Its SHA-256, some day; an ``OSError`` is told to one who asks, and then it is tried
-        again.
-        """
+        """Its SHA-256, some day. Whoever takes the answer from it says ``forget``."""
         with self._lock:
             future = self._wanted.get(file.key)
             if future is None:
                 future = self._wanted[file.key] = Future()
-                self._waiting.append(file)
+                self._waiting.append((file, future))
                 if self.now is None and len(self._waiting) == 1:
                     # A daemon thread: a stop does not wait for a file of many GB.
                     threading.Thread(target=self._work, name="hashing", daemon=True).start()
-            elif future.done():
-                del self._wanted[file.key]
             return future
 
+    def forget(self, file: File) -> None:
+        """What was found out of it is known; what went wrong is tried again for the next."""
+        with self._lock:
+            future = self._wanted.get(file.key)
+            if future is not None and future.done():
+                del self._wanted[file.key]
+
+    def wait(self, file: File) -> str:
+        """Its SHA-256, however long it takes. Raises ``OSError``."""
+        if sha256 := self.known(file):
+            return sha256
+        future = self.want(file)
+        try:
+            return future.result()
+        finally:
+            self.forget(file)
+
     def _work(self) -> None:
-        while file := self._next():
-            with self._lock:
-                future = self._wanted[file.key]
+        while next_one := self._next():
+            file, future = next_one
             try:
                 sha256 = self._hash(file)
-            except OSError as error:
+                self._keep(file, sha256)
+            except Exception as error:  # noqa: BLE001  # Whatever it is, it is told to who waits.
                 future.set_exception(error)
-                continue
-            self._keep(file, sha256)
-            future.set_result(sha256)
+            else:
+                future.set_result(sha256)
 
-    def _next(self) -> File | None:
+    def _next(self) -> tuple[File, Future[str]] | None:
         with self._lock:
-            file = self._waiting.popleft() if self._waiting else None
-            self.now = Hashing(visible(file.path.name), 0, file.size) if file else None
-            return file
+            # A LoRA that is asked for now need not wait for all the checkpoints of a night.
+            found = min(self._waiting, key=lambda each: each[0].size, default=None)
+            if found is not None:
+                self._waiting.remove(found)
+            self.now = Hashing(visible(found[0].path.name), 0, found[0].size) if found else None
+            return found
 
     def _hash(self, file: File) -> str:
         digest, done = hashlib.sha256(), 0

@@ -67,7 +67,7 @@ def embedding_of(root: Path, name: str) -> str:
     """
     check_name("embedding", name if name.endswith(SAFE) else f"{name}{SAFE}")
     there = set(files_below(root))
-    folders = sorted({Path(each).parent for each in there})
+    folders = sorted({folder for each in there for folder in Path(each).parents})
     found = []
     for folder in folders:
         tried = [(folder / f"{name}{ending}").as_posix() for ending in ("", *_EMBEDDINGS)]
@@ -87,7 +87,8 @@ def embedding_of(root: Path, name: str) -> str:
 def missing(root: Path, name: str) -> str:
     """What is said of a name that is not there, with the nearest ones that are."""
     names = [each for each in files_below(root) if each.endswith(SAFE)]
-    near = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.4)
+    wanted = f"{name.removesuffix(SAFE)}{SAFE}"
+    near = difflib.get_close_matches(wanted, sorted(names), n=3, cutoff=0.4)
     if near:
         hint = f"Nearest there: {', '.join(visible(each) for each in near)}."
     elif names:

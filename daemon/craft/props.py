@@ -1,4 +1,4 @@
-"""Adapters room: stage props, which stand for models where pictures are only rehearsed."""
+"""Knows stage props, the files that stand for models where pictures are only rehearsed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from daemon.core.jobs import ModelFacts
 
 _VAE = ("decoder.conv_in.weight", "post_quant_conv.weight")
 _LORA_LAYER = "lora_unet_down_blocks_0_attentions_0_proj_in"
@@ -39,3 +42,8 @@ def prop(role: str, name: str) -> bytes:
     }
     raw = json.dumps(header).encode()
     return struct.pack("<Q", len(raw)) + raw + bytes(size * len(_PROPS[role]))
+
+
+def is_prop(model: ModelFacts) -> bool:
+    """Whether a model is only a stage prop."""
+    return model.sha256 == sha256(prop(model.role, model.name)).hexdigest()

@@ -1,0 +1,60 @@
+"""Embeddings in prompts: found where ComfyUI finds them, and told where it would find none."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.craft.embeddings import embedding_faults, embeddings_in
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("embedding:bad", ["bad"]),
+        ("ink, embedding:bad, embedding:hands", ["bad", "hands"]),
+        ("ink,\nembedding:bad\nrain", ["bad"]),
+        ("embedding:sub/bad.safetensors rain", ["sub/bad.safetensors"]),
+        ("(embedding:bad:1.2), rain", ["bad"]),
+        ("(rain, embedding:bad:0.8)", ["bad"]),
+        ("((embedding:bad))", ["bad"]),
+        ("(rain)embedding:bad", ["bad"]),
+        ("embedding:bad,", ["bad"]),
+        ("embedding:bad embedding:bad", ["bad", "bad"]),
+        ("embeddings are nice", []),
+    ],
+)
+def test_an_embedding_is_found_where_the_engine_finds_it(text: str, names: list[str]) -> None:
+    """M4.2"""
+    assert embeddings_in(text) == names
+    assert embedding_faults(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rain,embedding:bad",
+        "xembedding:bad",
+        "rain\tembedding:bad",
+        "Embedding:bad",
+        "embedding: bad",
+        "embedding:",
+        "embedding:bad:1.2",
+        "embedding:bad,rain",
+        "embedding:bad(rain)",
+        r"\(embedding:bad",
+        r"embedding:bad\)",
+        "embedding:embedding:bad",
+    ],
+)
+def test_what_the_engine_would_draw_as_words_is_told(text: str) -> None:
+    """M4.2: ComfyUI draws the words and says nothing, or only in its log."""
+    assert embeddings_in(text) == []
+    assert embedding_faults(text)
+
+
+def test_one_that_is_right_beside_one_that_is_wrong_is_found() -> None:
+    text = "embedding:good, rain,embedding:bad"
+    assert embeddings_in(text) == ["good"]
+    [sentence] = embedding_faults(text)
+    assert sentence.startswith("'embedding:bad' needs a space before it")
