@@ -108,4 +108,5 @@ def judged(
         bytes=0,
         perceptual_hash="",
         rung="",
+        map_sha256="",
     )

@@ -119,6 +119,7 @@ class ImageJudged:
 
     ``engine`` and ``models`` are the seqs of the lines that say what drew it; 0 and none before
     release 0.2.0. ``bytes`` is the picture's size, ``rung`` that of the precision ladder.
+    ``map_sha256`` is the kept pose map's, '' where there is none, and before release 0.2.0.
     """
 
     type: ClassVar[str] = "image.judged"
@@ -136,6 +137,7 @@ class ImageJudged:
     bytes: int
     perceptual_hash: str
     rung: str
+    map_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

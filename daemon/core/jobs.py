@@ -148,7 +148,7 @@ def passes(verdict: str, spec: PanelSpec) -> bool:
     """Whether a picture with this verdict is a result; a panel may be meant to be black."""
     if verdict in (GOOD, OVERRIDDEN):
         return True
-    return verdict not in ("", "WRONG_SIZE") and not spec.quality
+    return verdict not in ("", "WRONG_SIZE", "EMPTY_POSE_MAP") and not spec.quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +297,8 @@ class Making:
     """All that a picture's lock says of how it was made, beside its job.
 
     ``workflow_sha256`` is that of the executed graph's file, ``bytes`` the picture's size;
-    ``perceptual_hash`` 16 hexadecimal digits or '', ``rung`` that of the precision ladder.
+    ``perceptual_hash`` 16 hexadecimal digits or '', ``rung`` that of the precision ladder,
+    ``map_sha256`` of the hint that the graph made for itself ('' = it makes none).
     """
 
     engine: Engine
@@ -308,3 +309,4 @@ class Making:
     bytes: int
     perceptual_hash: str = ""
     rung: str = DEFAULT_PROFILE
+    map_sha256: str = ""

@@ -31,6 +31,7 @@ def recorded_making(state: State, judged: ImageJudged) -> Making | None:
         bytes=judged.bytes,
         perceptual_hash=judged.perceptual_hash,
         rung=judged.rung,
+        map_sha256=judged.map_sha256,
     )
 
 

@@ -56,6 +56,7 @@ def judged(state: State, command: ReportImage) -> Sequence[Event]:
         bytes=making.bytes,
         perceptual_hash=making.perceptual_hash,
         rung=making.rung,
+        map_sha256=making.map_sha256,
     )
     return [*new, line]
 

@@ -18,12 +18,12 @@ _END = re.compile(r",*|(?::[-+.\deE]+)?\)[^/\\]*")
 _PICKLED = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 
 
-def embeddings_in(text: str) -> Sequence[str]:
+def named(text: str) -> Sequence[str]:
     """The names, each as it is written, mostly without an ending."""
     return [name for name, fault in _read(text) if not fault]
 
 
-def embedding_faults(text: str) -> Sequence[str]:
+def misspelled(text: str) -> Sequence[str]:
     """What is wrong with the embeddings of a text, in sentences."""
     return [fault for _, fault in _read(text) if fault]
 

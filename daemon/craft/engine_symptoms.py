@@ -27,6 +27,13 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
         "the published picture that was to be drawn again is not there any more",
         "Bring back the job's folder in outbox/, from git or a backup; then reproduce it again.",
     ),
+    "EMPTY_POSE_MAP": (
+        "the template's preprocessor found nothing in the hint image",
+        (
+            "Look at the .map.png beside the picture, then at the hint image: a figure or lines"
+            " must stand out; lower the preprocessor's thresholds, or see that it has its models."
+        ),
+    ),
     "LORA_UNMATCHED": (
         "a LoRA was made for another kind of model",
         (

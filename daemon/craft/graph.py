@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
 from daemon.craft.core_nodes import MODEL_INPUTS
-from daemon.craft.embeddings import embeddings_in
+from daemon.craft.embeddings import named
 from daemon.craft.nodes import Node, as_link, class_of, inputs_of
 from daemon.craft.slots import FIELDS, ValueSlot
 from daemon.craft.splice import Draft, splice_controlnet, splice_loras
@@ -188,7 +188,7 @@ def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object
 def _models_in(nodes: Mapping[str, Node], node: str, body: Node) -> Iterable[ModelUse]:
     inputs = inputs_of(body)
     if class_of(body) == "CLIPTextEncode":
-        for name in embeddings_in(str(inputs.get("text", ""))):
+        for name in named(str(inputs.get("text", ""))):
             yield ModelUse("embedding", name)
     if class_of(body) in MODEL_INPUTS:
         role, key = MODEL_INPUTS[class_of(body)]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.core.policy import Policy
 from daemon.craft.core_nodes import CORE, MODEL_INPUTS, RANGES
-from daemon.craft.embeddings import embedding_faults
+from daemon.craft.embeddings import misspelled
 from daemon.craft.graph import BoundGraph
 from daemon.craft.nodes import Link, Node, as_link, class_of, inputs_of, is_tame, links_of
 from daemon.craft.packs import how_to_allow
@@ -245,7 +245,7 @@ def _names(graph: Mapping[str, Node]) -> Iterable[str]:
         if class_of(body) == "LoadImage" and not is_tame(inputs.get("image")):
             yield f"Node {node} loads {_shown(inputs.get('image'))}, which is no plain file name."
         if class_of(body) == "CLIPTextEncode":
-            for fault in embedding_faults(str(inputs.get("text", ""))):
+            for fault in misspelled(str(inputs.get("text", ""))):
                 yield f"The text of node {node} names an embedding: {fault}"
 
 

@@ -14,7 +14,8 @@ from daemon.errors import AskerError
 
 GRAPH_LIMIT_BYTES = 1024 * 1024
 
-_ID = re.compile(r"[A-Za-z0-9_.:'-]{1,64}")
+ID = r"[A-Za-z0-9_.:'-]{1,64}"
+"""What an id of a node may look like."""
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 Link = tuple[str, int]
@@ -83,7 +84,7 @@ def is_tame(name: object) -> bool:
 
 
 def _read_node(node: str, body: object) -> Node:
-    if not _ID.fullmatch(node):
+    if not re.fullmatch(ID, node):
         raise AskerError(
             f"The graph has a node {_shown(node)}; ids are up to 64 letters, digits, . : _ ' and -."
         )

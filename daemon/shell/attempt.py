@@ -269,6 +269,7 @@ class PanelAttempt:
             prompt_id=prepared.prompt,
             graph=with_prefix(prepared.bound, file_prefix(prepared.prompt)),
             save_node=prepared.bound.save_node,
+            map_node=prepared.bound.map_node,
             width=spec.width,
             height=spec.height,
             steps=spec.steps,

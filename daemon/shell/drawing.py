@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
@@ -113,9 +114,14 @@ class Conversation:
             if harvested is None:
                 raise _lost()
             return harvested
-        file = _result(entry, self._order)
-        png = await self._patience.ask(lambda: self._renderer.view(file))
-        return Drawn(png, entry.graph, entry.cached, entry.seconds)
+        _must_have_succeeded(entry)
+        png, *maps = [
+            await self._patience.ask(
+                partial(self._renderer.view, _saved_by(node, entry, self._order))
+            )
+            for node in filter(None, (self._order.save_node, self._order.map_node))
+        ]
+        return Drawn(png, entry.graph, entry.cached, entry.seconds, maps[0] if maps else None)
 
     async def _ended_entry(self) -> HistoryEntry | None:
         """The entry of a prompt that was said to have ended; whoever said so may have been wrong,
@@ -277,8 +283,7 @@ def _lost() -> GivenUp:
     )
 
 
-def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
-    """The one file that an ended prompt saved for us; anything else ends the conversation."""
+def _must_have_succeeded(entry: HistoryEntry) -> None:
     if entry.failure is not None:
         code, text = blame(entry.failure)
         # It may fit when the engine has let go of what it holds.
@@ -287,8 +292,12 @@ def _result(entry: HistoryEntry, order: DrawOrder) -> OutputFile:
         raise GivenUp(
             Outcome.LOST, "INTERRUPTED", "Somebody interrupted the prompt on the engine itself."
         )
-    saved = [file for file in entry.outputs if file.node == order.save_node]
-    folder, stem = saved_under(order)
+
+
+def _saved_by(node: str, entry: HistoryEntry, order: DrawOrder) -> OutputFile:
+    """The one file that a node of it saved for us; anything else ends the conversation."""
+    saved = [file for file in entry.outputs if file.node == node]
+    folder, stem = saved_under(order, node)
     match saved:
         case [file] if (
             file.kind == "output"

@@ -13,6 +13,7 @@ from functools import partial
 from daemon.core.commands import ReportImage, ReportIncident
 from daemon.core.job import Job
 from daemon.core.jobs import GOOD, Making, Outcome, PanelSpec, passes
+from daemon.craft.controlnets import hint_fault
 from daemon.craft.picture import Verdict, judge
 from daemon.craft.reproduction import was_drawn
 from daemon.ports import Renderer
@@ -70,12 +71,15 @@ class Judging:
             raise GivenUp(Outcome.LOST, "CACHED", _CACHED)
         stats = await bench.pixels.measure(drawn.png)
         verdict = judge(stats, width=spec.width, height=spec.height)
+        if drawn.pose_map is not None and (fault := await self._empty(drawn.pose_map)):
+            verdict = Verdict(False, "EMPTY_POSE_MAP", fault, verdict.scores)
         words = await self._words(left)
         if verdict.ok and words.nan_warnings:
             # Whatever the pixels look like, some of them were no numbers (A3.3).
             verdict = Verdict(False, "NAN_IN_PICTURE", _NAN, verdict.scores)
         workflow = (json.dumps(drawn.graph, indent=2) + "\n").encode()
-        await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow)
+        maps = drawn.pose_map
+        await bench.outbox.stage(job, image, png=drawn.png, workflow=workflow, pose_map=maps)
         report = ReportImage(
             job=job.id,
             attempt=job.attempt,
@@ -83,7 +87,7 @@ class Judging:
             sha256=digest(drawn.png),
             verdict=verdict.code or GOOD,
             scores={**verdict.scores, **scores(words), **_seconds(spec, drawn)},
-            making=await self._making(sheet, left, drawn.png, workflow, stats.perceptual_hash),
+            making=await self._making(sheet, left, drawn, workflow, stats.perceptual_hash),
         )
         await bench.ask(report)
         await self._tell(left, words)
@@ -92,7 +96,7 @@ class Judging:
         return Ended(Outcome.FAILED, verdict.code, verdict.text)
 
     async def _making(
-        self, sheet: Sheet, left: Left, png: bytes, workflow: bytes, perceptual_hash: str
+        self, sheet: Sheet, left: Left, drawn: Drawn, workflow: bytes, perceptual_hash: str
     ) -> Making:
         bench = self._bench
         ask = partial(Patience(bench.policy).ask, self._renderer.describe)
@@ -102,9 +106,18 @@ class Judging:
             template=sheet.template,
             template_sha256=sheet.template_sha256,
             workflow_sha256=digest(workflow),
-            bytes=len(png),
+            bytes=len(drawn.png),
             perceptual_hash=perceptual_hash,
             rung=self._job.profile,
+            map_sha256=digest(drawn.pose_map) if drawn.pose_map is not None else "",
+        )
+
+    async def _empty(self, pose_map: bytes) -> str:
+        """What is said of a pose map with nothing on it, '' where it can guide (C2.3)."""
+        fault = hint_fault(await self._bench.pixels.measure(pose_map))
+        return fault and (
+            f"The pose map that the template made {fault}: its preprocessor found nothing in the"
+            " hint image, so nothing guided the picture."
         )
 
     async def _words(self, left: Left) -> Words:

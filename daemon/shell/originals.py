@@ -16,7 +16,7 @@ from daemon.craft.nodes import Node, read_nodes
 from daemon.craft.reproduction import alias_of, redrawn
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk
-from daemon.wire.lock_file import LockFacts, Model, read_lock
+from daemon.wire.lock_file import Input, LockFacts, Model, read_lock
 
 _LOCK = re.compile(r"outbox/(?P<job>[a-z0-9._-]{1,80})/(?P<file>[a-z0-9._-]{1,90}\.lock\.toml)")
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -57,10 +57,10 @@ async def read_asked(disk: Disk, control: Control) -> tuple[Asked, bytes | None,
     lock, calibrates = original.lock, control.kind == "calibrate"
     again = Reproduction(found["job"], found["file"], digest, lock.quality.rung, calibrates)
     hint = None
-    if lock.input:
-        name = lock.input[0].name.removeprefix("$JOB/")
+    if (known := _hint(lock)) is not None:
+        name = known.name.removeprefix("$JOB/")
         hint = await _bytes(disk, f"outbox/{again.job}/{_plain(name)}", _PICTURE_LIMIT_BYTES)
-        _must_be(hint, lock.input[0].sha256, name)
+        _must_be(hint, known.sha256, name)
     spec = _spec(lock, again, count=_CALIBRATING if calibrates else 1)
     name = f"{control.kind}-{lock.subject.name}"[:_NAME_CHARS].rstrip("-._")
     return Asked("panel", name, control.ref, 0, rerun=True, spec=spec), hint, original
@@ -115,10 +115,10 @@ def _spec(lock: LockFacts, again: Reproduction, *, count: int) -> PanelSpec:
     seed = sampler.pop("seed")
     del sampler["noise"]
     by_role = {model.role: model for model in lock.model}
-    net = by_role.get("controlnet")
+    net, hint = by_role.get("controlnet"), _hint(lock)
     use = None
-    if net is not None and lock.input:
-        image = f"outbox/{again.job}/{lock.input[0].name.removeprefix('$JOB/')}"
+    if net is not None and hint is not None:
+        image = f"outbox/{again.job}/{hint.name.removeprefix('$JOB/')}"
         use = ControlNetUse(net.name, image, _strength(net), 0.0, 1.0)
     return PanelSpec(
         prompt=lock.prompt.positive,
@@ -138,6 +138,11 @@ def _spec(lock: LockFacts, again: Reproduction, *, count: int) -> PanelSpec:
         reproduces=again,
         **sampler,
     )
+
+
+def _hint(lock: LockFacts) -> Input | None:
+    """The job's own hint image; a pose map is made anew."""
+    return next((found for found in lock.input if found.role == "hint"), None)
 
 
 def _strength(model: Model) -> float:

@@ -41,11 +41,19 @@ _NOT_THERE = frozenset({"NOT_FOUND", "NOT_A_FILE", "OUTSIDE"})
 
 @dataclass(frozen=True, slots=True)
 class StagedImage:
-    """A drawn picture, its executed graph as JSON, and how it was made."""
+    """A drawn picture, its executed graph as JSON, and how it was made; ``pose_map`` is the hint
+    that the graph made for itself.
+    """
 
     png: bytes
     workflow: bytes
     making: Making
+    pose_map: bytes | None = None
+
+    def files(self, stem: str) -> Mapping[str, bytes]:
+        """What is kept of it, by name."""
+        maps = {} if self.pose_map is None else {f"{stem}.map.png": self.pose_map}
+        return {f"{stem}.png": self.png, f"{stem}.workflow.json": self.workflow, **maps}
 
 
 class Outbox:
@@ -110,13 +118,17 @@ class Outbox:
         for item in folders[: max(0, len(folders) - REJECTED_KEPT + 1)]:
             await self._disk.remove(f"{REJECTED}/{item.name}")
 
-    async def stage(self, job: Job, image: int, *, png: bytes, workflow: bytes) -> None:
-        """Keep a drawn picture and its executed graph where the next start finds them, before the
-        ledger's line that says what they must be.
+    async def stage(
+        self, job: Job, image: int, *, png: bytes, workflow: bytes, pose_map: bytes | None = None
+    ) -> None:
+        """Keep a drawn picture, its executed graph and its pose map where the next start finds
+        them, before the ledger's line that says what they must be.
         """
         stem = _staged_stem(job, image, attempt=job.attempt)
         await self._disk.write(f"{stem}.png", png, synced=True)
         await self._disk.write(f"{stem}.workflow.json", workflow, synced=True)
+        if pose_map is not None:
+            await self._disk.write(f"{stem}.map.png", pose_map, synced=True)
 
     async def staged(self, job: Job, image: int, state: State) -> StagedImage | None:
         """A picture as its line says it was drawn, wherever it lies; None: it was not, or it is
@@ -143,7 +155,11 @@ class Outbox:
             making = read_making(note, png=png, workflow=workflow)
         if making is None or making.workflow_sha256 != digest(workflow):
             return None
-        return StagedImage(png, workflow, making)
+        wanted = making.map_sha256
+        pose_map = await self._read(f"{stem}.map.png", PICTURE_LIMIT_BYTES) if wanted else None
+        if wanted and (pose_map is None or digest(pose_map) != wanted):
+            return None
+        return StagedImage(png, workflow, making, pose_map)
 
     async def publish(self, job: Job, state: State) -> Mapping[str, str]:
         """Put a drawn job's pictures, executed graphs and locks into its folder: name -> sha256.
@@ -181,11 +197,9 @@ class Outbox:
         if drawing is None:
             return {}
         if job.code and not job.stands(job.images[image]):
-            picture, workflow = _refused(job, image)
-            return {picture: drawing.png, workflow: drawing.workflow}
+            return drawing.files(f"{stem}{_REFUSED}")
         return {
-            f"{stem}.png": drawing.png,
-            f"{stem}.workflow.json": drawing.workflow,
+            **drawing.files(stem),
             f"{stem}.lock.toml": picture_lock(job, image, drawing.making, host=self.host),
         }
 
@@ -245,12 +259,6 @@ async def _holds_result(disk: Disk, job: str) -> bool:
 def job_folder(job: JobId) -> str:
     """Where a job's files are, relative to the studio."""
     return f"outbox/{job}"
-
-
-def _refused(job: Job, image: int) -> tuple[str, str]:
-    """The names of a picture that is no result, and of its graph."""
-    stem = f"{result_stem(job, image)}{_REFUSED}"
-    return f"{stem}.png", f"{stem}.workflow.json"
 
 
 def _staged_stem(job: Job, image: int, *, attempt: int) -> str:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
@@ -24,6 +25,7 @@ from daemon.wire.png_text import prompt_of
 @dataclass(frozen=True, slots=True)
 class DrawOrder:
     """One picture. ``graph`` has its file prefix bound; ``note`` travels inside the picture.
+    ``map_node`` saves the hint that the graph makes for itself ('' = none).
 
     ``width``, ``height`` (pixels) and ``steps`` give the deadline. ``fresh``: its id was recorded
     only now, so the engine cannot know it. ``earlier`` are prompts of the same picture that were
@@ -37,6 +39,7 @@ class DrawOrder:
     height: int
     steps: int
     note: Mapping[str, object]
+    map_node: str = ""
     fresh: bool = False
     earlier: tuple[DrawOrder, ...] = ()
 
@@ -45,14 +48,16 @@ class DrawOrder:
 class Drawn:
     """The picture's bytes as the engine saved them, and the graph that was really executed.
 
-    ``cached``: the nodes whose results it took from its cache, None where nobody says; ``seconds``
-    that it took, 0 = unknown.
+    ``pose_map`` is the hint that the graph made for itself, None where it makes none. ``cached``:
+    the nodes whose results it took from its cache, None where nobody says; ``seconds`` that it
+    took, 0 = unknown.
     """
 
     png: bytes
     graph: Graph
     cached: frozenset[str] | None = None
     seconds: float = 0.0
+    pose_map: bytes | None = None
 
 
 class Place(Enum):
@@ -108,19 +113,23 @@ class Whereabouts:
         No other prompt has its prefix, so its first file is its picture; that it is whole and of
         this graph is in the file itself.
         """
-        node = self._order.save_node
-        folder, stem = saved_under(self._order)
-        file = OutputFile(node, f"{stem}_00001_.png", folder, "output")
-        try:
-            png = await self._patience.ask(lambda: self._renderer.view(file))
-        except GivenUp as missing:
-            if missing.code != "OUTPUT_MISSING":
-                raise
-            return None
-        graph = prompt_of(png)
-        if graph is None or not same_graph(self._order.graph, graph):
-            return None
-        return Drawn(png, graph)
+        found: list[bytes] = []
+        graph: Graph = {}
+        for node in filter(None, (self._order.save_node, self._order.map_node)):
+            folder, stem = saved_under(self._order, node)
+            file = OutputFile(node, f"{stem}_00001_.png", folder, "output")
+            try:
+                png = await self._patience.ask(partial(self._renderer.view, file))
+            except GivenUp as missing:
+                if missing.code != "OUTPUT_MISSING":
+                    raise
+                return None
+            graph = prompt_of(png) or {}
+            if not same_graph(self._order.graph, graph):
+                return None
+            found.append(png)
+        picture, *maps = found
+        return Drawn(picture, graph, pose_map=maps[0] if maps else None)
 
     async def look_twice(self) -> HistoryEntry | Place:
         """Absence is believed when it is still so a moment later."""
@@ -131,8 +140,8 @@ class Whereabouts:
         return await self.look()
 
 
-def saved_under(order: DrawOrder) -> tuple[str, str]:
-    """Folder and stem of what the save node writes."""
-    prefix = str(inputs_of(order.graph[order.save_node])["filename_prefix"])
+def saved_under(order: DrawOrder, node: str) -> tuple[str, str]:
+    """Folder and stem of what a node of it saves."""
+    prefix = str(inputs_of(order.graph[node])["filename_prefix"])
     folder, _, stem = prefix.rpartition("/")
     return folder, stem

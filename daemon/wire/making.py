@@ -5,7 +5,7 @@ Law: a lock is made of the job and of what the ledger recorded, so that it can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from daemon.core.events import ImageJudged
@@ -85,7 +85,6 @@ def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
     judged = drawn.judged
     assert judged is not None, f"picture {image} of {job.id} was never judged"
     assert isinstance(judged.event, ImageJudged), "that is what a judged picture's entry is"
-    hint = spec.controlnet.sha256 if spec.controlnet else ""
     lock = LockFacts(
         lock_version=lock_file.LOCK_VERSION,
         subject=lock_file.Subject(
@@ -96,7 +95,7 @@ def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
         sampler=sampler_of(spec, image),
         prompt=lock_file.Prompt(spec.prompt, spec.negative),
         model=models_of(spec, making.models),
-        input=(Input("hint", f"$JOB/{hint_name(hint)}", hint),) if hint else (),
+        input=tuple(_inputs(spec, making, stem)),
         workflow=lock_file.Workflow(
             f"{stem}.workflow.json",
             making.workflow_sha256,
@@ -107,6 +106,14 @@ def picture_lock(job: Job, image: int, making: Making, *, host: str) -> bytes:
         ledger=lock_file.Ledger(host, judged.segment, judged.seq, judged.chain),
     )
     return render_lock(lock)
+
+
+def _inputs(spec: PanelSpec, making: Making, stem: str) -> Iterator[Input]:
+    """What went in beside the models: the hint first, then what the graph made of it."""
+    if spec.controlnet and (hint := spec.controlnet.sha256):
+        yield Input("hint", f"$JOB/{hint_name(hint)}", hint)
+    if making.map_sha256:
+        yield Input("pose_map", f"$JOB/{stem}.map.png", making.map_sha256)
 
 
 def _spec(job: Job) -> PanelSpec:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from daemon.core.ids import split_job
 from daemon.core.policy import Policy
-from daemon.craft.embeddings import embedding_faults
+from daemon.craft.embeddings import misspelled
 from daemon.wire.complaints import between, rule
 from daemon.wire.text import excerpt, is_control
 
@@ -109,7 +109,7 @@ def text_fault(text: str) -> str:
             f"There is a control character ({ascii(bad)[1:-1]}) in this text, after "
             f'"{excerpt(text.partition(bad)[0][-20:])}". Delete it; line breaks and tabs are fine.'
         )
-    return next(iter(embedding_faults(text)), "")
+    return next(iter(misspelled(text)), "")
 
 
 def _blank(text: str) -> str:

@@ -27,13 +27,18 @@ def _tells_how_it_was_made(judged: _Line) -> _Line:
     return {**judged, "engine": 0, "models": [], **dict.fromkeys(words, ""), "bytes": 0}
 
 
+def _tells_its_map(judged: _Line) -> _Line:
+    """0.2.0 kept the first pose maps."""
+    return judged if "map_sha256" in judged else {**judged, "map_sha256": ""}
+
+
 def _tells_its_size(saved: _Line) -> _Line:
     """0.2.0: release 0.1.0 told a checkpoint's size and device in its lock only."""
     return saved if "bytes" in saved else {**saved, "bytes": 0, "device": ""}
 
 
 _STEPS: Mapping[str, Sequence[Callable[[_Line], _Line]]] = {
-    "image.judged": (_tells_how_it_was_made,),
+    "image.judged": (_tells_how_it_was_made, _tells_its_map),
     "checkpoint.saved": (_tells_its_size,),
 }
 """By type, in the order of the releases; a step is never changed once its release is out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,20 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageDraw
 from websockets.asyncio.server import ServerConnection, serve
 
 from daemon.adapters import comfyui
 from daemon.adapters.comfyui import ComfyRenderer
 from daemon.core.ids import file_prefix, prompt_id
-from daemon.core.jobs import Outcome
+from daemon.core.jobs import ControlNetUse, Outcome
 from daemon.core.policy import Policy
 from daemon.craft.graph import bind, same_graph, with_prefix
 from daemon.errors import AskerError, EngineError, PromptRefused
-from daemon.shell.whereabouts import Drawn, DrawOrder
+from daemon.shell.whereabouts import Drawn, DrawOrder, Whereabouts
 from daemon.wire.addresses import loopback
 from daemon.wire.comfyui import Executing, Message, OutputFile, Status, prompt_body
 from tests.conversing import Undrawn, draw
-from tests.craft.test_graph import FULL, PANEL
+from tests.craft.test_graph import CANNY, FULL, PANEL
 from tests.rehearsal.stand import Stand, standing, until
 
 QUICK = Policy(history_poll_s=0.05, health_poll_s=0.05, health_limit_s=1.0)
@@ -703,3 +705,34 @@ def test_leaving_the_ears_leaves_no_task_behind() -> None:
             assert len(asyncio.all_tasks()) <= len(before) + 1  # The server's own handler ends.
 
     asyncio.run(story())
+
+
+def test_the_hint_that_a_template_makes_comes_with_the_picture(tmp_path: Path) -> None:
+    """C2.3: from the history, and from the server's folder when the history is gone."""
+    net = ControlNetUse("tiny-controlnet.safetensors", "poses/a.png", 0.65, 0.0, 1.0)
+
+    async def story() -> None:
+        async with rehearsing(tmp_path) as (renderer, _):
+            hint = await renderer.upload(name="figure.png", data=figure())
+            bound = bind(CANNY, replace(SPEC, controlnet=net), seed=421, hint=hint)
+            wanted = replace(
+                order(), graph=with_prefix(bound, "nightpress/0b8f"), map_node=bound.map_node
+            )
+            result = await drawn(renderer, wanted)
+            assert isinstance(result, Drawn), result
+            assert result.pose_map is not None
+            with Image.open(io.BytesIO(result.pose_map)) as lines:
+                assert lines.convert("L").getextrema() == (0, 255)
+            found = await Whereabouts(wanted, renderer, QUICK).harvest()
+            assert found is not None
+            assert (found.png, found.pose_map) == (result.png, result.pose_map)
+
+    asyncio.run(story())
+
+
+def figure() -> bytes:
+    """A picture with something in it."""
+    page, file = Image.new("RGB", (64, 64), "white"), io.BytesIO()
+    ImageDraw.Draw(page).ellipse((10, 10, 50, 50), outline="black", width=4)
+    page.save(file, "PNG")
+    return file.getvalue()

@@ -66,6 +66,7 @@ def drawn() -> list[Event]:
         bytes=MAKING.bytes,
         perceptual_hash=MAKING.perceptual_hash,
         rung=MAKING.rung,
+        map_sha256=MAKING.map_sha256,
     )
     return [
         EngineRecorded(**asdict(ENGINE)),

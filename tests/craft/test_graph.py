@@ -28,6 +28,9 @@ PANEL = read_template(
 BLANK = read_template(
     (WORKFLOWS / "blank.json").read_text(), (WORKFLOWS / "blank.slots.toml").read_text()
 )
+CANNY = read_template(
+    (WORKFLOWS / "canny.json").read_text(), (WORKFLOWS / "canny.slots.toml").read_text()
+)
 PLAIN = PanelSpec(
     prompt="white cloak",
     negative="blurry",

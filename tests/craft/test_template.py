@@ -29,7 +29,7 @@ def without(field: str) -> str:
     return head + "".join(f"[[slot]]{table}" for table in kept)
 
 
-@pytest.mark.parametrize("name", ["panel", "blank"])
+@pytest.mark.parametrize("name", ["panel", "blank", "canny"])
 def test_the_templates_that_we_ship_can_be_read(name: str) -> None:
     """M1.1: the panel template has a VAE of its own."""
     graph = (WORKFLOWS / f"{name}.json").read_text()

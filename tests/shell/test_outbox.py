@@ -18,7 +18,7 @@ from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.intake import hint_path
 from daemon.shell.outbox import Outbox, StagedImage, unknown_results
-from daemon.wire.lock_file import read_lock
+from daemon.wire.lock_file import Input, read_lock
 from daemon.wire.making import digest
 from tests.core.asking import ENGINE, MAKING, VAE
 from tests.examples import HINT, HINT_SHA256, ONE_SEED, PANEL, REQUEST, accepted, job, judged
@@ -59,6 +59,7 @@ def drawn(spec: PanelSpec) -> Job:
             bytes=made_so.making.bytes,
             perceptual_hash=MAKING.perceptual_hash,
             rung=MAKING.rung,
+            map_sha256=made_so.making.map_sha256,
         )
         images[image] = Image(
             "prompt", "fine", sha256, Entry(6 + image, 0, event, "2026-11", f"{image:032}")
@@ -257,6 +258,39 @@ def test_nothing_is_published_when_one_picture_has_to_be_drawn_again(
         asyncio.run(outbox(disk).publish(drawn(PANEL), STATE))
     assert caught.value.code == "RESULT_GONE"
     assert disk.files("outbox") == []
+
+
+def with_map(pose_map: bytes) -> tuple[Job, MemoryDisk]:
+    """A job whose one picture was drawn by a hint that its graph made for itself."""
+    made, disk = drawn(ONE_SEED), MemoryDisk()
+    judged = made.images[1].judged
+    assert judged is not None
+    assert isinstance(judged.event, ImageJudged)
+    event = replace(judged.event, map_sha256=digest(b"lines"))
+    image = replace(made.images[1], judged=replace(judged, event=event))
+    picture = drawing(1)
+    stage = outbox(disk).stage(
+        made, 1, png=picture.png, workflow=picture.workflow, pose_map=pose_map
+    )
+    asyncio.run(stage)
+    return made._replace(images={1: image}), disk
+
+
+def test_the_hint_that_a_graph_made_for_itself_is_published_and_locked() -> None:
+    """C2.2, C2.3: what really guided the picture is kept with it."""
+    made, disk = with_map(b"lines")
+    published = asyncio.run(outbox(disk).publish(made, STATE))
+    assert published["ch01_p003_v1.map.png"] == digest(b"lines")
+    assert disk.data("outbox/ch01_p003_v1/ch01_p003_v1.map.png") == b"lines"
+    lock = read_lock(disk.data("outbox/ch01_p003_v1/ch01_p003_v1.lock.toml"))
+    assert lock.input[-1] == Input("pose_map", "$JOB/ch01_p003_v1.map.png", digest(b"lines"))
+
+
+def test_a_picture_whose_pose_map_is_another_is_drawn_again() -> None:
+    """C2.3"""
+    made, disk = with_map(b"another")
+    with pytest.raises(WorldError, match="drawn again"):
+        asyncio.run(outbox(disk).publish(made, STATE))
 
 
 def test_a_picture_without_a_verdict_is_not_published() -> None:

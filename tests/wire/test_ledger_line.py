@@ -241,7 +241,7 @@ CONTRACT = {
     "prompt.sent": "job attempt image prompt_id",
     "attempt.ended": "job attempt outcome code evidence peak_bytes",
     "image.judged": "job attempt image sha256 verdict scores engine models template "
-    "template_sha256 workflow_sha256 bytes perceptual_hash rung",
+    "template_sha256 workflow_sha256 bytes perceptual_hash rung map_sha256",
     "checkpoint.saved": "job step sha256 loss attempt bytes device",
     "dataset.recorded": "job images",
     "model.recorded": "role name sha256 bytes dtype",
