@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.craft.embeddings import embedding_faults, embeddings_in
+from daemon.craft.embeddings import misspelled, named
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ from daemon.craft.embeddings import embedding_faults, embeddings_in
 )
 def test_an_embedding_is_found_where_the_engine_finds_it(text: str, names: list[str]) -> None:
     """M4.2"""
-    assert embeddings_in(text) == names
-    assert embedding_faults(text) == []
+    assert named(text) == names
+    assert misspelled(text) == []
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_an_embedding_is_found_where_the_engine_finds_it(text: str, names: list[
 )
 def test_what_the_engine_would_draw_as_words_is_told(text: str) -> None:
     """M4.2: ComfyUI draws the words and says nothing, or only in its log."""
-    assert embeddings_in(text) == []
-    assert embedding_faults(text)
+    assert named(text) == []
+    assert misspelled(text)
 
 
 def test_one_that_is_right_beside_one_that_is_wrong_is_found() -> None:
     text = "embedding:good, rain,embedding:bad"
-    assert embeddings_in(text) == ["good"]
-    [sentence] = embedding_faults(text)
+    assert named(text) == ["good"]
+    [sentence] = misspelled(text)
     assert sentence.startswith("'embedding:bad' needs a space before it")
