@@ -43,7 +43,9 @@ def again(arguments: Arguments) -> int:
     answers = answered(studio, state, files)
     wrong = [_would_not(job, answer) for job, answer in zip(jobs, answers, strict=True)]
     if any(wrong):
-        raise place.Bad(f"{counted(sum(wrong), 'job')} cannot be made again so. Nothing dropped.")
+        raise place.Bad(
+            f"{counted(sum(wrong), 'job')} cannot be made again so. Nothing was dropped."
+        )
     follower = Follower(studio)
     for job, (name, data) in zip(jobs, files, strict=True):
         follower.drop(name, data)

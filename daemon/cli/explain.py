@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from hashlib import file_digest
@@ -12,7 +13,7 @@ from daemon.cli.arguments import Arguments
 from daemon.cli.folded import chronicles
 from daemon.cli.revision import first_commit
 from daemon.cli.say import aligned, complain, document, local, paint, say
-from daemon.cli.tables import Table, decimal, inner, raw, rows, text, texts, whole
+from daemon.cli.tables import Table, decimal, inner, raw, rows, table_in, text, texts, whole
 from daemon.wire.phrases import counted
 from daemon.wire.png_text import note_of
 from daemon.wire.provenance import Chronicle, explained
@@ -35,11 +36,12 @@ def explain(arguments: Arguments) -> int:
     found = found or explained(_subject(file), told)
     if found is None:
         raise place.Bad(doubt)
-    whole_story = _committed(studio, found)
+    # Through JSON, so that there are only lists and tables in it.
+    story = table_in(json.dumps({**_committed(studio, found), "doubt": doubt}))
     if arguments.json:
-        document({**whole_story, "doubt": doubt})
+        document(story)
     else:
-        _tell(whole_story)
+        _tell(story)
     if doubt:
         complain(f"nightpress: {doubt}")
     return 1 if doubt else 0
@@ -92,7 +94,10 @@ def _committed(studio: Path, story: Table) -> Table:
 
 
 def _tell(story: Table) -> None:
-    say(f"{paint(text(story, 'name'), 'bold')}, {text(story, 'is')} of {text(story, 'job')}")
+    number = whole(story, "image") or whole(story, "step")
+    what = {"picture": f"picture {number}", "checkpoint": f"the checkpoint of step {number}"}
+    kind = what.get(raw(story, "is"), "a file")
+    say(f"{paint(text(story, 'name'), 'bold')}: {kind} of {text(story, 'job')}")
     sections = [("ASKED", _request(inner(story, "request")))]
     if raw(story, "is") == "picture":
         sections += [("DRAWN", _picture(story)), ("MODELS", map(_model, rows(story, "models")))]
@@ -100,7 +105,7 @@ def _tell(story: Table) -> None:
         sections += [("TRAINED", _training(story))]
     sections += [(f"LORA {text(it, 'lora')}", _training(it)) for it in rows(story, "trainings")]
     for title, cells in sections:
-        lines = list(aligned(cells))
+        lines = list(aligned(row for row in cells if row[1]))
         if lines:
             say("\n" + "\n".join([paint(title, "bold"), *lines]))
     for job in texts(story, "also"):
@@ -110,20 +115,18 @@ def _tell(story: Table) -> None:
 def _request(request: Table) -> Iterator[Sequence[str]]:
     yield "file", f"{text(request, 'file')}, SHA-256 {text(request, 'sha256')[:12]}"
     yield "accepted", local(raw(request, "accepted_at"))
-    if raw(request, "ref"):
-        yield "ref", text(request, "ref")
+    yield "ref", text(request, "ref")
 
 
 def _picture(story: Table) -> Iterator[Sequence[str]]:
     sampler, prompt, hint = (inner(story, key) for key in ("sampler", "prompt", "hint"))
-    size = f"{whole(sampler, 'width')}x{whole(sampler, 'height')}"
     ways = [text(sampler, key) for key in ("sampler", "scheduler")]
     yield "picture", f"{whole(story, 'image')} of {whole(story, 'images')}, {text(story, 'file')}"
     yield "prompt", text(prompt, "positive")
     yield "negative", text(prompt, "negative")
     yield "seed", f"{whole(sampler, 'seed')}, {text(sampler, 'noise')} noise"
     yield "sampler", f"{' '.join(ways)}, {whole(sampler, 'steps')} steps, cfg {sampler['cfg']}"
-    yield "size", size
+    yield "size", f"{whole(sampler, 'width')}x{whole(sampler, 'height')}"
     if hint:
         yield "hint", f"{text(hint, 'image')}, SHA-256 {text(hint, 'sha256')[:12]}"
     yield "template", _hashed(inner(story, "template"))
@@ -136,10 +139,11 @@ def _engine(engine: Table) -> Iterator[Sequence[str]]:
     if not engine:
         yield "engine", "not recorded: release 0.1.0 drew it"
         return
-    named = " ".join(text(engine, key) for key in ("name", "version", "commit"))
-    facts = (named, *(f"{key} {text(engine, key)}" for key in ("device", "torch", "os")))
-    yield "engine", ", ".join(fact.strip() for fact in facts)
+    named = " ".join(filter(None, (text(engine, key) for key in ("name", "version", "commit"))))
+    facts = (f"{key} {text(engine, key)}" for key in ("device", "torch", "os"))
+    yield "engine", ", ".join((named, *facts))
     yield "arguments", " ".join(texts(engine, "args"))
+    yield "nodes", ", ".join(texts(engine, "custom_nodes"))
 
 
 def _model(model: Table) -> Sequence[str]:
@@ -158,9 +162,9 @@ def _training(story: Table) -> Iterator[Sequence[str]]:
     yield "dataset", f"{pictures} of {text(spec, 'dataset')}, hashes with --json"
     yield "file", f"{text(story, 'file')}, SHA-256 {text(story, 'checkpoint_sha256')[:12]}"
     if story.get("prop") is True:
-        yield "", "A rehearsal's: what was loaded under its name is a stage prop."
+        yield "beware", "A rehearsal's: what was loaded under its name is a stage prop."
     if trainer:
-        named = " ".join(text(trainer, key) for key in ("trainer", "commit"))
+        named = " ".join(filter(None, (text(trainer, key) for key in ("trainer", "commit"))))
         yield "trainer", f"{named}, Python {text(trainer, 'python')}"
     else:
         yield "trainer", "not recorded: release 0.1.0 started it"

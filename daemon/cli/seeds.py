@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from daemon.adapters.disk import StudioDisk
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.folded import chronicles, own
 from daemon.cli.say import aligned, document, local, paint, say
-from daemon.cli.tables import Table, inner, raw, rows, text, whole
+from daemon.cli.tables import Table, decimal, inner, raw, rows, text, whole
 from daemon.wire.phrases import counted
 from daemon.wire.seeds import here, seed_library, seeds_json
 
@@ -26,11 +26,10 @@ def seeds(arguments: Arguments) -> int:
         document(library)
         return 0
     found = rows(library, "seeds")
-    for line in aligned(map(_row, found)):
+    for line, row in zip(aligned(map(_row, found)), found, strict=True):
         say(line)
-    for row in found:
-        if row["foreign"]:
-            say(f"{paint('foreign', 'yellow')}: {_which(row)}: {text(row, 'reason')}.")
+        for more in _more(row):
+            say(f"    {more}")
     if not found:
         say("No picture is approved yet: `nightpress approve JOB --image N` makes its seed known.")
     say(f"{counted(len(found), 'seed')} in {path}")
@@ -38,23 +37,24 @@ def seeds(arguments: Arguments) -> int:
 
 
 def _row(row: Table) -> Sequence[str]:
-    sampler, environment = inner(row, "sampler"), inner(row, "environment")
-    loras = [model for model in rows(row, "models") if raw(model, "role") == "lora"]
-    drawn = f"{whole(sampler, 'steps')} steps, cfg {sampler['cfg']}"
+    sampler = inner(row, "sampler")
     size = f"{whole(sampler, 'width')}x{whole(sampler, 'height')}"
-    models = [text(row, "checkpoint"), *(f"{text(it, 'name')} {it['strength']}" for it in loras)]
-    engine = " ".join(text(environment, key) for key in ("name", "version", "device"))
     return (
-        _which(row),
+        f"{text(row, 'job')} {whole(row, 'image')}",
         paint(str(whole(sampler, "seed")), "bold"),
         f"{text(sampler, 'sampler')} {text(sampler, 'scheduler')}",
-        f"{drawn}, {size}",
-        paint("foreign", "yellow") if row["foreign"] else text(sampler, "noise"),
-        engine,
+        f"{whole(sampler, 'steps')} steps cfg {decimal(sampler, 'cfg')} {size}",
+        text(sampler, "noise"),
         local(raw(row, "approved_at")),
-        ", ".join(models),
     )
 
 
-def _which(row: Table) -> str:
-    return f"{text(row, 'job')} {whole(row, 'image')}"
+def _more(row: Table) -> Iterator[str]:
+    loras = [model for model in rows(row, "models") if raw(model, "role") == "lora"]
+    models = [f"{text(it, 'name')} at {decimal(it, 'strength')}" for it in loras]
+    known = [text(inner(row, "environment"), key) for key in ("name", "version", "device")]
+    engine = " ".join(known).strip() or "an engine that was not recorded"
+    where = f"{engine} of {text(row, 'host')}"
+    yield paint(f"{', '.join([text(row, 'checkpoint'), *models])}; {where}", "dim")
+    if row["foreign"]:
+        yield f"{paint('foreign', 'yellow')}: {text(row, 'reason')}."

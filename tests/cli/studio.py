@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from time import sleep
@@ -27,7 +28,17 @@ from daemon.core.events import (
     PromptSent,
     ResultPublished,
 )
-from daemon.core.jobs import Complaint, FileFacts, JobId, Outcome, Phase
+from daemon.core.jobs import (
+    Complaint,
+    Engine,
+    FileFacts,
+    JobId,
+    LoraUse,
+    ModelFacts,
+    Outcome,
+    Phase,
+)
+from daemon.core.tools import EngineRecorded, ModelRecorded
 from daemon.wire.ledger_line import Head, write_line
 from tests.core.asking import DATASET, TRAIN
 from tests.examples import FILE, ONE_SEED, REQUEST, accepted, judged
@@ -174,3 +185,35 @@ def control(kind: str, job: str = "", error: str = "") -> object:
 
 def started() -> Event:
     return DaemonStarted("0.1.0", "comfyui")
+
+
+def printed(
+    studio: StudioFiles, name: str, *, sha256: str, engine: Engine, models: Iterable[ModelFacts]
+) -> JobId:
+    """Write a panel with one picture to its approved end; its LoRA is of ``trained``."""
+    job, facts = JobId(f"{name}_v1"), list(models)
+    loras = (LoraUse("spyke_v1-000396.safetensors", 0.7, "spyke_v1"),)
+    first = studio.head.seq + 1
+    studio.write(EngineRecorded(**asdict(engine)))
+    studio.write(*(ModelRecorded(**asdict(model)) for model in facts))
+    drawn_by = replace(
+        judged(job, sha256=sha256),
+        engine=first,
+        models=tuple(range(first + 1, first + 1 + len(facts))),
+        template="panel.json",
+        template_sha256="1" * 64,
+        workflow_sha256="2" * 64,
+        bytes=9,
+        perceptual_hash="0123456789abcdef",
+        rung="default",
+    )
+    studio.write(
+        accepted(name, spec=replace(ONE_SEED, loras=loras)),
+        AttemptStarted(job, 1, "comfyui", "default"),
+        drawn_by,
+        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
+        ResultPublished(job, {f"{job}.png": sha256, f"{job}.lock.toml": "b" * 64}),
+        JobEnded(job, Phase.PUBLISHED, ""),
+        JobApproved(job, 1, 0),
+    )
+    return job
