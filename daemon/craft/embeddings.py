@@ -40,7 +40,7 @@ def _fault(text: str, start: re.Match[str], name: str, token: str) -> str:
     shown = repr(f"embedding:{token}"[:80])
     if start[0] != "embedding:":
         return f"{shown}: write embedding: in small letters, or the engine takes it for a word."
-    if not _AT_ONE.search(text[: start.start()]):
+    if not _AT_ONE.search(text[max(0, start.start() - 2) : start.start()]):
         return f"{shown} needs a space before it, or the engine takes it for a word."
     if text[start.end() : start.end() + 1].isspace():
         return f"{shown}: the name stands right behind the colon, without a space."

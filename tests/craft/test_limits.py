@@ -62,7 +62,9 @@ def test_a_good_graph_gives_no_cause_for_complaint() -> None:
     ],
 )
 def test_a_second_controlnet_is_refused_in_a_chain_too(extra: Mapping[str, Node]) -> None:
-    """A2.2: loaders and applications are counted in the graph, not in the request."""
+    """A2.2, C1.2: loaders and applications are counted in the graph, not in the request; so
+    OpenPose and Lineart are never both in one.
+    """
     assert "1 ControlNet fits" in said({**GRAPH, **extra})
 
 

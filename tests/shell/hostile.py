@@ -7,10 +7,20 @@ picks it. ``names`` is what the answer has to name: a node, an input, a key or a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from daemon.core.commands import Reject, Submit
+from daemon.core.jobs import FileFacts
+from daemon.core.policy import Policy
+from daemon.craft.picture import PictureStats
+from daemon.errors import WorldError
+from daemon.ports import Weights
+from daemon.shell.intake import Intake
+from tests.fakes import MemoryDisk
+from tests.sim.engine import SimPixels, SimWeights
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 PANEL = (WORKFLOWS / "panel.json").read_text(encoding="utf-8")
@@ -461,3 +471,34 @@ def _jobs() -> Iterator[Hostile]:
 
 
 CASES = (*_graphs(), *_shapes(), *_texts(), *_slot_files(), *_jobs())
+
+
+PNG = b"\x89PNG\r\n\x1a\nIEND"
+
+
+class Looks(SimPixels):
+    """One of the hints is black, one is broken."""
+
+    async def measure(self, png: bytes) -> PictureStats:
+        if png.endswith(b"broken"):
+            raise WorldError("PICTURE_BROKEN", "The picture is cut short.")
+        return await super().measure(png)
+
+
+async def answer(
+    case: Hostile, *, packs: Collection[str] = (), weights: Weights | None = None
+) -> Reject | Submit:
+    """What the intake says to a drop, in a studio with some hints."""
+    disk = MemoryDisk()
+    disk.put("workflows/evil.json", case.graph)
+    disk.put("workflows/evil.slots.toml", case.slots.encode())
+    disk.put("workflows/slots.schema.json", b"{}")
+    disk.put("poses/a.png", PNG)
+    disk.put("poses/black.png", PNG + b"IDATblack")
+    disk.put("poses/broken.png", PNG + b"broken")
+    data = case.job.encode()
+    file = FileFacts("ch01.toml", "0" * 64, 1, 1, len(data))
+    intake = Intake(disk, Policy(), weights=weights or SimWeights(), pixels=Looks(), packs=packs)
+    command = await intake.examine(file, data if len(data) <= Policy().max_job_file_bytes else None)
+    assert isinstance(command, Reject | Submit)
+    return command

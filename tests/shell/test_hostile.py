@@ -7,44 +7,11 @@ import asyncio
 import pytest
 
 from daemon.core.commands import Reject, Submit
-from daemon.core.jobs import FileFacts
 from daemon.core.policy import Policy
-from daemon.craft.picture import PictureStats
-from daemon.errors import WorldError
-from daemon.shell.intake import Intake
-from tests.fakes import MemoryDisk
-from tests.shell.hostile import CASES, GOOD, Hostile
+from tests.shell.hostile import CASES, GOOD, PNG, Hostile, answer
 from tests.sim.checker import parse
-from tests.sim.engine import SimPixels, SimWeights
 from tests.sim.scenarios import PANEL, Drop, Scenario
 from tests.sim.story import Fate, History, tell
-
-PNG = b"\x89PNG\r\n\x1a\nIEND"
-
-
-class Looks(SimPixels):
-    """One of the hints is black, one is broken."""
-
-    async def measure(self, png: bytes) -> PictureStats:
-        if png.endswith(b"broken"):
-            raise WorldError("PICTURE_BROKEN", "The picture is cut short.")
-        return await super().measure(png)
-
-
-async def answer(case: Hostile) -> Reject | Submit:
-    disk = MemoryDisk()
-    disk.put("workflows/evil.json", case.graph)
-    disk.put("workflows/evil.slots.toml", case.slots.encode())
-    disk.put("workflows/slots.schema.json", b"{}")
-    disk.put("poses/a.png", PNG)
-    disk.put("poses/black.png", PNG + b"IDATblack")
-    disk.put("poses/broken.png", PNG + b"broken")
-    data = case.job.encode()
-    file = FileFacts("ch01.toml", "0" * 64, 1, 1, len(data))
-    intake = Intake(disk, Policy(), weights=SimWeights(), pixels=Looks())
-    command = await intake.examine(file, data if len(data) <= Policy().max_job_file_bytes else None)
-    assert isinstance(command, Reject | Submit)
-    return command
 
 
 def test_the_good_one_is_taken() -> None:
