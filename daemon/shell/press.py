@@ -36,7 +36,7 @@ from daemon.shell.checkpoint import Checkpoints, check_at_start
 from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.inbox import Inbox
 from daemon.shell.intake import Intake
-from daemon.shell.ledger import Ledger, Loaded, Torn, foreign_numbers
+from daemon.shell.ledger import Ledger, Loaded, foreign_numbers
 from daemon.shell.loop import Loop
 from daemon.shell.outbox import Outbox, unknown_results
 from daemon.shell.performer import Performer
@@ -158,7 +158,8 @@ class Press:
         crew = self._crew = _crew(ports, setup, ledger, loaded.state)
         ports.alarm.every(setup.tick_s, crew.loop.wake)
         await crew.performer.sweep()
-        told: list[Command] = [_start(setup, loaded.torn)]
+        lost = (loaded.torn.bytes, loaded.torn.kept) if loaded.torn else ()
+        told: list[Command] = [Start(setup.version, setup.engine, *lost)]
         told += [ReportIncident("LEDGER_INCOMPLETE", text) for text in damaged]
         await self._serve(crew, told)
 
@@ -229,12 +230,6 @@ async def _say_stopped(crew: Crew) -> None:
     await crew.loop.ask(Stop("asked to stop"))
     crew.loop.wake()  # So that it is noted where the ledger ends.
     await crew.board.finish()
-
-
-def _start(setup: Setup, torn: Torn | None) -> Start:
-    if torn is None:
-        return Start(setup.version, setup.engine)
-    return Start(setup.version, setup.engine, torn.bytes, torn.kept)
 
 
 def _crew(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
