@@ -240,7 +240,8 @@ class Intake:
         except WorldError as error:
             if error.code != "PICTURE_BROKEN":
                 raise
-            return _no_hint(f"{path}: {error.text} Save the hint image again as PNG.")
+            wanted = "Save the hint again, as a PNG of about the panel's size."
+            return _no_hint(f"{path}: {error.text} {wanted}")
         if fault := hint_fault(stats):
             return _no_hint(
                 f"{path} ({stats.width}x{stats.height}) {fault}, so it would guide nothing, and no"

@@ -80,11 +80,10 @@ class Ports:
 class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
-    ``engine`` none: the studio has drawn for real and has no engine now; ``renderer`` is None then.
-    ``checkpoints``: the ledger is committed to git once a day. ``trainer_text``: why nothing can be
-    trained, '' when it can; ``tokenizer`` '' = the trainer's own. ``profiles``: those an engine of
-    ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during trainings.
-    ``packs``: the custom nodes that may draw.
+    ``engine`` none: ``Ports.renderer`` is None. ``checkpoints``: the ledger is committed to git
+    once a day. ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` '' = the
+    trainer's own. ``profiles``: those an engine of ours can be started in; ``mac``: a CPU is no
+    engine; ``rests``: it is off during trainings. ``packs``: the custom nodes that may draw.
     """
 
     studio: str
@@ -287,13 +286,10 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
+    known = None if setup.engine == "none" else ports.weights
+    eyes, packs = ports.pixels, setup.packs
     intake = Intake(
-        ports.disk,
-        setup.policy,
-        weights=None if setup.engine == "none" else ports.weights,
-        pixels=ports.pixels,
-        packs=setup.packs,
-        waits=board.refresh,
+        ports.disk, setup.policy, weights=known, pixels=eyes, packs=packs, waits=board.refresh
     )
     return Inbox(
         ports.disk,

@@ -71,7 +71,10 @@ def test_a_preprocessor_without_its_models_is_refused() -> None:
     ("image", "said"),
     [
         ("black.png", "(64x64) is black: its brightest pixel has 0 of 255"),
-        ("broken.png", "The picture is cut short. Save the hint image again as PNG."),
+        (
+            "broken.png",
+            "cut short. Save the hint again, as a PNG of about the panel's size.",
+        ),
     ],
 )
 def test_a_hint_that_guides_nothing_is_refused(image: str, said: str) -> None:
