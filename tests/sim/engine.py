@@ -42,7 +42,7 @@ from tests.sim.disk import Life
 from tests.sim.weather import Says, Weather
 
 Spoilt = Literal["", "missing", "truncated", "black", "raises", "out of memory"]
-EngineFault = Literal["", "error", "restart"]
+EngineFault = Literal["", "error", "restart", "black"]
 """A node of every prompt raises, or the server is restarted under the first."""
 FACTS = EngineFacts("comfyui", "0.3.64", "cpu", "cpu", ("main.py",), "3.11", "2.13", "posix")
 
@@ -63,7 +63,8 @@ class SimEngine:
 
     ``dead``: the worker never goes on. ``mute``: nothing is said on sockets; ``copies`` of each
     message are, to ``late_s`` seconds before the history is written. ``forgets`` that many
-    histories. ``spoils`` has what becomes of the next prompts or their pictures.
+    histories. ``spoils`` has what becomes of the next prompts or their pictures. ``cache`` are the
+    nodes of the last prompt; one that ``hoards`` does not forget them when it is told to.
     """
 
     chance: random.Random
@@ -93,6 +94,8 @@ class SimEngine:
     forgets: int = 0
     spoils: Iterator[Spoilt] = field(default_factory=lambda: iter(()))
     saved: list[str] = field(default_factory=list)
+    cache: list[Mapping[str, Any]] = field(default_factory=list)
+    hoards: bool = False
 
     def crash(self) -> None:
         """Killed and started again: queue and history were in memory."""
@@ -102,6 +105,7 @@ class SimEngine:
         self.running = None
         self.pending.clear()
         self.ended.clear()
+        self.cache = []
         self.sockets.clear()
 
     def post(self, prompt: Prompt) -> None:
@@ -191,6 +195,8 @@ class SimEngine:
             if not prompt.step_s:
                 await self._reach("step")
         spoilt: Spoilt = next(self.spoils, "")
+        if self.fault == "black" and b'"seed": 421' in json.dumps(prompt.graph).encode():
+            spoilt = "black"
         if self.fault == "error" or spoilt == "raises":
             return _failed(prompt, "RuntimeError", "mat1 and mat2 cannot be multiplied")
         if spoilt == "out of memory":
@@ -201,7 +207,9 @@ class SimEngine:
         if not prompt.step_s:
             await self._reach("saved")
         output = OutputFile(save, name, prefix.rpartition("/")[0], "output")
-        return HistoryEntry(prompt.id, prompt.graph, "success", None, (output,))
+        cached = frozenset(node for node, body in prompt.graph.items() if body in self.cache)
+        self.cache = [body for node, body in prompt.graph.items() if node != save]
+        return HistoryEntry(prompt.id, prompt.graph, "success", None, (output,), cached, 0.8)
 
     def _save(self, name: str, prompt: Prompt, spoilt: Spoilt) -> None:
         """``saved`` has the ids of the prompts with a whole and good picture."""
@@ -331,6 +339,8 @@ class SimRenderer:
     async def free(self) -> None:
         if await self._request("free"):
             raise EngineError("ENGINE_UNREACHABLE", "no answer")
+        if not self.engine.hoards:
+            self.engine.cache = []
 
     async def modules(self, classes: Collection[str]) -> Mapping[str, str]:
         if await self._request("modules"):

@@ -74,7 +74,7 @@ class Scenario:
     bad_sync: int = 0
 
 
-def _control(kind: str, job: str = "", **more: int) -> bytes:
+def _control(kind: str, job: str = "", **more: int | str) -> bytes:
     said = {"kind": f'"{kind}"', **({"job": f'"{job}"'} if job else {}), **more, "end": "true"}
     return "".join(f"{key} = {value}\n" for key, value in said.items()).encode()
 
@@ -84,6 +84,7 @@ _OTHER = Drop("q.toml", PANEL.replace(b"leaping", b"sitting"))
 _TRAIN = Drop("spyke.toml", TRAIN)
 _EPOCH = Drop("spyke.toml", TRAIN.replace(b"steps = 20", b"steps = 10"))
 _PAUSE = Drop("hush.toml", _control("pause"))
+_LOCK = '"outbox/p_v1/p_v1.lock.toml"'
 _FAILED, _CANCELLED = frozenset({"failed"}), frozenset({"published", "cancelled"})
 _LOST_TWICE = frozenset({"published", "quarantined"})
 
@@ -124,6 +125,17 @@ SCENARIOS: Mapping[str, Scenario] = {
             Drop("stop.toml", _control("cancel", "spyke_v1"), after=b"checkpoint.saved"),
             Drop("more.toml", _control("retry", "spyke_v1"), after=b"job.ended"),
         ),
+    ),
+    "reproduce": Scenario(
+        (_PANEL, Drop("same.toml", _control("reproduce", lock=_LOCK), after=b"job.ended"))
+    ),
+    "overrule": Scenario(
+        (
+            Drop("p.toml", PANEL.replace(b"seed = 421", b"seeds = [421, 422]")),
+            Drop("fine.toml", _control("approve", "p_v1", image=1), after=b"job.ended"),
+        ),
+        engine="black",
+        ends=frozenset({"failed", "published"}),
     ),
     "approve": Scenario(
         (
