@@ -122,6 +122,7 @@ def _picture(story: Table) -> Iterator[Sequence[str]]:
     sampler, prompt, hint = (inner(story, key) for key in ("sampler", "prompt", "hint"))
     ways = [text(sampler, key) for key in ("sampler", "scheduler")]
     yield "picture", f"{whole(story, 'image')} of {whole(story, 'images')}, {text(story, 'file')}"
+    yield "again", text(inner(story, "reproduces"), "lock")
     yield "prompt", text(prompt, "positive")
     yield "negative", text(prompt, "negative")
     yield "seed", f"{whole(sampler, 'seed')}, {text(sampler, 'noise')} noise"

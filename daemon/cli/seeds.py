@@ -45,7 +45,7 @@ def _row(row: Table) -> Sequence[str]:
         f"{text(sampler, 'sampler')} {text(sampler, 'scheduler')}",
         f"{whole(sampler, 'steps')} steps cfg {decimal(sampler, 'cfg')} {size}",
         text(sampler, "noise"),
-        local(raw(row, "approved_at")),
+        local(raw(row, "approved_at"))[:16],
     )
 
 

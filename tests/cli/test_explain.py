@@ -80,6 +80,8 @@ def test_a_picture_leads_to_its_request_its_engine_and_its_models(
         ("vae", VAE.sha256),
         ("lora", LORA.sha256),
     ]
+    studio.write(JobApproved(JobId("ch01_v1"), 1, 0))  # The second time is no news.
+    assert explain(tmp_path / "somewhere.png")[1] == told
     assert told["approved_at"] == "2026-11-18T11:07:02.000Z"
     assert told["ledger"]["host"] == "mac"
     assert told["ledger"]["seq"] == 19
@@ -126,6 +128,21 @@ def test_a_checkpoint_says_what_trained_it_on_which_base(
     shown = capsys.readouterr().out
     assert "  trainer   sd-scripts 48d368fa, Python 3.11.7\n" in shown
     assert "  vae       v.safetensors, SHA-256 cccccccccccc\n" in shown
+
+
+def test_a_rehearsals_lora_leads_on_by_its_name_and_is_called_a_prop(
+    studio: StudioFiles, explain: Explain, tmp_path: Path
+) -> None:
+    job = JobId("spyke_r1")
+    studio.write(
+        JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
+        CheckpointSaved(job, 198, "7" * 64, 0.1, 1, 9, "cpu"),
+    )
+    prop = replace(LORA, name="spyke_r1-000198.safetensors", sha256="9" * 64)
+    printed(studio, "ch02", sha256=sha256(b"x").hexdigest(), engine=ENGINE, models=[prop])
+    _, told, _ = explain(kept(tmp_path, "x.png", b"x"))
+    [training] = told["trainings"]
+    assert (training["job"], training["step"], training["prop"]) == ("spyke_r1", 198, True)
 
 
 def test_a_lora_that_changed_under_its_name_leads_to_no_training(
@@ -241,6 +258,10 @@ def test_the_commit_that_first_has_its_line_is_named(
     studio.write(*whole_story("ch02"))
     git("add", "-A")
     git("commit", "-qm", "next night")
+    lines = studio.segment.read_bytes()
+    for now in (b"", lines):  # Taken away by accident, and put back.
+        studio.segment.write_bytes(now)
+        git("commit", "-qam", "oh")
     _, told, _ = explain(file)
     assert told["commit"]["id"] == first
     assert told["trainings"][0]["commit"]["id"] == first
