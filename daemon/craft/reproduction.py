@@ -53,8 +53,7 @@ def redrawn(
     if len(ours) != 1:
         raise AskerError(f"The executed graph saves {len(ours)} pictures; exactly one is needed.")
     graph = {
-        node: {"class_type": class_of(body), "inputs": _inputs(body, loras, hint)}
-        for node, body in executed.items()
+        node: {**body, "inputs": _inputs(body, loras, hint)} for node, body in executed.items()
     }
     return BoundGraph(
         graph=graph,
