@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.core.admission import GIB, admit, line, nobody, why
 from daemon.core.commands import Observe
 from daemon.core.events import AttemptStarted, JobHeld
-from daemon.core.jobs import JobId, Outcome, Phase
+from daemon.core.jobs import JobId, LoraUse, Outcome, Phase
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
@@ -19,6 +22,7 @@ from tests.core.asking import (
     DOWN,
     FULL,
     NONE,
+    PANEL,
     Ask,
     asks,
     control,
@@ -253,3 +257,72 @@ def test_a_rehearsed_training_is_not_taken_up_by_a_real_trainer() -> None:
     [_, held] = desk.restart(READY)
     assert isinstance(held, JobHeld)
     assert (held.job, held.code) == ("spyke_r1", "ENGINE_MISSING")
+
+
+def drawn(*wishes: tuple[str, int], few: int) -> Sequence[int]:
+    """In which order panels of these checkpoints and priorities are drawn that wait together;
+    ``few`` may overtake one.
+    """
+    desk = Desk(world=DOWN, policy=replace(POLICY, max_overtaking=few))
+    for number, (checkpoint, priority) in enumerate(wishes):
+        spec = replace(PANEL, checkpoint=checkpoint)
+        desk.do(panel(f"p{number}", priority=priority, spec=spec))
+    desk.do(Observe(READY))
+    order = []
+    while desk.state.lease is not None:
+        order.append(int(desk.state.lease.removeprefix("p").removesuffix("_v1")))
+        desk.do(ended(desk.state.lease, 1, Outcome.FAILED))
+    return order
+
+
+def loads(checkpoints: Iterable[str]) -> int:
+    return sum(one != other for one, other in pairwise(checkpoints))
+
+
+@given(
+    wishes=st.lists(st.tuples(st.sampled_from("abc"), st.integers(-1, 1)), min_size=1, max_size=12),
+    few=st.integers(0, 4),
+)
+def test_panels_are_grouped_by_their_models_within_a_bound(
+    wishes: list[tuple[str, int]], few: int
+) -> None:
+    """None is overtaken by more than the policy's few, which were accepted right after it; and
+    never by one of a lower priority.
+    """
+    order = drawn(*wishes, few=few)
+    assert sorted(order) == list(range(len(wishes)))
+    priorities = [wishes[job][1] for job in order]
+    assert priorities == sorted(priorities, reverse=True)
+    for place, job in enumerate(order):
+        before = [other for other in order[:place] if wishes[other][1] == wishes[job][1]]
+        overtaking = [other for other in before if other > job]
+        assert len(overtaking) <= few
+        assert all(other <= job + few for other in overtaking)
+    if few == 0:
+        assert order == sorted(range(len(wishes)), key=lambda job: -wishes[job][1])
+
+
+def test_a_chapter_that_alternates_loads_each_checkpoint_once() -> None:
+    wishes = [("a" if page % 2 else "b", 0) for page in range(20)]
+    order = drawn(*wishes, few=Policy().max_overtaking)
+    assert loads(wishes[page][0] for page in order) == 1
+    assert loads(checkpoint for checkpoint, _ in wishes) == 19
+
+
+def test_another_lora_is_another_model_and_another_strength_is_not() -> None:
+    soft, hard = (replace(PANEL, loras=(LoraUse("a.safetensors", it),)) for it in (0.5, 0.8))
+    other = replace(PANEL, loras=(LoraUse("b.safetensors", 0.5),))
+    desk = Desk(world=DOWN)
+    for name, spec in (("p1", soft), ("p2", other), ("p3", hard)):
+        desk.do(panel(name, spec=spec))
+    desk.do(Observe(READY))
+    desk.do(ended("p1_v1", 1, Outcome.FAILED))
+    assert desk.state.lease == "p3_v1"
+
+
+def test_no_panel_overtakes_a_training() -> None:
+    desk = Desk(world=DOWN)
+    desk.do(panel("p1"), training(), panel("p2"))
+    desk.do(Observe(READY))
+    desk.do(ended("p1_v1", 1, Outcome.FAILED))
+    assert desk.state.lease == "spyke_v1"
