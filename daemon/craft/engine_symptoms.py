@@ -12,6 +12,14 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
             " --code NAN_IN_PICTURE` which seeds; then try another seed, or another VAE."
         ),
     ),
+    "CORRUPTED": (
+        "a part of the picture is garbage",
+        (
+            "Draw it again from the same seed first: garbage that moves or goes is memory, so close"
+            " what else uses the GPU; garbage that stays is the VAE, so run it in fp32. A picture"
+            " that is meant to be so wants `nightpress approve`."
+        ),
+    ),
     "CACHED": (
         "the engine gave a result of its cache instead of drawing",
         "Look whether another program uses this ComfyUI; then reproduce the picture again.",

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -20,6 +21,7 @@ from daemon.adapters.pixels import PictureReader, worker
 from daemon.adapters.pixels import reader as reader_module
 from daemon.craft.picture import PictureStats, distance, judge
 from daemon.errors import WorldError
+from tests.pictures import GOOD, SPOILT, Pixels, png
 
 pytestmark = pytest.mark.realprocess
 
@@ -110,6 +112,49 @@ def test_the_numbers_are_those_of_the_picture() -> None:
     assert (stats.low, stats.high, stats.spread) == (0, 76, 255)
     assert (stats.mean, stats.std) == (38.0, 38.0)
     assert (stats.saturation, stats.dark, stats.one_colour) == (0.5, 0.5, 0.5)
+
+
+def verdict_on(picture: Pixels) -> str:
+    stats = PictureStats(**worker.measure(png(picture)))
+    return judge(stats, width=stats.width, height=stats.height).code
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", GOOD)
+def test_no_drawn_picture_is_refused(kind: str, seed: int) -> None:
+    """A3.1, M1.3: white pages, black ones, tones, fog, washes, flat colours, noise."""
+    assert verdict_on(GOOD[kind](np.random.default_rng(seed), 256, 384)) == ""
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_every_kind_of_fault_gets_its_code(fault: str) -> None:
+    """A3.1, M1.3: over an ink wash, on which all of them are seen."""
+    code, spoil, _ = SPOILT[fault]
+    rng = np.random.default_rng(7)
+    assert verdict_on(spoil(rng, GOOD["wash"](rng, 512, 768))) == code
+
+
+@pytest.mark.parametrize(("left", "top"), [(96, 161), (97, 160), (0, 160), (96, 640)])
+def test_a_black_rectangle_off_the_decoders_grid_or_at_the_edge_is_drawn(
+    left: int, top: int
+) -> None:
+    """A3.1"""
+    picture = GOOD["wash"](np.random.default_rng(7), 512, 768).clip(9, 255)
+    spoilt = picture.copy()
+    spoilt[160:288, 96:224] = 0
+    assert verdict_on(spoilt) == "CORRUPTED"
+    picture[top : top + 128, left : left + 128] = 0
+    assert verdict_on(picture) == ""
+
+
+def test_the_same_black_rectangle_on_paper_or_beside_other_ink_is_drawn() -> None:
+    """A3.1"""
+    paper = np.random.default_rng(1).normal(235, 4, (768, 512, 1)) + np.zeros(3)
+    paper[160:288, 96:224] = 0
+    assert verdict_on(paper) == ""
+    inked = GOOD["wash"](np.random.default_rng(7), 512, 768).clip(9, 255)
+    inked[160:288, 96:224] = inked[400:410, 100:110] = 0
+    assert verdict_on(inked) == ""
 
 
 def test_a_perceptual_hash_forgives_a_little_noise_and_tells_pictures_apart() -> None:

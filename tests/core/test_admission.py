@@ -321,7 +321,7 @@ def test_another_lora_is_another_model_and_another_strength_is_not() -> None:
 
 
 def test_no_panel_overtakes_a_training() -> None:
-    desk = Desk(world=DOWN)
+    desk = Desk(world=BUSY)
     desk.do(panel("p1"), training(), panel("p2"))
     desk.do(Observe(READY))
     desk.do(ended("p1_v1", 1, Outcome.FAILED))
