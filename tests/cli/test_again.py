@@ -13,7 +13,7 @@ import pytest
 
 from daemon.bootstrap import make_studio
 from daemon.cli import main
-from daemon.core.events import CheckpointSaved, Event, JobAccepted, JobApproved, JobDuplicate
+from daemon.core.events import CheckpointSaved, Event, JobAccepted, JobApproved
 from daemon.core.jobs import FileFacts, JobId, LoraUse, Reproduction
 from tests.cli.studio import StudioFiles, started
 from tests.core.asking import TRAIN
@@ -168,8 +168,6 @@ def test_the_same_change_can_be_asked_for_as_often_as_one_likes(studio: StudioFi
         for _ in range(2):
             assert main(["again", "ch01_p003_r1", "--set", "steps=12"]) == 0
     assert [file["rerun"] for file in taken.values()] == [True]
-    with studio.answering(lambda file, _: [JobDuplicate(JobId("ch01_p003_r1"), file)]):
-        assert main(["again", "ch01_p003_r1", "--set", "rerun=false"]) == 0
 
 
 def test_what_drew_a_picture_again_is_no_page_of_the_chapter(
