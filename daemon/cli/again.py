@@ -19,7 +19,7 @@ from daemon.cli.folded import find, fold
 from daemon.cli.follow import Follower
 from daemon.cli.lines import complaints
 from daemon.cli.say import paint, say
-from daemon.core.events import Event, JobDuplicate, JobRejected
+from daemon.core.events import Event, JobRejected
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, PanelSpec
 from daemon.core.state import State
@@ -111,9 +111,9 @@ def _with_the_loras(jobs: Sequence[Job], loras: Mapping[str, str]) -> Sequence[J
     """The jobs that use one of the LoRAs to be replaced. Raises ``Bad`` for one that none uses."""
     used: Mapping[JobId, Sequence[str]] = {job.id: loras_of(job) for job in jobs}
     known = dict.fromkeys(chain.from_iterable(used.values()))
-    for old in loras.keys() - known.keys():
+    if unknown := [visible(old) for old in loras if old not in known]:
         there = f"They use {', '.join(map(visible, known))}." if known else "They use none at all."
-        raise place.Bad(f"--lora {visible(old)}=…: none of the jobs uses that LoRA. {there}")
+        raise place.Bad(f"--lora: none of the jobs uses {' or '.join(unknown)}. {there}")
     for job in jobs:
         if loras and loras.keys().isdisjoint(used[job.id]):
             say(f"{job.id}: left out, it does not use {visible(' or '.join(loras))}")
@@ -122,15 +122,11 @@ def _with_the_loras(jobs: Sequence[Job], loras: Mapping[str, str]) -> Sequence[J
 
 def _would_not(job: Job, answer: Event) -> bool:
     """Whether the new request would not be run; then why is said."""
-    match answer:
-        case JobRejected(errors=errors):
-            # The lines of a file that nobody wrote help nobody.
-            told = complaints({"errors": [{**asdict(error), "line": 0} for error in errors]})
-        case JobDuplicate(of=of):
-            told = [f"The same was asked for already: {of}. Once more: --set rerun=true"]
-        case _:
-            return False
+    if not isinstance(answer, JobRejected):
+        return False
     say(f"{job.id}: {paint('refused', 'red')}")
-    for text in told:
+    # The lines of a file that nobody wrote help nobody.
+    errors = [{**asdict(error), "line": 0} for error in answer.errors]
+    for text in complaints({"errors": errors}):
         say(f"  {text}")
     return True

@@ -1,14 +1,14 @@
 """Spells a recorded request again, with changes: the bytes of a new job file.
 
 Law: what is not changed is asked for as it was, derived seeds included, so that the pages of before
-and after can be compared. Comments are not kept.
+and after can be compared; and it is run, though the same was asked for before. Comments are not
+kept.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 from daemon.core.job import Job
@@ -46,12 +46,8 @@ def loras_of(job: Job) -> Sequence[str]:
 
 
 def renewed(job: Job, changes: Changes) -> bytes:
-    """The new request. It is run again only where nothing was changed: a change that was asked for
-    twice is one request.
-    """
-    table = dict(table_of(job.request))
-    table.pop("rerun", None)
-    before = deepcopy(table)
+    """The new request."""
+    table = {**table_of(job.request), "rerun": True}
     rows = table.get("lora")
     for row in rows if isinstance(rows, list) else ():
         row["name"] = changes.loras.get(row["name"], row["name"])
@@ -59,8 +55,6 @@ def renewed(job: Job, changes: Changes) -> bytes:
         _settle_seeds(table, job.spec, changes)
     for key, value in changes.values.items():
         _set(table, key, value)
-    if not changes.values and table.get("lora") == before.get("lora"):
-        table["rerun"] = True
     name = "panel" if job.kind == "panel" else "lora"
     whole = {"kind": job.kind, name: job.name, **table}
     sections = list(_sections(whole))

@@ -21,11 +21,14 @@ from daemon.wire.status import Document
 
 SEEDS_SCHEMA = 1
 _KEPT = ("job", "image", "file", "picture_sha256", "verdict", "sampler", "prompt", "models")
+_REHEARSAL = "rehearsal"
 _ENVIRONMENT = ("name", "version", "torch", "os", "device", "python")
 
 
 class Here(NamedTuple):
-    """Whose library it is: this machine's host and the engine that it last drew with."""
+    """Whose library it is: this machine's host and the engine that it last drew with, a rehearsal's
+    only where it never had a real one.
+    """
 
     host: str
     engine: Engine | None
@@ -41,9 +44,9 @@ def hardware(engine: Engine | None) -> str:
     """A short name for what an engine runs on (``mps``, ``linux-cpu``), good in a file's name."""
     if engine is None:
         return "unknown"
-    # ComfyUI's os is mostly "posix", which tells nothing.
-    words = f"{engine.os.removeprefix('posix')} {engine.device}".lower()
-    return "-".join(re.findall(r"[a-z0-9]+", words))[:64] or "unknown"
+    # ComfyUI's os is mostly "posix", which tells nothing; an allocator's name is no hardware.
+    words = f"{engine.os.removeprefix('posix')} {engine.device.partition(' : ')[0]}".lower()
+    return "-".join(dict.fromkeys(re.findall(r"[a-z0-9]+", words)))[:64] or "unknown"
 
 
 def seed_library(chronicles: Sequence[Chronicle], where: Here) -> Document:
@@ -63,8 +66,8 @@ def seeds_json(library: Document) -> bytes:
 
 
 def _engine(state: State) -> Engine | None:
-    found = state.recorded.get(state.latest.get(("engine", ""), 0))
-    return found if isinstance(found, Engine) else None
+    found = [fact for fact in state.recorded.values() if isinstance(fact, Engine)]
+    return max(reversed(found), key=lambda engine: engine.name != _REHEARSAL, default=None)
 
 
 def _rows(told: Chronicle, where: Here) -> Iterator[Document]:
@@ -80,12 +83,6 @@ def _row(told: Chronicle, job: Job, number: int, where: Here) -> Document:
     assert isinstance(spec, PanelSpec), "only a panel has pictures"
     known = engine if isinstance(engine, dict) else {}
     reason = _foreign(told.host, known, where)
-    portable = noise_of(spec.sampler) == "portable"
-    repeats = (
-        "its noise is drawn on the CPU, so it may repeat here"
-        if portable
-        else "its noise is drawn on the device, so it gives another picture here"
-    )
     return {
         **{key: picture[key] for key in _KEPT},
         "checkpoint": spec.checkpoint,
@@ -93,7 +90,7 @@ def _row(told: Chronicle, job: Job, number: int, where: Here) -> Document:
         "environment": {key: known.get(key, "") for key in _ENVIRONMENT} if known else None,
         "host": told.host,
         "foreign": bool(reason),
-        "reason": f"{reason}; {repeats}" if reason else "",
+        "reason": f"{reason}; {_repeats(known, spec.sampler)}" if reason else "",
         "approved_at": picture["approved_at"],
     }
 
@@ -101,7 +98,17 @@ def _row(told: Chronicle, job: Job, number: int, where: Here) -> Document:
 def _foreign(host: str, engine: Document, where: Here) -> str:
     """Why a seed is another hardware's; '' when it is this one's."""
     if engine and where.engine:
-        for key, ours in (("device", where.engine.device), ("name", where.engine.name)):
-            if engine[key] != ours:
+        for key, ours in (("name", where.engine.name), ("device", where.engine.device)):
+            # A device is its type, and in brackets its name, which says the allocator too.
+            if str(engine[key]).split()[:1] != ours.split()[:1]:
                 return f"drawn by {engine['name']} on {engine['device']}, not {ours}"
     return "" if host == where.host else f"drawn on {host}, another machine"
+
+
+def _repeats(engine: Document, sampler: str) -> str:
+    """Whether another hardware's seed gives its picture here too."""
+    if engine.get("name") == _REHEARSAL:
+        return "a storyboard says nothing of what the seed draws"
+    if noise_of(sampler) == "portable":
+        return "its noise is drawn on the CPU, so it may repeat here"
+    return "its noise is drawn on the device, so it gives another picture here"

@@ -36,6 +36,7 @@ from daemon.core.jobs import (
     LoraUse,
     ModelFacts,
     Outcome,
+    PanelSpec,
     Phase,
 )
 from daemon.core.tools import EngineRecorded, ModelRecorded
@@ -188,7 +189,13 @@ def started() -> Event:
 
 
 def printed(
-    studio: StudioFiles, name: str, *, sha256: str, engine: Engine, models: Iterable[ModelFacts]
+    studio: StudioFiles,
+    name: str,
+    *,
+    sha256: str,
+    engine: Engine,
+    models: Iterable[ModelFacts],
+    spec: PanelSpec = ONE_SEED,
 ) -> JobId:
     """Write a panel with one picture to its approved end; its LoRA is of ``trained``."""
     job, facts = JobId(f"{name}_v1"), list(models)
@@ -208,7 +215,7 @@ def printed(
         rung="default",
     )
     studio.write(
-        accepted(name, spec=replace(ONE_SEED, loras=loras)),
+        accepted(name, spec=replace(spec, loras=loras)),
         AttemptStarted(job, 1, "comfyui", "default"),
         drawn_by,
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),

@@ -15,6 +15,7 @@ from daemon.core.jobs import Engine, JobId
 from daemon.wire.seeds import hardware
 from tests.cli.studio import StudioFiles, printed, started, trained, whole_story
 from tests.core.asking import ENGINE, VAE
+from tests.examples import ONE_SEED
 
 Captured = pytest.CaptureFixture[str]
 CUDA = replace(ENGINE, device="cuda (cuda:0 NVIDIA RTX 3060)", os="linux")
@@ -79,6 +80,7 @@ def test_seeds_of_other_hardware_are_marked_and_may_repeat_where_noise_is_portab
     other = StudioFiles(studio.root, host="pc")
     printed(other, "ch03", sha256="d" * 64, engine=CUDA, models=[VAE])
     rows = {str(row["job"]): row for row in library(studio)}
+    assert list(rows) == ["ch03_v1", "ch01_v1"], "the last approved last, whoever drew it"
     assert (rows["ch01_v1"]["foreign"], rows["ch01_v1"]["reason"]) == (False, "")
     assert rows["ch03_v1"]["foreign"] is True
     assert rows["ch03_v1"]["reason"] == (
@@ -89,6 +91,35 @@ def test_seeds_of_other_hardware_are_marked_and_may_repeat_where_noise_is_portab
     assert isinstance(environment, dict)
     assert (environment["torch"], environment["os"]) == ("2.8.0", "linux")
     assert "foreign: drawn by comfyui on cuda" in capsys.readouterr().out
+
+
+def test_noise_of_another_device_gives_another_picture(studio: StudioFiles) -> None:
+    """S2.1."""
+    other = StudioFiles(studio.root, host="pc")
+    spec = replace(ONE_SEED, sampler="euler_ancestral")
+    printed(other, "ch03", sha256="d" * 64, engine=CUDA, models=[VAE], spec=spec)
+    [row] = [row for row in library(studio) if row["foreign"]]
+    assert str(row["reason"]).endswith("drawn on the device, so it gives another picture here")
+
+
+def test_a_rehearsal_after_real_pictures_makes_them_no_strangers(studio: StudioFiles) -> None:
+    rehearsal = replace(ENGINE, name="rehearsal", device="cpu (rehearsal)")
+    printed(studio, "ch03", sha256="d" * 64, engine=rehearsal, models=[VAE])
+    rows = {str(row["job"]): row for row in library(studio)}
+    assert (studio.root / "outbox" / "seeds-darwin-mps.json").exists()
+    assert rows["ch01_v1"]["foreign"] is False
+    assert rows["ch03_v1"]["reason"] == (
+        "drawn by rehearsal on cpu (rehearsal), not comfyui; a storyboard says nothing of what the "
+        "seed draws"
+    )
+
+
+def test_another_allocator_is_the_same_hardware(studio: StudioFiles) -> None:
+    for name, allocator in (("ch03", "native"), ("ch04", "cudaMallocAsync")):
+        engine = replace(CUDA, device=f"cuda (cuda:0 NVIDIA RTX 3060 : {allocator})")
+        printed(studio, name, sha256=name[-1] * 64, engine=engine, models=[VAE])
+    foreign = {str(row["job"]): row["foreign"] for row in library(studio)}
+    assert list(foreign.items()) == [("ch01_v1", True), ("ch03_v1", False), ("ch04_v1", False)]
 
 
 def test_the_same_hardware_in_another_machine_is_another_hardware(studio: StudioFiles) -> None:
@@ -126,7 +157,8 @@ def test_a_studio_without_approved_pictures_says_how_to_get_one(
         (None, "unknown"),
         (ENGINE, "darwin-mps"),
         (replace(ENGINE, os="posix"), "mps"),
-        (CUDA, "linux-cuda-cuda-0-nvidia-rtx-3060"),
+        (CUDA, "linux-cuda-0-nvidia-rtx-3060"),
+        (replace(CUDA, device="cuda (cuda:0 RTX : native)"), "linux-cuda-0-rtx"),
         (replace(ENGINE, os="posix", device="../../etc"), "etc"),
     ],
 )

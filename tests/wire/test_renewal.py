@@ -86,11 +86,9 @@ def test_a_lora_is_replaced_and_the_others_stay() -> None:
     assert loras_of(page()) == ["spyke_v1", "ink.safetensors"]
 
 
-def test_a_change_that_is_asked_for_twice_is_one_request() -> None:
-    changes = Changes({"spyke_v1": "spyke_v2"}, {"steps": 30})
-    once = renewed(page(f"rerun = true\n{PAGE}"), changes)
-    assert once == renewed(page(f"rerun = true\n{PAGE}"), changes)
-    assert b"rerun" not in once
+@pytest.mark.parametrize("request_", [PAGE, f"rerun = false\n{PAGE}"])
+def test_it_is_run_though_the_same_was_asked_for(request_: str) -> None:
+    assert again(page(request_), {"steps": 30})["rerun"] is True
 
 
 def test_a_key_in_a_table_is_set_there_and_in_each_of_a_list() -> None:
@@ -115,7 +113,8 @@ def test_the_mark_of_a_whole_file_is_no_part_of_what_is_asked_again() -> None:
 
 def test_a_training_is_asked_for_again_by_its_own_name_and_seed() -> None:
     old = job("spyke")._replace(kind="train", spec=TRAIN, request='kind = "train"\nseed = 3\n')
-    assert again(old, {"steps": 900}) == {"kind": "train", "lora": "spyke", "seed": 3, "steps": 900}
+    asked_for = {"kind": "train", "lora": "spyke", "seed": 3, "steps": 900, "rerun": True}
+    assert again(old, {"steps": 900}) == asked_for
 
 
 @pytest.mark.parametrize(
