@@ -246,7 +246,8 @@ def washed(rng: Generator, pixels: Pixels) -> Pixels:
     """Contrast and colour compressed about a middle, as a VAE of another model does."""
     grey = pixels.mean(axis=2, keepdims=True)
     pale = grey + (pixels - grey) * rng.uniform(0, 0.5)
-    return 128 + (pale - 128) * rng.uniform(0.1, 0.35) + rng.uniform(-15, 25)
+    washed: Pixels = 128 + (pale - 128) * rng.uniform(0.1, 0.35) + rng.uniform(-15, 25)
+    return washed
 
 
 def _patched(fill: Callable[[Generator, Pixels], Pixels]) -> Spoil:

@@ -245,6 +245,7 @@ def test_a_picture_that_is_none_costs_the_others_nothing() -> None:
         f"many_v1-0{image}.png" for image in (1, 2, 3, 4)
     ]
     assert {name: last[name] for name in first if "refused" not in name}.items() <= first.items()
+    assert not [path for path in studio.disk.nodes if "refused" in path], "it was drawn anew"
 
 
 def test_when_the_first_two_are_none_the_rest_is_taken_back() -> None:
