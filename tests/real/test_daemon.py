@@ -140,3 +140,19 @@ def test_a_cancelled_panel_is_interrupted_there_and_the_next_one_is_drawn(
     entry = read_history(real.get(f"/history/{sent[-1]}"), sent[-1])
     assert entry is None or entry.ending == "interrupted"
     assert real.get("/queue") == {"queue_running": [], "queue_pending": []}
+
+
+def test_a_template_that_makes_its_own_hint_keeps_it_beside_the_picture(
+    real: RealEngine, studio: RealStudio
+) -> None:
+    """C2.2, C2.3: the lines of a picture, found by ComfyUI's own Canny."""
+    job = "ch01_p005_v1"
+    with studio.running():
+        own = control_table(real)
+        studio.drop("ch01_p005", panel_file(real, 'workflow = "canny"', own))
+        until(studio, "result.published", job)
+    folder, lock = studio.root / "outbox" / job, lock_of(studio, job)
+    roles = {each.role: each.sha256 for each in lock.input}
+    assert roles["pose_map"] == digest(folder / f"{job}.map.png")
+    assert roles["hint"] == sha256(pose_png()).hexdigest()
+    assert (folder / f"{job}.map.png").read_bytes() != pose_png()
