@@ -160,7 +160,7 @@ def wash(rng: Generator, width: int, height: int) -> Pixels:
 
 
 def gradient(rng: Generator, width: int, height: int) -> Pixels:
-    ends = rng.uniform(0, 255, (2, 3)) if rng.random() < 0.5 else rng.uniform(0, 255, (2, 1))
+    ends = rng.uniform(24, 255, (2, 3 if rng.random() < 0.5 else 1))
     way = np.linspace(0, 1, height)[:, None, None] * np.ones((1, width, 1))
     picture: Pixels = ends[0] + (ends[1] - ends[0]) * way + np.zeros(3)
     return inked(rng, picture, int(rng.integers(1, 12)))
@@ -246,8 +246,8 @@ def washed(rng: Generator, pixels: Pixels) -> Pixels:
     """Contrast and colour compressed about a middle, as a VAE of another model does."""
     grey = pixels.mean(axis=2, keepdims=True)
     pale = grey + (pixels - grey) * rng.uniform(0, 0.5)
-    washed: Pixels = 128 + (pale - 128) * rng.uniform(0.1, 0.35) + rng.uniform(-15, 25)
-    return washed
+    middle: Pixels = 128 + (pale - 128) * rng.uniform(0.1, 0.35)
+    return middle + rng.uniform(-15, 25)
 
 
 def _patched(fill: Callable[[Generator, Pixels], Pixels]) -> Spoil:
@@ -315,10 +315,10 @@ SPOILT: Mapping[str, tuple[str, Spoil, float]] = {
     "noise": ("CORRUPTED", _patched(_noise), 0.95),
     "saturated": ("CORRUPTED", _patched(_saturated), 0.95),
     "mosaic": ("CORRUPTED", _patched(_mosaic), 0.6),
-    "tiles": ("CORRUPTED", _patched(_tiles), 0.9),
+    "tiles": ("CORRUPTED", _patched(_tiles), 0.7),
     "stripes": ("CORRUPTED", stripes, 0.9),
     "bands": ("CORRUPTED", bands, 0.95),
-    "washed out": ("WASHED_OUT", washed, 0.2),
+    "washed out": ("WASHED_OUT", washed, 0.1),
 }
 """Fault -> the code that it ought to get, what it does to a good picture, and what share of 300
 the judge finds at least. It would rather miss a fault than refuse a page.

@@ -62,9 +62,14 @@ def one_line() -> Image.Image:
     return image
 
 
-def fog() -> Image.Image:
-    """What a wrong VAE makes of a page: gray on gray."""
-    return page().point(lambda tone: 120 + tone // 8)
+def crowd() -> Image.Image:
+    """A page with a face every few pixels."""
+    image = page()
+    draw = ImageDraw.Draw(image)
+    for number in range(150):
+        x, y = 40 + number * 71 % 430, 40 + number * 37 % 690
+        draw.ellipse((x, y, x + 24, y + 30), outline="black", fill="white", width=4)
+    return image
 
 
 def looked_at(*pictures: bytes) -> list[PictureStats]:
@@ -96,7 +101,7 @@ def test_verdicts_on_pictures_as_they_come_out_of_an_engine() -> None:
         "black": (plane((0, 0, 0)), "BLACK_OR_GRAY"),
         "gray": (plane((127, 127, 127)), "BLACK_OR_GRAY"),
         "red": (plane((200, 0, 0)), "BLACK_OR_GRAY"),
-        "fog": (png_of(fog()), "WASHED_OUT"),
+        "wrong VAE": (png_of(crowd().point(lambda tone: 120 + tone // 8)), "WASHED_OUT"),
     }
     found = looked_at(*(picture for picture, _ in pictures.values()))
     verdicts = [judge(stats, width=512, height=768).code for stats in found]
@@ -155,6 +160,18 @@ def test_the_same_black_rectangle_on_paper_or_beside_other_ink_is_drawn() -> Non
     inked = GOOD["wash"](np.random.default_rng(7), 512, 768).clip(9, 255)
     inked[160:288, 96:224] = inked[400:410, 100:110] = 0
     assert verdict_on(inked) == ""
+
+
+@pytest.mark.parametrize(("levels", "code"), [(2, ""), (60, ""), (256, "CORRUPTED")])
+def test_a_rough_tile_again_and_again_is_a_cloth_until_it_has_every_tone(
+    levels: int, code: str
+) -> None:
+    """A3.1"""
+    rng = np.random.default_rng(3)
+    tile = rng.integers(0, levels, (32, 32, 1)) * 255 / (levels - 1) + np.zeros(3)
+    picture = GOOD["wash"](rng, 512, 768)
+    picture[96:352, 96:352] = np.tile(tile, (8, 8, 1))
+    assert verdict_on(picture) == code
 
 
 def test_a_perceptual_hash_forgives_a_little_noise_and_tells_pictures_apart() -> None:

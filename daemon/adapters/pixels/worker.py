@@ -34,10 +34,11 @@ _COLOUR_NOISE = 120
 # The same between squares, mean of nine: a mosaic of garbage has about 110. Half of photographs
 # have up to 16; confetti has up to 98, but nowhere a patch of its own.
 _COLOUR_MOSAIC = 80
-# Levels between neighbours of a repeated tile, mean of a square: even noise has 85. Smooth tones
-# have less, and a hard screentone or motif, which has as much, has not as many colours.
+# Levels between neighbours of a repeated tile, mean of a square, and how many colours it has. Noise
+# has 85 levels and, in grey, 154 colours in 16 x 16 pixels; a drawn motif that is as rough has 77
+# colours at most. In 8 x 8 pixels both have up to 60: a tile so small is never garbage.
 _TILE_NOISE = 48
-_TILE_COLOURS = 100
+_TILE_COLOURS = 120
 # Around a patch of black there is drawing: the squares' means vary by more than this, and half of
 # the pixels differ from their neighbour. Paper, even grained, and flat colours fall short of one.
 _RING_STD = 12
@@ -68,7 +69,7 @@ def measure(png: bytes) -> Mapping[str, Any]:
         **_levels(channels, luminance, packed),
         **_squared(luminance),
         "noise_patch": _noise(channels),
-        "repeated_patch": max(_repeated(packed, luminance, period) for period in (8, 16, 32)),
+        "repeated_patch": max(_repeated(packed, luminance, period) for period in (16, 32)),
         "black_patch": _blackened(packed == 0, luminance),
         "perceptual_hash": _dhash(flat),
     }
@@ -205,7 +206,7 @@ def _repeated(packed: Levels, luminance: Levels, period: int) -> float:
         return 0.0
     top, left = np.argwhere(found)[0] * _SQUARE
     colours = len(np.unique(packed[top : top + period, left : left + period]))
-    return float(found.mean()) if colours >= min(_TILE_COLOURS, period**2 // 2) else 0.0
+    return float(found.mean()) if colours >= _TILE_COLOURS else 0.0
 
 
 def _blackened(black: Marks, luminance: Levels) -> float:
