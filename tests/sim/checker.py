@@ -105,7 +105,7 @@ def _overrides(lines: Sequence[Line]) -> set[int]:
         if line["type"] == "image.judged":
             refused[line["job"], line["image"]] = line["verdict"] != "good"
         elif line["type"] == "job.approved" and refused.pop((line["job"], line["image"]), False):
-            found.add(line["seq"])
+            found.add(line.get("seq", 0))
     return found
 
 
@@ -122,7 +122,7 @@ def _jobs(lines: Sequence[Line]) -> list[str]:
             phases[job] = "open"
         elif job and kind != "control.taken" and job not in phases:
             found.append(f"{kind} for {job}, which was never accepted")
-        elif _is_retry(line) or line["seq"] in overrides:
+        elif _is_retry(line) or line.get("seq") in overrides:
             phases[job], published[job] = "open", 0
         elif kind == "job.ended":
             if phases[job] != "open":
@@ -191,7 +191,7 @@ def _order(lines: Sequence[Line]) -> list[str]:
             judged.add(job)
         elif line["type"] == "attempt.ended" and line["outcome"] in ("succeeded", "failed"):
             due += [job] if line["outcome"] == "succeeded" or job in judged else []
-        elif line["seq"] in overrides:
+        elif line.get("seq") in overrides:
             due.append(job)
         elif line["type"] == "job.held" and job in due:
             due.remove(job)
@@ -424,7 +424,7 @@ def _approvals(lines: Sequence[Line]) -> list[str]:
 def _overruled(lines: Sequence[Line]) -> set[str]:
     """Refused pictures that a person has approved: their files have other names by now."""
     seqs = _overrides(lines)
-    approved = [(line["job"], line["image"]) for line in lines if line["seq"] in seqs]
+    approved = [(line["job"], line["image"]) for line in lines if line.get("seq") in seqs]
     stems = {f"outbox/{job}/{job}{end}.refused." for job, n in approved for end in ("", f"-{n:02}")}
     return {f"{stem}{ending}" for stem in stems for ending in ("png", "workflow.json")}
 
