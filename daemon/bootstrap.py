@@ -117,6 +117,7 @@ async def _serve(home: Home, clock: SystemClock) -> None:
             loop.add_signal_handler(number, stopped.set)
         # A closed terminal is no reason to stop printing.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        await _end_others(home)
         press = Press(await _ports(home, clock, stack), _setup(home, clock))
         inbox = FolderWatch(home.folder / "inbox", press.wake_inbox, renamed=press.wake_inbox)
         inbox.start()
@@ -205,9 +206,30 @@ def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | Non
     if not home.managed:
         return None
     folder = home.private / ("rehearsal" if home.engine == "rehearsal" else "engine")
+    rehearses = home.engine == "rehearsal"
+    program = engine_process.rehearsal(folder) if rehearses else _comfyui(home, folder)
+    return _hosted(home, folder, program, moved)
+
+
+async def _end_others(home: Home) -> None:
+    """End an engine that a daemon with other settings has left in the midst of a prompt: two would
+    share the memory, and nobody would ask this one for its picture.
+    """
+    for name in ("engine", "rehearsal"):
+        folder = home.private / name
+        used = home.managed and name == ("rehearsal" if home.engine == "rehearsal" else "engine")
+        if used or not folder.is_dir():
+            continue
+        with suppress(WorldError):  # One that cannot be ended is no reason not to print.
+            await _hosted(home, folder, engine_process.rehearsal(folder), lambda _: None).stop()
+
+
+def _hosted(
+    home: Home, folder: Path, program: Program, moved: Callable[[str], None]
+) -> EngineProcess:
     return EngineProcess(
         folder,
-        engine_process.rehearsal(folder) if home.engine == "rehearsal" else _comfyui(home, folder),
+        program,
         guard=home.private / "guard",
         leave_s=_REHEARSAL_LEAVE_S if home.engine == "rehearsal" else _COMFYUI_LEAVE_S,
         environment=home.environment,

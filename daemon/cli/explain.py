@@ -14,7 +14,7 @@ from daemon.cli.folded import chronicles
 from daemon.cli.revision import first_commit
 from daemon.cli.say import aligned, complain, document, local, paint, say
 from daemon.cli.tables import Table, decimal, inner, raw, rows, table_in, text, texts, whole
-from daemon.wire.phrases import counted
+from daemon.wire.phrases import counted, joined
 from daemon.wire.png_text import note_of
 from daemon.wire.provenance import Chronicle, explained
 from daemon.wire.text import visible
@@ -122,7 +122,8 @@ def _picture(story: Table) -> Iterator[Sequence[str]]:
     sampler, prompt, hint = (inner(story, key) for key in ("sampler", "prompt", "hint"))
     ways = [text(sampler, key) for key in ("sampler", "scheduler")]
     yield "picture", f"{whole(story, 'image')} of {whole(story, 'images')}, {text(story, 'file')}"
-    yield "again", text(inner(story, "reproduces"), "lock")
+    again, verdict = inner(story, "reproduces"), inner(story, "reproduced")
+    yield "again", joined((text(again, "lock"), text(verdict, "verdict")))
     yield "prompt", text(prompt, "positive")
     yield "negative", text(prompt, "negative")
     yield "seed", f"{whole(sampler, 'seed')}, {text(sampler, 'noise')} noise"

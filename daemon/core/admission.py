@@ -149,14 +149,14 @@ def unfit(job: Job, world: World) -> Reason | None:
     if is_rehearsal(job.id):
         text = (
             "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
-            "drop its "
-            "file again to have it printed."
+            'drop its file again to have it printed; [engine] use = "rehearsal" and a restart of '
+            "the daemon would rehearse it."
         )
     else:
         text = (
-            "It was accepted for ComfyUI and the studio now only rehearses. Set "
-            "COMFYUI_BASE_PATH or "
-            "[comfyui] url and start the daemon again."
+            "It was accepted for ComfyUI and the studio now only rehearses. Let it print again "
+            '([engine] use = "comfyui", and COMFYUI_BASE_PATH or [comfyui] url) and start the '
+            "daemon again."
         )
     return Reason("ENGINE_MISSING", text)
 

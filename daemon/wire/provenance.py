@@ -92,6 +92,7 @@ def picture_of(told: Chronicle, job: Job, number: int) -> Document:
         "template": {"name": judged.template, "sha256": judged.template_sha256},
         "workflow_sha256": judged.workflow_sha256,
         "reproduces": asdict(spec.reproduces) if spec.reproduces else None,
+        "reproduced": asdict(job.reproduced) if job.reproduced else None,
         **_vouched(told, job, number, image.judged),
     }
 

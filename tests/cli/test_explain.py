@@ -15,20 +15,29 @@ import pytest
 from daemon.cli import main
 from daemon.cli.folded import chronicles
 from daemon.core.events import (
+    AttemptEnded,
     AttemptStarted,
     CheckpointSaved,
     JobAccepted,
     JobApproved,
+    JobEnded,
+    PictureReproduced,
     ResultPublished,
 )
-from daemon.core.jobs import JobId
+from daemon.core.jobs import JobId, Outcome, Phase, Reproduction
 from daemon.core.tools import ModelRecorded, TrainerRecorded
 from daemon.wire import provenance
 from tests import needs
-from tests.cli.studio import StudioFiles, printed, started, trained, whole_story
+from tests.cli.studio import (
+    StudioFiles,
+    printed,
+    started,
+    trained,
+    whole_story,
+)
 from tests.cli.test_seeds import LORA
 from tests.core.asking import ENGINE, TRAIN, TRAINER, VAE
-from tests.examples import FILE, REQUEST
+from tests.examples import FILE, ONE_SEED, REQUEST, accepted, judged
 from tests.wire.test_png_text import picture
 
 Captured = pytest.CaptureFixture[str]
@@ -265,3 +274,41 @@ def test_the_commit_that_first_has_its_line_is_named(
     _, told, _ = explain(file)
     assert told["commit"]["id"] == first
     assert told["trainings"][0]["commit"]["id"] == first
+
+
+def test_what_was_drawn_again_says_what_and_how_it_came_out(
+    studio: StudioFiles, explain: Explain, tmp_path: Path, capsys: Captured
+) -> None:
+    again = Reproduction("ch01_v1", "ch01_v1.lock.toml", "b" * 64, "fp32-unet")
+    spec = replace(ONE_SEED, quality=False, reproduces=again)
+    other = sha256(b"again").hexdigest()
+    job = printed(studio, "reproduce-ch01", sha256=other, engine=ENGINE, models=[VAE], spec=spec)
+    studio.write(PictureReproduced(job, "b" * 64, "drifted", 3.5, ("torch: 2.4 -> 2.6",)))
+    file = kept(tmp_path, "again.png", b"again")
+    _, told, _ = explain(file)
+    assert told["reproduces"]["job"] == "ch01_v1"
+    assert (told["reproduced"]["verdict"], told["reproduced"]["distance"]) == ("drifted", 3.5)
+    assert (told["verdict"], told["rung"]) == ("good", "default")
+    assert main(["explain", str(file)]) == 0
+    assert "ch01_v1.lock.toml, drifted" in capsys.readouterr().out
+
+
+def test_a_picture_that_was_approved_against_the_judge_says_so(
+    studio: StudioFiles, explain: Explain, tmp_path: Path
+) -> None:
+    """A3.1"""
+    job, sha = JobId("night_v1"), sha256(b"night").hexdigest()
+    drawn = replace(judged(job, sha256=sha), verdict="BLACK_OR_GRAY", rung="cpu-vae")
+    studio.write(
+        accepted("night"),
+        AttemptStarted(job, 1, "comfyui", "cpu-vae"),
+        drawn,
+        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "It is black.", 0),
+        ResultPublished(job, {"night_v1.refused.png": sha}),
+        JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
+    )
+    file = kept(tmp_path, "night.png", b"night")
+    assert explain(file)[1]["verdict"] == "BLACK_OR_GRAY"
+    studio.write(JobApproved(job, 1, 0))
+    told = explain(file)[1]
+    assert (told["verdict"], told["rung"]) == ("overridden", "cpu-vae")

@@ -118,3 +118,27 @@ def test_submit_waits_for_the_end_and_tells_it_by_its_exit_status(
         assert "width" in refused.stdout
         paused = studio.nightpress("pause")
         assert (paused.returncode, paused.stdout) == (0, "pause: ok\n")
+
+
+def test_an_engine_that_is_not_wanted_any_more_is_ended_with_its_prompt(tmp_path: Path) -> None:
+    """A2.3: settings that were changed in the midst of a prompt do not leave two engines."""
+    studio = RealStudio(tmp_path)
+    try:
+        with studio.running():
+            studio.drop("slow", PANEL.replace("steps = 1", "steps = 60"))
+            until(lambda: bool(studio.events("prompt.sent")))
+        (life,) = studio.rehearsal.glob("lives/*")
+        assert is_held(life / "alive"), "it is drawing, so the daemon's end has left it alone"
+        (tmp_path / "base").mkdir()
+        studio.environment |= {
+            "COMFYUI_BASE_PATH": str(tmp_path / "base"),
+            "COMFYUI_URL": "http://127.0.0.1:9",
+        }
+        child = studio.spawn()
+        try:
+            until(lambda: not is_held(life / "alive"))
+            assert child.poll() is None
+        finally:
+            end(child)
+    finally:
+        studio.close()

@@ -62,6 +62,8 @@ def test_a_scenario_comes_to_what_it_is_named_for(name: str) -> None:
         "reject": [],
         "duplicate": [],
         "panels in turn": ["published", "published"],
+        "reproduce": ["published", "published"],
+        "overrule": ["failed", "published"],
         "panels retried": ["published", "published"],
         "panel error": ["failed"],
         "train failed": ["failed"],
