@@ -27,7 +27,8 @@ from daemon.errors import LedgerDamaged
 from daemon.wire.instants import instant_text
 from daemon.wire.ledger_line import Head, read_lines
 from daemon.wire.provenance import Chronicle
-from daemon.wire.status import DaemonFacts, Document, Notice, notice_of, sentence, status_document
+from daemon.wire.sentence import sentence
+from daemon.wire.status import DaemonFacts, Document, Notice, notice_of, status_document
 
 
 def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:

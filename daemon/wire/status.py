@@ -10,19 +10,18 @@ import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import assert_never
 
 from daemon.core.admission import Reason
-from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored, PictureReproduced
+from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
-from daemon.core.ladder import spoken
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.instants import instant_text
 from daemon.wire.rejected import rejected_folder
+from daemon.wire.sentence import sentence
 from daemon.wire.toml_text import toml_bytes
 
 STATUS_SCHEMA = 1
@@ -110,60 +109,6 @@ def job_status_toml(job: Job) -> bytes:
     if job.not_before:
         top["not_before"] = instant_text(job.not_before)
     return toml_bytes(top, [("files", dict(job.files))] if job.files else [])
-
-
-def sentence(job: Job) -> str:
-    """Where a job stands in a sentence: what was recorded of it, or what its phase means."""
-    if job.text:
-        again = f" It was lost twice, so `nightpress retry {job.id}` has to start it."
-        return job.text + (again if job.phase is Phase.QUARANTINED else "")
-    training = job.kind == "train"
-    match job.phase:
-        case Phase.WAITING:
-            return "It waits for its turn."
-        case Phase.HELD:
-            return "It is held."
-        case Phase.RUNNING if job.cancelling:
-            going = "its trainer is asked to end" if training else "what is drawn of it is stopped"
-            return f"It is being cancelled: {going}."
-        case Phase.RUNNING if job.on_a_rung:
-            return (
-                f"Attempt {job.attempt} is being drawn: the same seed in profile {job.profile}, "
-                f"since the picture was spoilt in {spoken(job.rungs)}."
-            )
-        case Phase.RUNNING:
-            return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
-        case Phase.PUBLISHING:
-            return f"It is {'trained' if training else 'drawn'} and being put into the outbox."
-        case Phase.PUBLISHED if training and job.approved:
-            return f"Done; the checkpoint of step {job.approved[-1]} is approved."
-        case Phase.PUBLISHED if training:
-            return (
-                f"Done; its checkpoints are in $STUDIO/outbox/{job.id}/checkpoints. Choose one: "
-                f"`nightpress approve {job.id} --checkpoint STEP`."
-            )
-        case Phase.PUBLISHED if job.reproduced is not None:
-            return _reproduced(job.reproduced)
-        case Phase.PUBLISHED:
-            return f"Done; the result is in $STUDIO/outbox/{job.id}."
-        case Phase.FAILED:
-            return f"Attempt {job.attempt} failed. `nightpress retry {job.id}` tries again."
-        case Phase.QUARANTINED:
-            return (
-                "It was lost twice while it ran and is not started a third time by itself. "
-                f"`nightpress retry {job.id}` starts it."
-            )
-        case Phase.CANCELLED:
-            return "Cancelled by you."
-        case Phase.REJECTED:
-            return "It asks for something that cannot be done."
-        case _:
-            assert_never(job.phase)
-
-
-def _reproduced(told: PictureReproduced) -> str:
-    because = f" Another environment: {'; '.join(told.differences)}." if told.differences else ""
-    return f"Drawn again: {told.verdict}, mean difference {told.distance:g} of 255.{because}"
 
 
 def status_document(

@@ -15,7 +15,7 @@ from daemon.core.jobs import QUALITY_CODES, JobId, Outcome, Phase
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.policy import LADDER
 from daemon.core.state import State, apply, environment_of, fold
-from daemon.wire.status import sentence
+from daemon.wire.sentence import sentence
 from tests.core.asking import (
     DOWN,
     ENGINE,

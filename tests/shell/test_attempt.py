@@ -248,6 +248,26 @@ def test_a_picture_that_is_none_costs_the_others_nothing() -> None:
     assert not [path for path in studio.disk.nodes if "refused" in path], "it was drawn anew"
 
 
+def test_what_was_drawn_of_a_quarantined_job_is_there_for_a_retry_after_a_restart() -> None:
+    """N6.3: two losses of the second picture do not cost the first."""
+    studio = Studio()
+    studio.engine.spoils = iter(["", "out of memory", "out of memory"])
+
+    async def lost_twice(studio: Studio) -> None:
+        studio.drop("two", PANEL.replace("[1]", "[1, 2]"))
+        await studio.until(studio.ended(1))
+
+    async def tried_again(studio: Studio) -> None:
+        studio.drop("again", 'kind = "retry"\njob = "two_v1"\nend = true\n')
+        await studio.until(studio.ended(2))
+
+    studio.live(lost_twice)
+    studio.live(tried_again)
+    assert studio.said("job.ended", "phase") == ["quarantined", "published"]
+    judged = [(line["attempt"], line["image"]) for line in studio.lines() if "verdict" in line]
+    assert judged == [(1, 1), (3, 2)]
+
+
 def test_when_the_first_two_are_none_the_rest_is_taken_back() -> None:
     """What is drawn after them would be for nothing; the third is stopped."""
     studio = Studio(pixels=SlowPixels(gray=(1, 2)))

@@ -16,13 +16,13 @@ from daemon.core.jobs import OPEN_PHASES, JobId, Phase
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.wire.comfyui import EngineFacts
+from daemon.wire.sentence import sentence
 from daemon.wire.status import (
     DaemonFacts,
     Drawing,
     Hashing,
     Notice,
     job_status_toml,
-    sentence,
     status_document,
     status_json,
 )
