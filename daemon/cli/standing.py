@@ -166,11 +166,17 @@ def _queue(seen: Table) -> Iterator[str]:
         return
     yield paint(f"QUEUE ({count})", "bold")
     yield from aligned(
-        (text(job, "job"), phase(raw(job, "phase")), _here(job, "reason"))
+        (text(job, "job"), phase(raw(job, "phase")), _why_here(seen, job))
         for job in waiting[:_QUEUE_SHOWN]
     )
     if count > _QUEUE_SHOWN:
         yield f"  … and {count - _QUEUE_SHOWN} more"
+
+
+def _why_here(seen: Table, job: Table) -> str:
+    """Why a job waits; what is said of the engine above is not said again for each."""
+    said = raw(inner(seen, "engine"), "text")
+    return "It waits for the engine." if said == raw(job, "reason") != "" else _here(job, "reason")
 
 
 def _ended(seen: Table) -> Iterator[str]:

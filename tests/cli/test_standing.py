@@ -183,3 +183,21 @@ def test_status_imports_neither_asyncio_nor_pydantic_nor_dataclasses(studio: Stu
             [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_wrong_with_the_engine_is_said_once_for_all_who_wait(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    away = "The engine is silent: look at its log."
+    seen = {
+        **STATUS,
+        "engine": {"name": "comfyui", "ready": False, "code": "COMFY_NOT_READY", "text": away},
+        "queue": [
+            {"job": f"p{number}_v1", "phase": "waiting", "reason": away} for number in range(5)
+        ],
+    }
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(seen))
+    with studio.guarded():
+        assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert (shown.count(away), shown.count("It waits for the engine.")) == (1, 5)
