@@ -71,8 +71,15 @@ class Change:
     folder: bool = False
 
     def touches(self, path: str) -> bool:
-        """Whether it changes this name, or one below it: these are durable in their order."""
-        return any(name == path or name.startswith(f"{path}/") for name in (self.gone, self.new))
+        """Whether it changes this name, one below it, or the folder of that name which it is in:
+        these are durable in their order.
+        """
+        return any(
+            name == path
+            or name.startswith(f"{path}/")
+            or (self.folder and path.startswith(f"{name}/"))
+            for name in (self.gone, self.new)
+        )
 
     def carry_out(self, names: dict[str, Node]) -> None:
         if self.folder:
