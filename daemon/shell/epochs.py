@@ -74,6 +74,8 @@ async def seal_state(disk: Disk, attempt: Attempt, epoch: int, *, again: bool = 
         return
     known = None if again else read_seal(await file_or_none(disk, _seal_path(attempt.job, epoch)))
     if known is not None and known.folder == folder:
+        # Whoever wrote it may have died before its name was synced.
+        await disk.write(_seal_path(attempt.job, epoch), render_seal(known), synced=True)
         return
     try:
         # Else a power cut would cost every epoch: the trainer leaves it to the system when to
