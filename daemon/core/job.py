@@ -55,8 +55,8 @@ from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture of the current attempt, or a good one of an attempt before it. ``judged`` is the
-    entry that recorded its verdict.
+    """One picture of the current attempt, or of one before it until it is drawn again. ``judged``
+    is the entry that recorded its verdict.
     """
 
     prompt_id: str
@@ -167,8 +167,8 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
         case AttemptStarted(attempt=attempt, engine=engine, profile=profile):
             started = _moved(job, entry, Phase.RUNNING)._replace(attempt=attempt, engine=engine)
-            # What is there and good need not be drawn again.
-            images = {n: image for n, image in job.images.items() if job.stands(image)}
+            # What was seen stays, until another is drawn in its place.
+            images = {n: image for n, image in job.images.items() if image.judged}
             nonces = {**job.nonces, attempt: entry.chain}
             return started._replace(profile=profile, images=images, nonces=nonces)
         case PromptSent(image=image, prompt_id=prompt_id):
@@ -176,7 +176,9 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case ImageJudged(image=image):
             sent = job.images.get(image, Image(""))
             drawn = Image(sent.prompt_id, event.verdict, event.sha256, entry)
-            return job._replace(images={**job.images, image: drawn})
+            # Another picture than the one that was chosen.
+            approved = tuple(chosen for chosen in job.approved if chosen != image)
+            return job._replace(images={**job.images, image: drawn}, approved=approved)
         case CheckpointSaved(step=step):
             saved = Checkpoint(
                 event.sha256, event.loss, event.attempt, entry, event.bytes, event.device

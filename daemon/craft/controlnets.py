@@ -112,5 +112,20 @@ def shape_doubt(stats: PictureStats, *, width: int, height: int) -> str:
     )
 
 
+def mode_doubt(stats: PictureStats) -> str:
+    """What to warn of when the engine reads a hint otherwise than the eye, a sentence or ''."""
+    if stats.mode in ("RGBA", "LA", "PA"):
+        return (
+            "The hint image has transparency, which the engine drops: what is drawn on a"
+            " transparent layer may be black on black for it. Save it flat, on one background."
+        )
+    if stats.mode.startswith("I"):
+        return (
+            "The hint image has 16 bits a pixel, which the engine may clip to white. Save it with"
+            " 8 bits a channel."
+        )
+    return ""
+
+
 def _stem(name: str) -> str:
     return name.rpartition("/")[2].lower().removesuffix(".safetensors").removesuffix("_fp16")

@@ -24,6 +24,10 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
         "the engine gave a result of its cache instead of drawing",
         "Look whether another program uses this ComfyUI; then reproduce the picture again.",
     ),
+    "HINT_CHANGED": (
+        "the job's copy of its hint image is gone or was changed",
+        "Leave the files in outbox/ as they are; `nightpress again` takes the hint anew.",
+    ),
     "HASH_CHANGED": (
         "a file that went into the picture is another one now",
         (

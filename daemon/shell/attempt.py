@@ -24,7 +24,7 @@ from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.craft.limits import complaints
 from daemon.craft.nodes import class_of
 from daemon.craft.packs import forbidden_nodes
-from daemon.errors import AskerError
+from daemon.errors import AskerError, WorldError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
 from daemon.shell.drawing import Conversation
@@ -36,9 +36,13 @@ from daemon.shell.patience import GivenUp, Patience, let_go
 from daemon.shell.replaced import replaced
 from daemon.shell.reproducing import Reproducing
 from daemon.shell.whereabouts import DrawOrder
-from daemon.wire.making import hint_name
+from daemon.wire.making import digest, hint_name
 from daemon.wire.status import Drawing
 
+_HINT = (
+    "The hint image as it was taken, $STUDIO/{}, {}, so nothing is drawn after it. Drop the job's"
+    " file again (`nightpress again`): the hint is copied anew."
+)
 _NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
 
 
@@ -106,9 +110,17 @@ class PanelAttempt:
     async def _upload_hint(self) -> str | None:
         if self._spec.controlnet is None:
             return None
-        name = hint_name(self._spec.controlnet.sha256)
+        wanted = self._spec.controlnet.sha256
+        name = hint_name(wanted)
         path = f"{job_folder(self._job.id)}/{name}"
-        blob = await self._bench.disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
+        try:
+            blob = await self._bench.disk.read(path, limit_bytes=HINT_LIMIT_BYTES)
+        except WorldError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            raise GivenUp(Outcome.FAILED, "HINT_CHANGED", _HINT.format(path, "is gone")) from None
+        if digest(blob.data) != wanted:
+            raise GivenUp(Outcome.FAILED, "HINT_CHANGED", _HINT.format(path, "was changed"))
         return await Patience(self._bench.policy).ask(
             lambda: self._renderer.upload(name=f"nightpress-{name}", data=blob.data)
         )

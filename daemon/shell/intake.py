@@ -24,7 +24,7 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.policy import Policy
-from daemon.craft.controlnets import hint_fault, net_doubt, shape_doubt
+from daemon.craft.controlnets import hint_fault, mode_doubt, net_doubt, shape_doubt
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.template import Template, read_template
@@ -251,7 +251,8 @@ class Intake:
         if self._keep:
             await self._disk.write(hint_path(digest), blob.data, synced=True)
         shape = shape_doubt(stats, width=spec.width, height=spec.height)
-        return Hint(digest, doubts=tuple(filter(None, (net_doubt(spec.controlnet.model), shape))))
+        doubts = (net_doubt(spec.controlnet.model), shape, mode_doubt(stats))
+        return Hint(digest, doubts=tuple(filter(None, doubts)))
 
 
 def _no_hint(text: str) -> Hint:

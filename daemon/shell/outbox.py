@@ -187,8 +187,8 @@ class Outbox:
             return drawing
         raise WorldError(
             "RESULT_GONE",
-            f"Picture {image} of {job.id} was drawn and is no longer whole in $STUDIO/{STAGING}, "
-            "so it cannot be published; the job is drawn again.",
+            f"Picture {image} of {job.id} was drawn and is no longer whole, neither in "
+            f"$STUDIO/{STAGING} nor in its folder in outbox/; the job is drawn again.",
         )
 
     def _result(self, job: Job, image: int, drawing: StagedImage | None) -> Mapping[str, bytes]:

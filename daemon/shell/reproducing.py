@@ -13,7 +13,7 @@ from itertools import combinations
 from daemon.core.commands import Calibration, ReportReproduced
 from daemon.core.events import ImageJudged
 from daemon.core.job import Job
-from daemon.core.jobs import Engine, Outcome, Reproduction
+from daemon.core.jobs import Engine, JobId, Outcome, Reproduction
 from daemon.core.state import ENVIRONMENT, environment_of
 from daemon.craft.graph import BoundGraph
 from daemon.craft.reproduction import FAILED, differences, verdict_of
@@ -80,6 +80,12 @@ class Reproducing:
             original, digest = await read_original(self._bench.disk, again.job, again.lock)
             if digest != again.sha256:
                 raise AskerError(f"{again.lock} is another file than when this was asked for.")
+            told = self._bench.state().jobs.get(JobId(again.job))
+            if told is not None and told.files.get(again.lock) != digest:
+                raise AskerError(
+                    f"{again.lock} is not the lock that was published, by the ledger. Bring that "
+                    "one back, from git or with `nightpress rebuild`."
+                )
         except AskerError as error:
             raise GivenUp(Outcome.FAILED, "ORIGINAL_GONE", str(error)) from None
         return original

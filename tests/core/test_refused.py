@@ -98,5 +98,30 @@ def test_a_retry_draws_only_what_is_no_result() -> None:
     desk.do(approve(P1, image=2))
     desk.do(published(P1))
     desk.do(control("retry", P1))
-    assert sorted(desk.state.jobs[P1].images) == [1, 2]
-    assert desk.state.jobs[P1].attempt == 2
+    job = desk.state.jobs[P1]
+    assert [number for number in job.pictures if job.stands(job.images[number])] == [1, 2]
+    assert job.attempt == 2
+
+
+def test_a_refused_picture_can_be_approved_until_another_is_drawn() -> None:
+    """A retry that is cancelled before anything was drawn has changed nothing."""
+    desk = refused("good", "BLACK_OR_GRAY")
+    desk.do(control("retry", P1))
+    desk.do(control("cancel", P1))
+    desk.do(ended(P1, 2, Outcome.CANCELLED))
+    desk.do(approve(P1, image=2))
+    assert desk.state.jobs[P1].phase is Phase.PUBLISHING
+
+
+def test_an_approval_is_of_the_picture_that_was_seen() -> None:
+    """What is drawn in its place has to be chosen anew."""
+    desk = refused("BLACK_OR_GRAY", seeds=1)
+    desk.do(approve(P1, image=1))
+    desk.do(ReportUnpublishable(P1, "It is gone."))
+    desk.do(image(P1, 1, attempt=2))
+    desk.do(ended(P1, 2, Outcome.SUCCEEDED, ""))
+    desk.do(published(P1))
+    job = desk.state.jobs[P1]
+    assert (job.phase, job.approved, job.images[1].verdict) == (Phase.PUBLISHED, (), "good")
+    desk.do(approve(P1, image=1, inode=2))
+    assert desk.state.jobs[P1].approved == (1,)

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from daemon.shell.press import Ports, Press, Setup
 from daemon.wire.status import DaemonFacts
 from tests.fakes import MemoryDisk, NoTrainer
 from tests.sim.checker import parse, violations
-from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights
+from tests.sim.engine import SimEngine, SimPixels, SimRenderer, SimWeights, picture_of
 from tests.sim.story import FILES, SimAlarm, SimClock
 from tests.virtual_time import run
 
@@ -393,3 +394,37 @@ def test_templates_that_a_maker_changes_are_seen_a_second_later(tmp_path: Path) 
     studio.live(story)
     one, two = studio.said("image.judged", "template_sha256")
     assert one != two
+
+
+HINTED = PANEL.replace(
+    "end = true\n",
+    """[controlnet]
+model = "openpose.safetensors"
+image = "poses/pose.png"
+end = true
+""",
+)
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_a_hint_that_is_not_the_one_that_was_taken_is_not_drawn_after(harm: str) -> None:
+    """C2.2: the lock names the hint that was taken."""
+    studio = Studio()
+    pose = picture_of({"pose": {}})
+    studio.disk.put("poses/pose.png", pose)
+
+    async def story(studio: Studio) -> None:
+        studio.drop("hush", 'kind = "pause"\nend = true\n')
+        studio.drop("posed", HINTED)
+        await studio.until(lambda: "posed_v1" in studio.said("job.accepted", "job"))
+        kept = f"outbox/posed_v1/input-{sha256(pose).hexdigest()[:12]}.png"
+        if harm == "gone":
+            del studio.disk.nodes[kept]
+        else:
+            studio.disk.put(kept, picture_of({"other": {}}))
+        studio.drop("on", 'kind = "resume"\nend = true\n')
+        await studio.until(studio.ended(1))
+
+    studio.live(story)
+    assert studio.said("job.ended", "code") == ["HINT_CHANGED"]
+    assert studio.said("prompt.sent", "job") == []

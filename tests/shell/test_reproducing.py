@@ -126,6 +126,28 @@ def _gate(studio: Studio) -> None:
     studio.disk.put(LOCK, render_lock(replace(lock, workflow=workflow)))
 
 
+def _relocked(studio: Studio) -> None:
+    lock = read_lock(studio.disk.data(LOCK))
+    studio.disk.put(LOCK, render_lock(replace(lock, sampler=replace(lock.sampler, seed=8))))
+
+
+def test_a_lock_that_is_not_the_published_one_is_not_believed() -> None:
+    """By the ledger: its own hashes are right."""
+    studio = Studio()
+
+    async def story(studio: Studio) -> None:
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+        _relocked(studio)
+        studio.drop("again", AGAIN)
+        await studio.until(studio.ended(2))
+
+    studio.live(story)
+    assert verdicts(studio) == []
+    assert studio.said("job.ended", "code") == ["", "ORIGINAL_GONE"]
+    assert len(studio.said("prompt.sent", "job")) == 1
+
+
 HARM: dict[str, tuple[Callable[[Studio], object], str]] = {
     "no such lock": (lambda studio: studio.disk.nodes.pop(LOCK), "one_v1.lock.toml"),
     "no picture": (
