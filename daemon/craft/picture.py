@@ -78,7 +78,8 @@ class PictureStats:
 
 @dataclass(frozen=True, slots=True)
 class PictureDistance:
-    """By how much two pictures differ. ``identical``: of one size and equal in every decoded pixel.
+    """By how much two pictures differ. ``identical``: of one size and equal in every pixel as it is
+    seen, in eight bits a channel and with transparency laid on white.
 
     ``mean_difference`` is the mean, ``largest`` the largest absolute difference of a channel's
     levels (0..255; 255 both where the sizes differ), ``hash_distance`` in how many of 64 places

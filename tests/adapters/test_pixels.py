@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from daemon.adapters.pixels import PictureReader, worker
 from daemon.adapters.pixels import reader as reader_module
-from daemon.craft.picture import PictureStats, distance, judge
+from daemon.craft.picture import PictureDistance, PictureStats, distance, judge
 from daemon.errors import WorldError
 from tests.pictures import GOOD, SPOILT, Pixels, png
 
@@ -180,6 +180,62 @@ def test_a_perceptual_hash_forgives_a_little_noise_and_tells_pictures_apart() ->
     assert len(first.perceptual_hash) == 16
     assert distance(first.perceptual_hash, same.perceptual_hash) <= 4
     assert distance(first.perceptual_hash, other.perceptual_hash) > 4
+
+
+def compared(one: bytes, other: bytes) -> PictureDistance:
+    async def main() -> PictureDistance:
+        reader = PictureReader()
+        try:
+            return await reader.compare(one, other)
+        finally:
+            await reader.close()
+
+    return asyncio.run(main())
+
+
+def test_the_same_pixels_are_identical_however_they_were_packed() -> None:
+    """S1.3"""
+    loose = BytesIO()
+    page().save(loose, "PNG", compress_level=0)
+    assert compared(png_of(page()), loose.getvalue()) == PictureDistance(True, 0.0, 0, 0)
+
+
+def test_one_channel_of_one_pixel_by_one_level_is_a_difference() -> None:
+    """S1.3"""
+    other = page()
+    other.putpixel((7, 9), (255, 254, 255))
+    found = compared(png_of(page()), png_of(other))
+    assert not found.identical
+    assert found.largest == 1
+    assert found.mean_difference == pytest.approx(1 / (3 * SIZE[0] * SIZE[1]))
+
+
+def test_the_distance_is_of_levels_in_either_direction_and_of_hashes() -> None:
+    """S1.3"""
+    pair = png_of(page()), png_of(night())
+    found = compared(*pair)
+    assert found == compared(*reversed(pair))
+    hashes = [str(worker.measure(each)["perceptual_hash"]) for each in pair]
+    assert found.hash_distance == distance(*hashes) > 4
+    planes = compared(plane((10, 10, 10)), plane((40, 0, 10)))
+    assert planes.mean_difference == pytest.approx(40 / 3)
+    assert planes.largest == 30
+
+
+def test_pictures_of_two_sizes_could_not_differ_more() -> None:
+    """S1.3"""
+    turned = page().transpose(Image.Transpose.ROTATE_90)
+    found = compared(png_of(page()), png_of(turned))
+    assert (found.identical, found.mean_difference, found.largest) == (False, 255.0, 255)
+
+
+@pytest.mark.parametrize("broken", [b"", b"not a picture", png_of(page())[:-8]])
+def test_either_of_two_pictures_may_be_broken(broken: bytes) -> None:
+    """S1.3: an empty file is one too."""
+    for pair in ((broken, png_of(page())), (png_of(page()), broken)):
+        with pytest.raises(WorldError) as caught:
+            compared(*pair)
+        assert caught.value.code == "PICTURE_BROKEN"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])

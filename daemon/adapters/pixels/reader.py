@@ -38,16 +38,16 @@ class PictureReader:
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
-        return PictureStats(**await self._answer("stats", png, b""))
+        return PictureStats(**await self._answer("stats", png))
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:
         """Raises as ``measure`` does, of either."""
         return PictureDistance(**await self._answer("distance", one, other))
 
-    async def _answer(self, what: str, png: bytes, other: bytes) -> Mapping[str, Any]:
+    async def _answer(self, what: str, *pngs: bytes) -> Mapping[str, Any]:
         async with self._turn:
             # A worker that died may have died before: the second one is fresh and decides.
-            line = await self._ask(png, other) or await self._ask(png, other)
+            line = await self._ask(*pngs) or await self._ask(*pngs)
         if line is None:
             text = "The picture brought down the process that decodes it, twice."
             raise WorldError("PICTURE_BROKEN", text)
@@ -60,15 +60,15 @@ class PictureReader:
             if worker is not None:
                 await _end(worker)
 
-    async def _ask(self, png: bytes, other: bytes) -> bytes | None:
-        """A worker's line about the picture; None when the worker died of it."""
+    async def _ask(self, *pngs: bytes) -> bytes | None:
+        """A worker's line about the pictures; None when the worker died of it."""
         # Until it has answered the worker is not kept: late or cancelled, its line would be taken
         # for the next picture's.
         worker, self._worker = self._worker or await _start(), None
         line = None
         try:
             async with asyncio.timeout(self._deadline_s):
-                line = await _exchange(worker, png, other)
+                line = await _exchange(worker, *pngs)
         except TimeoutError as error:
             text = f"The picture could not be decoded within {self._deadline_s:g} s."
             raise WorldError("PICTURE_BROKEN", text) from error
@@ -104,10 +104,11 @@ async def _start() -> Process:
     )
 
 
-async def _exchange(worker: Process, png: bytes, other: bytes) -> bytes | None:
+async def _exchange(worker: Process, *pngs: bytes) -> bytes | None:
     assert worker.stdin is not None, "it was started with a pipe"
     try:
-        worker.stdin.write(struct.pack("<QQ", len(png), len(other)) + png + other)
+        pictures = b"".join(struct.pack("<Q", len(png)) + png for png in pngs)
+        worker.stdin.write(bytes([len(pngs)]) + pictures)
         await worker.stdin.drain()
         return await _line_of(worker) or None
     except ConnectionError:

@@ -246,24 +246,31 @@ def _dhash(image: Image.Image) -> str:
     return np.packbits(signs).tobytes().hex()
 
 
-def answer(png: bytes, other: bytes = b"") -> Mapping[str, Any]:
+def answer(png: bytes, other: bytes | None = None) -> Mapping[str, Any]:
     """``{"stats": …}``, with another picture ``{"distance": …}``, or ``{"broken": …}``."""
     try:
-        return {"distance": compare(png, other)} if other else {"stats": measure(png)}
+        if other is None:
+            return {"stats": measure(png)}
+        return {"distance": compare(png, other)}
     except Broken as broken:
         return {"broken": str(broken)}
     except Exception as error:  # noqa: BLE001  # A decoder stumbles in more ways than it documents.
         return {"broken": f"cannot be decoded ({type(error).__name__}: {str(error)[:200]})"}
 
 
+def _picture(questions: BinaryIO) -> bytes:
+    (length,) = struct.unpack("<Q", questions.read(8))
+    return questions.read(length)
+
+
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Two lengths of eight bytes (little-endian) and as many PNGs in, the second one empty where
-    there is nothing to compare with; a line out.
+    """How many PNGs in one byte, and of each its length in eight (little-endian) and its bytes; a
+    line out. One is measured, two are compared.
     """
     answers.write(b"ready\n")
     answers.flush()
-    while len(prefix := questions.read(16)) == 16:
-        pictures = [questions.read(length) for length in struct.unpack("<QQ", prefix)]
+    while count := questions.read(1):
+        pictures = [_picture(questions) for _ in range(count[0])]
         answers.write(json.dumps(answer(*pictures)).encode() + b"\n")
         answers.flush()
 
