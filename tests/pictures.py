@@ -159,7 +159,16 @@ def wash(rng: Generator, width: int, height: int) -> Pixels:
     return inked(rng, picture, int(rng.integers(2, 25)), ink=rng.uniform(0, 60))
 
 
+def granulation(rng: Generator, width: int, height: int) -> Pixels:
+    """Ink so thin that there is nothing of it but the paper's grain, in whatever tone."""
+    picture = blank(width, height, rng.uniform(100, 180)) + rng.uniform(-8, 8, 3)
+    for cell, strength in ((90, 9), (40, 5), (18, 3), (8, 2), (4, 1)):
+        picture += rng.uniform(0.6, 1.2) * strength * clouds(rng, width, height, cell)
+    return picture
+
+
 def gradient(rng: Generator, width: int, height: int) -> Pixels:
+    """From one tone to another; below 16 all of it would be told from black by nobody."""
     ends = rng.uniform(24, 255, (2, 3 if rng.random() < 0.5 else 1))
     way = np.linspace(0, 1, height)[:, None, None] * np.ones((1, width, 1))
     picture: Pixels = ends[0] + (ends[1] - ends[0]) * way + np.zeros(3)
@@ -184,6 +193,19 @@ def confetti(rng: Generator, width: int, height: int) -> Pixels:
         y, x = rng.integers(height), rng.integers(width)
         picture[y : y + size, x : x + size] = rng.uniform(0, 255, 3)
     return picture
+
+
+def flowers(rng: Generator, width: int, height: int) -> Pixels:
+    """A bed of them, or a window of stained glass: strong colours, close together, in one place."""
+    image = Image.new("RGB", (width, height), "gray")
+    pen, size = ImageDraw.Draw(image), int(rng.integers(6, 16))
+    left, top, right, bottom = box(rng, width, height, least=128)
+    for y in range(top, bottom, size):
+        for x in range(left, right, size):
+            corner = rng.normal((x, y), size * 0.15)
+            colour = (int(rng.integers(256)), int(rng.integers(256)), int(rng.integers(256)))
+            pen.ellipse((*corner, *(corner + size * 1.3)), fill=colour)
+    return inked(rng, np.asarray(image, dtype=float), 8)
 
 
 def sand(rng: Generator, width: int, height: int) -> Pixels:
@@ -229,7 +251,7 @@ def grain(rng: Generator, width: int, height: int) -> Pixels:
 GOOD: Mapping[str, Draw] = {
     draw.__name__: draw
     for draw in (white, page, dark, night, screentone, splash, sketch, fog, wash, gradient, flat)
-} | {draw.__name__: draw for draw in (confetti, sand, pattern, inset, grain)}
+} | {draw.__name__: draw for draw in (confetti, flowers, sand, pattern, inset, grain, granulation)}
 
 
 def blackened(rng: Generator, pixels: Pixels) -> Pixels:

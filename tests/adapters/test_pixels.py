@@ -133,9 +133,9 @@ def test_no_drawn_picture_is_refused(kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("fault", SPOILT)
 def test_every_kind_of_fault_gets_its_code(fault: str) -> None:
-    """A3.1, M1.3: over an ink wash, on which all of them are seen."""
+    """A3.1, M1.3: over an ink wash with hard lines, on which all of them are seen."""
     code, spoil, _ = SPOILT[fault]
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(16)
     assert verdict_on(spoil(rng, GOOD["wash"](rng, 512, 768))) == code
 
 
@@ -160,6 +160,20 @@ def test_the_same_black_rectangle_on_paper_or_beside_other_ink_is_drawn() -> Non
     inked = GOOD["wash"](np.random.default_rng(7), 512, 768).clip(9, 255)
     inked[160:288, 96:224] = inked[400:410, 100:110] = 0
     assert verdict_on(inked) == ""
+
+
+@pytest.mark.parametrize(
+    ("left", "size", "code"), [(96, 8, "CORRUPTED"), (100, 8, ""), (96, 9, "")]
+)
+def test_a_mosaic_that_is_not_of_the_decoders_squares_is_a_bed_of_flowers(
+    left: int, size: int, code: str
+) -> None:
+    """A3.1"""
+    rng = np.random.default_rng(3)
+    picture = GOOD["wash"](rng, 512, 768)
+    colours = rng.uniform(0, 255, (20, 20, 3)).repeat(size, axis=0).repeat(size, axis=1)
+    picture[160 : 160 + len(colours), left : left + len(colours)] = colours
+    assert verdict_on(picture) == code
 
 
 @pytest.mark.parametrize(("levels", "code"), [(2, ""), (60, ""), (256, "CORRUPTED")])

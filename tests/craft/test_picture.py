@@ -25,6 +25,7 @@ PAGE = PictureStats(
     perceptual_hash="00ff00ff00ff00ff",
     floor=0,
     ceiling=255,
+    edge=200,
     tone_range=250.0,
     roughness=0.3,
     noise_patch=0.0,
@@ -33,7 +34,7 @@ PAGE = PictureStats(
 )
 # What a wrong VAE makes of it.
 PALE = replace(
-    PAGE, mean=140, std=12, low=100, high=190, saturation=0.06, floor=115, ceiling=155, spread=90
+    PAGE, mean=140, std=12, low=100, high=190, saturation=0.06, floor=115, ceiling=155, edge=20
 )
 
 
@@ -129,8 +130,9 @@ def test_a_picture_without_black_white_or_colour_is_washed_out() -> None:
         {"saturation": 0.4},
         {"roughness": 0.13},
         {"roughness": 1.1},
+        {"edge": 11},
     ],
-    ids=["a dark figure", "paper", "contrast", "colour", "fog", "grain"],
+    ids=["a dark figure", "paper", "contrast", "colour", "fog", "grain", "a wash"],
 )
 def test_a_pale_picture_that_has_any_one_of_them_is_left_alone(change: dict[str, float]) -> None:
     """A3.1, M1.3"""
