@@ -44,8 +44,9 @@ from daemon.errors import NightpressError, PersonNeeded, WorldError
 from daemon.home import Home, bound_host, made_home, user_home
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
 from daemon.settings import Settings
+from daemon.shell.crew import Ports, Setup
 from daemon.shell.intake import Intake
-from daemon.shell.press import Ports, Press, Setup
+from daemon.shell.press import Press
 from daemon.wire.instants import instant_text
 from daemon.wire.status import DaemonFacts
 

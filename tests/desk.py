@@ -6,13 +6,15 @@ Law: what ``do`` returns from is in ``entries``, and ``state`` is their fold.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.core import admission
-from daemon.core.commands import Command, Observe, Start
+from daemon.core.commands import Command, Observe, ObserveMachine, Start
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event
+from daemon.core.hurdles import Reason, Scene
 from daemon.core.jobs import JobId
+from daemon.core.needs import Weigh, nothing
 from daemon.core.plan import Effect, plan
 from daemon.core.policy import LADDER, Policy
 from daemon.core.state import State, apply, fold
@@ -31,6 +33,7 @@ class Desk:
     world: World = READY
     profiles: tuple[str, ...] = LADDER
     policy: Policy = field(default_factory=Policy)
+    weigh: Weigh = nothing
     state: State = field(default_factory=State)
     entries: list[Entry] = field(default_factory=list)
     unsettled: list[JobId] = field(default_factory=list)
@@ -39,7 +42,7 @@ class Desk:
     @property
     def studio(self) -> Studio:
         rehearsal = self.world.engine == "rehearsal"
-        return Studio("studio", rehearsal=rehearsal, profiles=self.profiles)
+        return Studio("studio", rehearsal, self.profiles, self.weigh)
 
     def do(self, *commands: Command) -> Sequence[Event]:
         """One turn of the writer: what these commands led to, in the order of the ledger."""
@@ -47,12 +50,15 @@ class Desk:
         draft, before = self.state.draft(), len(self.entries)
         for command in commands:
             if isinstance(command, Observe):
-                self.world = command.world
+                self.world = replace(command.world, machine=self.world.machine)
+            if isinstance(command, ObserveMachine):
+                self.world = replace(self.world, machine=command.machine)
             self._write(draft, decide(draft, command, self.studio))
         for job in self.unsettled:
             self._write(draft, settle(draft, job, self.policy))
         self.unsettled = []
-        self._write(draft, admission.admit(draft, self.world, self.policy, self.studio))
+        self.world = replace(self.world, at=self.at)
+        self._write(draft, admission.admit(self.scene(draft)))
         self.state.absorb(draft)
         return [entry.event for entry in self.entries[before:]]
 
@@ -67,8 +73,11 @@ class Desk:
     def wants(self) -> Sequence[Effect]:
         return plan(self.state)
 
-    def reasons(self) -> dict[JobId, admission.Reason]:
-        return admission.why(self.state, self.world, self.policy)
+    def reasons(self) -> dict[JobId, Reason]:
+        return admission.why(self.scene())
+
+    def scene(self, state: State | None = None) -> Scene:
+        return Scene(state or self.state, self.world, self.policy, self.studio)
 
     def _write(self, draft: State, events: Iterable[Event]) -> None:
         for event in events:

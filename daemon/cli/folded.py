@@ -16,8 +16,9 @@ from daemon.adapters.machine import machine_id, own_host
 from daemon.cli.lines import segments
 from daemon.cli.place import NO_DAEMON, NO_STATUS, Bad, no_job
 from daemon.cli.tables import inner
-from daemon.core.admission import Reason, line
+from daemon.core.admission import line
 from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entry, JobApproved
+from daemon.core.hurdles import Reason
 from daemon.core.job import Image, Job
 from daemon.core.jobs import JobId, PanelSpec
 from daemon.core.state import State, apply

@@ -6,97 +6,101 @@ Law: whenever nothing runs and the queue is not empty, the job at its head has a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import islice
 
-from daemon.core.decide import Studio
 from daemon.core.events import AttemptStarted, Event, JobHeld
-from daemon.core.ids import is_rehearsal
+from daemon.core.hurdles import GIB, Reason, Scene, unfit, unmade
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, PanelSpec, Phase
 from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import World
+from daemon.core.windows import is_open
 
-GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a job does not run: a code, a sentence, the earliest start in ms since 1970 (0 =
-    unknown).
-    """
-
-    code: str
-    text: str
-    not_before: int = 0
+_WEIGHED = 200
+"""How many of those that wait are weighed, and told why: what is behind them waits for them."""
 
 
-def line(state: State) -> Sequence[Job]:
-    """The jobs that wait for the GPU, first come first: higher priority, then the order of
-    acceptance.
+def line(state: State, policy: Policy, *, at: int) -> Sequence[Job]:
+    """The jobs that wait for the GPU: inside a training window trainings before panels, then higher
+    priority, then the order of acceptance.
     """
     waiting = [
         job
         for job in map(state.jobs.__getitem__, state.queue)
         if job.phase in (Phase.WAITING, Phase.HELD)
     ]
-    return sorted(waiting, key=lambda job: (-job.priority, job.accepted_seq))
+    night = any(job.kind == "train" for job in waiting) and is_open(policy.training_windows, at)
+    return sorted(
+        waiting,
+        key=lambda job: (night and job.kind != "train", -job.priority, job.accepted_seq),
+    )
 
 
-def admit(state: State, world: World, policy: Policy, studio: Studio) -> Sequence[Event]:
-    """The start of the next attempt, or why the head of the line is held (said once a reason)."""
-    if state.running:
-        return _follow(state, world, policy, studio)
-    waiting = line(state)
+def admit(scene: Scene) -> Sequence[Event]:
+    """The start of the next attempt, or why those that could be next are held (said once a
+    reason).
+    """
+    state = scene.state
+    waiting = line(state, scene.policy, at=scene.world.at)
     if not waiting:
         return []
-    reason = nobody(state, world, policy)
-    first = chosen(state, waiting, world, policy)
-    if reason is None and first is not None:
-        profile = profile_for(first, state, studio.profiles)
-        return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
-    head = waiting[0]
-    reason = reason or unfit(head, world)
-    assert reason is not None
-    if head.phase is Phase.HELD and head.code == reason.code:
-        return []
-    return [JobHeld(head.id, reason.code, reason.text, reason.not_before)]
+    blocked = nobody(scene)
+    first = None if blocked else chosen(scene, waiting)
+    if first is not None and (not state.running or _follows(scene, first)):
+        profile = profile_for(first, state, scene.studio.profiles)
+        need = scene.need(first).predicted
+        return [AttemptStarted(first.id, first.attempt + 1, scene.world.engine, profile, need)]
+    return _holds(scene, waiting, blocked)
 
 
-def _follow(state: State, world: World, policy: Policy, studio: Studio) -> Sequence[Event]:
-    """The start of an attempt that is made ready while the one before it draws its last picture.
+def _holds(scene: Scene, waiting: Sequence[Job], blocked: Reason | None) -> Sequence[Event]:
+    """Of the head of the line, and of the first training, which waits for other things."""
+    # While something runs, that is why the others wait, and it is no news.
+    running = bool(scene.state.running)
+    heads = {} if running else {waiting[0].id: blocked or unfit(scene, waiting[0])}
+    training = next((job for job in waiting if job.kind == "train"), None)
+    if training is not None:
+        heads.setdefault(training.id, unfit(scene, training))
+    held = []
+    for name, reason in heads.items():
+        job = scene.state.jobs[name]
+        if reason is not None and (job.phase is not Phase.HELD or job.code != reason.code):
+            held.append(JobHeld(name, reason.code, reason.text, reason.not_before))
+    return held
+
+
+def _follows(scene: Scene, first: Job) -> bool:
+    """Whether an attempt may be made ready while the one before it draws its last picture.
 
     Only a picture may follow a picture: a training needs the GPU for itself, and before it the
     engine has to let go of it. Another launch profile waits too: all that run share one engine.
     """
+    state = scene.state
     last = state.jobs[state.running[-1]]
-    if world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
-        return []
-    first = chosen(state, line(state), world, policy)
-    full = len(state.running) >= policy.max_running
-    if first is None or first.kind != "panel" or full or nobody(state, world, policy):
-        return []
-    profile = profile_for(first, state, studio.profiles)
-    if profile != last.profile:
-        return []
-    return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile)]
+    if scene.world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
+        return False
+    if first.kind != "panel" or len(state.running) >= scene.policy.max_running:
+        return False
+    return profile_for(first, state, scene.studio.profiles) == last.profile
 
 
-def chosen(state: State, waiting: Sequence[Job], world: World, policy: Policy) -> Job | None:
+def chosen(scene: Scene, waiting: Sequence[Job]) -> Job | None:
     """Who is next: the first that can run; or, of the same priority and of the few that were
     accepted right after it, the first that draws with the models that are loaded.
 
     So a job is overtaken by ``policy.max_overtaking`` others at most, whatever is dropped later.
     """
-    first = able(waiting, world)
+    state = scene.state
+    first = able(scene, waiting)
     loaded = models(state.jobs.get(state.drawn)) if state.drawn else None
     if first is None or loaded is None or models(first) in (None, loaded):
         return first
-    last = first.place + policy.max_overtaking
+    last = first.place + scene.policy.max_overtaking
     near = (job for job in waiting if job.priority == first.priority and job.place <= last)
     alike = (job for job in near if job.place > first.place and models(job) == loaded)
-    return able(alike, world) or first
+    return able(scene, alike) or first
 
 
 def models(job: Job | None) -> tuple[str, ...] | None:
@@ -106,13 +110,15 @@ def models(job: Job | None) -> tuple[str, ...] | None:
     return (job.spec.checkpoint, *(lora.name for lora in job.spec.loras))
 
 
-def able(waiting: Iterable[Job], world: World) -> Job | None:
+def able(scene: Scene, waiting: Iterable[Job]) -> Job | None:
     """The first of these jobs that could run on what is there, None when none could."""
-    return next((job for job in waiting if unfit(job, world) is None), None)
+    drawable = islice((job for job in waiting if unmade(job, scene.world) is None), _WEIGHED)
+    return next((job for job in drawable if unfit(scene, job) is None), None)
 
 
-def nobody(state: State, world: World, policy: Policy) -> Reason | None:
+def nobody(scene: Scene) -> Reason | None:
     """Why no job at all may start just now; None when one may."""
+    state, world, policy = scene.state, scene.world, scene.policy
     if state.paused:
         return Reason("PAUSED", "The press is paused. `nightpress resume` lets it go on.")
     if state.losses >= policy.max_losses:
@@ -134,41 +140,28 @@ def nobody(state: State, world: World, policy: Policy) -> Reason | None:
             "Another studio of yours is using the GPU; two jobs at once would make the Mac swap. "
             "This one starts when that one has ended.",
         )
+    machine = world.machine
+    if machine.rival:
+        return Reason("GPU_FOREIGN", machine.rival)
+    if machine.code:
+        look = world.at + round(policy.memory_sample_s * 1000)
+        return Reason(machine.code, machine.text, next_look=look)
     return None
 
 
-def unfit(job: Job, world: World) -> Reason | None:
-    """Why this job cannot be run on what is there now; None when it can.
-
-    A training needs the trainer only: it goes on while ComfyUI is away.
+def why(scene: Scene) -> dict[JobId, Reason]:
+    """A reason for the jobs that wait, the held one's included: for the first of them and for every
+    training.
     """
-    if is_rehearsal(job.id) == (world.engine == "rehearsal"):
-        if job.kind == "train":
-            return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
-        return Reason(world.engine_code, world.engine_text) if world.engine_code else None
-    if is_rehearsal(job.id):
-        text = (
-            "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
-            'drop its file again to have it printed; [engine] use = "rehearsal" and a restart of '
-            "the daemon would rehearse it."
-        )
-    else:
-        text = (
-            "It was accepted for ComfyUI and the studio now only rehearses. Let it print again "
-            '([engine] use = "comfyui", and COMFYUI_BASE_PATH or [comfyui] url) and start the '
-            "daemon again."
-        )
-    return Reason("ENGINE_MISSING", text)
-
-
-def why(state: State, world: World, policy: Policy) -> dict[JobId, Reason]:
-    """A reason for every job that waits, the held one's included."""
-    waiting = line(state)
-    blocked = nobody(state, world, policy)
+    waiting = line(scene.state, scene.policy, at=scene.world.at)
+    blocked = nobody(scene)
     reasons: dict[JobId, Reason] = {}
     for place, job in enumerate(waiting):
+        if place >= _WEIGHED and job.kind != "train":
+            continue
         reason = blocked if place == 0 else None
-        reasons[job.id] = reason or unfit(job, world) or _behind(state, waiting, place)
+        reason = reason or unfit(scene, job) or _behind(scene.state, waiting, place)
+        reasons[job.id] = replace(reason, need=scene.need(job))
     return reasons
 
 

@@ -20,7 +20,7 @@ from daemon.core.jobs import (
     TrainerUse,
     TrainingImage,
 )
-from daemon.core.world import World
+from daemon.core.world import Machine, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ class ReportImage:
 @dataclass(frozen=True, slots=True)
 class ReportCheckpoint:
     """A checkpoint of the running attempt is kept, whole. ``step`` counts over all attempts,
-    ``bytes`` is its size, ``device`` as the trainer said it.
+    ``bytes`` is its size, ``device`` as the trainer said it; ``step_s`` how long a step of it took
+    (awake seconds, 0 = not measured).
     """
 
     job: JobId
@@ -127,6 +128,7 @@ class ReportCheckpoint:
     loss: float
     bytes: int
     device: str
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +207,19 @@ class ReportIncident:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """The world as it is seen now; nothing is recorded of it but what it changes for the queue."""
+    """The world as it is seen now; nothing is recorded of it but what it changes for the queue.
+
+    Its machine is another's to see, and its time the loop's.
+    """
 
     world: World
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveMachine:
+    """The machine's memory and power as they are seen now."""
+
+    machine: Machine
 
 
 Command = (
@@ -230,4 +242,5 @@ Command = (
     | ReportRestored
     | ReportIncident
     | Observe
+    | ObserveMachine
 )

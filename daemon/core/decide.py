@@ -15,6 +15,7 @@ from daemon.core.commands import (
     ConfirmInstalled,
     ConfirmPublished,
     Observe,
+    ObserveMachine,
     RecordDataset,
     RecordModels,
     RecordPrompt,
@@ -65,6 +66,7 @@ from daemon.core.jobs import (
 )
 from daemon.core.ladder import climbed
 from daemon.core.making import named
+from daemon.core.needs import Weigh, nothing
 from daemon.core.policy import Policy
 from daemon.core.results import (
     checkpoint_saved,
@@ -84,12 +86,13 @@ _IMAGES_A_LINE = 100
 class Studio:
     """What a decision needs to know of where it is taken: the studio's id, whether its engine only
     rehearses, and the launch profiles beside the default one that it can be started in; none where
-    its process is not ours to start.
+    its process is not ours to start. ``weigh`` predicts the memory that a job takes there.
     """
 
     id: str
     rehearsal: bool
     profiles: tuple[str, ...] = ()
+    weigh: Weigh = nothing
 
 
 def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
@@ -139,7 +142,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return [Incident(code, text)]
         case ReportRestored(lines, cause):
             return [LedgerRestored(lines, cause)]
-        case Observe():
+        case Observe() | ObserveMachine():
             return []
         case _:
             assert_never(command)

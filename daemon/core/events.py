@@ -80,13 +80,16 @@ class JobHeld:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """The GPU lease is taken. ``attempt`` counts from 1 in each job."""
+    """The GPU lease is taken. ``attempt`` counts from 1 in each job; ``need_bytes`` is the memory
+    that it was predicted to take, 0 = not predicted, and before release 0.2.0.
+    """
 
     type: ClassVar[str] = "attempt.started"
     job: JobId
     attempt: int
     engine: str
     profile: str
+    need_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,9 @@ class PromptSent:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The lease is given back. ``evidence`` says what was seen; ``peak_bytes`` 0 = not measured."""
+    """The lease is given back. ``evidence`` says what was seen, ``peak_bytes`` the most memory that
+    it took; 0 = not measured.
+    """
 
     type: ClassVar[str] = "attempt.ended"
     job: JobId
@@ -145,6 +150,7 @@ class CheckpointSaved:
     """A checkpoint is here, whole. ``step`` is the true optimizer step, over all attempts.
 
     ``bytes`` is its size, ``device`` as the trainer said it; 0 and '' before release 0.2.0.
+    ``step_s`` is how long a step took, in seconds that the machine was awake; 0 = not measured.
     """
 
     type: ClassVar[str] = "checkpoint.saved"
@@ -155,6 +161,7 @@ class CheckpointSaved:
     attempt: int
     bytes: int
     device: str
+    step_s: float
 
 
 @dataclass(frozen=True, slots=True)

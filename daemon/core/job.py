@@ -95,7 +95,8 @@ class Job(NamedTuple):
     each attempt's: the chain value of the line that started it, which nothing else can have;
     ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
-    ``place`` counts the acceptances of the studio up to its own. A job that publishes with a
+    ``place`` counts the acceptances of the studio up to its own; ``need_bytes`` is what the current
+    attempt was predicted to take. A job that publishes with a
     ``code`` publishes what there is of it, and has failed all the same.
     """
 
@@ -132,6 +133,7 @@ class Job(NamedTuple):
     approved: tuple[int, ...] = ()
     place: int = 0
     reproduced: PictureReproduced | None = None
+    need_bytes: int = 0
 
     @property
     def open(self) -> bool:
@@ -165,12 +167,12 @@ def evolve(job: Job | None, entry: Entry) -> Job:
     match event:
         case JobHeld(code=code, text=text, not_before=not_before):
             return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
-        case AttemptStarted(attempt=attempt, engine=engine, profile=profile):
+        case AttemptStarted(attempt=attempt, engine=engine, profile=profile, need_bytes=need):
             started = _moved(job, entry, Phase.RUNNING)._replace(attempt=attempt, engine=engine)
             # What was seen stays, until another is drawn in its place.
             images = {n: image for n, image in job.images.items() if image.judged}
             nonces = {**job.nonces, attempt: entry.chain}
-            return started._replace(profile=profile, images=images, nonces=nonces)
+            return started._replace(profile=profile, images=images, nonces=nonces, need_bytes=need)
         case PromptSent(image=image, prompt_id=prompt_id):
             return job._replace(images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):

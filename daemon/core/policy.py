@@ -7,6 +7,9 @@ loosen one only when the owner says that there is more memory than the 16 GB the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from daemon.core.windows import ALWAYS, Windows
 
 LADDER = ("fp32-unet", "split-attention", "cpu-vae")
 """Launch profiles in which a spoilt picture is drawn again, in this order until the ledger knows
@@ -124,6 +127,27 @@ class Policy:
     memory_reserve_gb: float = 1.0  # A2.6
     memory_good_samples: int = 3  # A2.6: hysteresis before work goes on
     memory_hold_level: int = 2  # A2.6: kern.memorystatus_vm_pressure_level
+    memory_again_s: float = 110.0  # A2.6: calm for so long where it closed before in the last hour
+    memory_blind_s: float = 600.0  # Closed, and nothing can be read any more: so long it is kept.
+    memory_swap_window_s: float = 45.0  # A2.6: growing swap-outs: in so long
+    memory_swap_mb: float = 64.0  # ... so much (MiB); a few idle pages are no distress.
+    memory_runaway_mb_s: float = 100.0  # From here on a training is ended at once.
+    memory_total_gb: float = 0.0  # [memory] total_gb; 0 = as measured
+    memory_sample_s: float = 5.0  # A2.6: so often the memory is looked at
+    programs_sample_s: float = 60.0  # A2.10: and the programs beside us
+    sleep_gap_s: float = 30.0  # K3.5: the wall clock ahead of the awake one by so much is sleep
+    require_ac: bool = True  # A5.3: of trainings
+    heavy: Literal["warn", "hold"] = "warn"  # A2.10: named programs beside a training
+
+    # Hours. A policy without settings is always open; a studio's has the contract's windows.
+    training_windows: Windows = ALWAYS  # A5.2
+    panel_windows: Windows = ALWAYS  # contract
+    prior_step_s: float = 10.8  # K3.3: 1000 steps take 2-4 h
+    rehearsal_step_s: float = 0.1  # What the rehearsal's trainer takes at most.
+    training_start_s: float = 300.0  # Loading, and caching the latents.
+    night_margin: float = (
+        1.1  # A step may take longer than it did: the last state is safely inside.
+    )
 
     # Job files: limits that keep reading one harmless.
     max_job_file_bytes: int = 16 * 1024  # contract

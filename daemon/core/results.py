@@ -118,6 +118,7 @@ def checkpoint_saved(state: State, command: ReportCheckpoint) -> Sequence[Event]
         attempt=command.attempt,
         bytes=command.bytes,
         device=command.device,
+        step_s=command.step_s,
     )
     return [saved]
 

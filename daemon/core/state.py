@@ -38,7 +38,9 @@ from daemon.core.jobs import (
     Kind,
     ModelFacts,
     Outcome,
+    TrainSpec,
 )
+from daemon.core.needs import configuration, kin, pace_of
 from daemon.core.shelf import Shelf
 from daemon.core.tools import EngineRecorded, ModelRecorded
 
@@ -92,7 +94,9 @@ class State:
     engines and models by the seq of the line that says what they were; ``latest`` the last such
     line of each, by role and name. ``learnt`` counts how often a rung of the ladder was tried in an
     environment, and how often the picture was good then; ``calibrated`` by how much one seed drawn
-    several times differed from itself there (mean difference, 0..255).
+    several times differed from itself there (mean difference, 0..255). ``weighed`` is what an
+    attempt of a configuration was last predicted to take and took, in bytes; of its kin too.
+    ``paces``: what a pass of a training like that took last, in awake seconds.
     """
 
     jobs: MutableMapping[JobId, Job] = field(default_factory=Shelf)
@@ -106,6 +110,8 @@ class State:
     latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     learnt: MutableMapping[tuple[Environment, str], tuple[int, int]] = field(default_factory=dict)
     calibrated: MutableMapping[Environment, float] = field(default_factory=dict)
+    weighed: MutableMapping[str, tuple[int, int]] = field(default_factory=dict)
+    paces: MutableMapping[str, float] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
     running: tuple[JobId, ...] = ()
     paused: bool = False
@@ -140,6 +146,8 @@ class State:
             latest=ChainMap({}, self.latest),
             learnt=ChainMap({}, self.learnt),
             calibrated=ChainMap({}, self.calibrated),
+            weighed=ChainMap({}, self.weighed),
+            paces=ChainMap({}, self.paces),
             loras=ChainMap({}, self.loras),
         )
 
@@ -170,11 +178,8 @@ def apply(state: State, entry: Entry) -> None:
         case PromptSent() | ImageJudged() | ResultPublished() | JobEnded():
             # The state at large learns nothing from the commonest.
             pass
-        case JobAccepted(job=job, kind=kind, file=file):
-            _number(state, job, kind)
-            state.accepted += 1
-            state.requests[file.sha256] = job
-            state.answered[drop_of(file)] = job
+        case JobAccepted():
+            _accept(state, event)
         case JobRejected():
             state.answered[(event.sha256, event.inode, event.mtime_ns, event.size)] = "rejected"
             state.rejected += 1
@@ -191,7 +196,11 @@ def apply(state: State, entry: Entry) -> None:
             state.running = tuple(other for other in state.running if other != job)
             state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
             _learn(state, event)
-        case DaemonStarted() | CheckpointSaved():
+            _weigh(state, event)
+        case CheckpointSaved():
+            state.losses = 0
+            _pace(state, event)
+        case DaemonStarted():
             state.losses = 0
         case JobApproved() | LoraInstalled():
             _choose_lora(state, event)
@@ -202,6 +211,13 @@ def apply(state: State, entry: Entry) -> None:
         case _:
             pass
     _apply_to_job(state, entry)
+
+
+def _accept(state: State, event: JobAccepted) -> None:
+    _number(state, event.job, event.kind)
+    state.accepted += 1
+    state.requests[event.file.sha256] = event.job
+    state.answered[drop_of(event.file)] = event.job
 
 
 def _record(state: State, event: ModelRecorded | EngineRecorded) -> None:
@@ -237,6 +253,19 @@ def _learn(state: State, ended: AttemptEnded) -> None:
         key = (environment_of(engine), job.profile)
         tries, mended = state.learnt.get(key, (0, 0))
         state.learnt[key] = (tries + 1, mended + good)
+
+
+def _weigh(state: State, ended: AttemptEnded) -> None:
+    job = state.jobs.get(ended.job)
+    if job is not None and job.need_bytes and ended.peak_bytes:
+        for key in (configuration(job), kin(job)):
+            state.weighed[key] = (job.need_bytes, ended.peak_bytes)
+
+
+def _pace(state: State, saved: CheckpointSaved) -> None:
+    job = state.jobs.get(saved.job)
+    if job is not None and isinstance(job.spec, TrainSpec) and saved.step_s > 0:
+        state.paces[pace_of(job)] = saved.step_s / job.spec.gradient_accumulation
 
 
 def _apply_to_job(state: State, entry: Entry) -> None:

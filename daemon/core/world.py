@@ -4,7 +4,7 @@ folded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from daemon.core.jobs import JobId
@@ -18,12 +18,46 @@ _MISSING = (
 
 
 @dataclass(frozen=True, slots=True)
+class Heavy:
+    """A program beside us that takes much memory: all of its processes together, in bytes."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine's memory and power, as far as they are known; one that knows nothing keeps nobody
+    waiting. Bytes in steps of 64 MiB, times in ms since 1970.
+
+    ``free_bytes`` can be had without swapping; ``ours_bytes`` is what our engine holds: a panel
+    uses it again, before a training it is let go. ``code`` '' = the memory is calm, else why
+    nothing starts. ``unknown`` are signals that cannot be read, and since when. ``rival`` says who
+    else trains, '' = nobody; ``users`` are logged in beside this one.
+    """
+
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    ours_bytes: int = 0
+    level: int | None = None
+    code: str = ""
+    text: str = ""
+    unknown: tuple[tuple[str, int], ...] = ()
+    on_ac: bool | None = None
+    battery_percent: int | None = None
+    programs: tuple[Heavy, ...] = ()
+    rival: str = ""
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
 
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
     = there is a trainer; else a sentence that says what is missing. ``closing`` is the job and the
-    attempt whose last picture is with the engine: the one after it may be made ready.
+    attempt whose last picture is with the engine: the one after it may be made ready. ``at`` is
+    now, in ms since 1970; that it passes is no news.
     """
 
     engine: EngineName
@@ -33,6 +67,8 @@ class World:
     free_bytes: int | None = None
     trainer_text: str = ""
     closing: tuple[JobId, int] | None = None
+    machine: Machine = Machine()
+    at: int = field(default=0, compare=False)
 
 
 def first_world(engine: EngineName, trainer_text: str) -> World:

@@ -17,7 +17,7 @@ from daemon.core.jobs import ModelFacts
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
-from daemon.ports.host import EngineHost, Probe, Serving
+from daemon.ports.host import EngineHost, Probe, Program, Serving, Signals
 from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
 from daemon.wire.status import Hashing
 
@@ -38,8 +38,10 @@ __all__ = [
     "Holder",
     "Pixels",
     "Probe",
+    "Program",
     "Renderer",
     "Serving",
+    "Signals",
     "Trainer",
     "TrainerFacts",
     "TrainingOrder",
@@ -252,6 +254,11 @@ class Trainer(Protocol):
         """End a trainer whose shim was killed. False: its identity could not be verified, so
         nothing was signalled, or it still lives.
         """
+        ...
+
+    async def pid(self, folder: str) -> int | None:
+        """Of the attempt's shim, which is the parent of all that trains; None = nobody, or not
+        certain."""
         ...
 
     async def boot(self) -> str:

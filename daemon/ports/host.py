@@ -37,6 +37,10 @@ class EngineHost(Protocol):
         none. Raises ``WorldError`` ENGINE_STOP when it could not be ended."""
         ...
 
+    async def pid(self) -> int | None:
+        """Of the server's process; None when there is none, or it cannot be told from others."""
+        ...
+
     def owns(self, argv: Sequence[str]) -> bool:
         """Whether a server that was started with these words is ours: a stranger may have the port
         while ours wakes up.
@@ -56,9 +60,52 @@ class EngineHost(Protocol):
         ...
 
 
-class Probe(Protocol):
-    """Looks at the machine's memory. Never raises: what cannot be known is None."""
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """One look at the machine, in bytes; None = unknown, and ``unknown`` names which: "memory",
+    "pressure", "swap", "power".
 
-    async def pressure(self) -> int | None:
-        """The kernel's memory pressure: 1 normal, 2 warning, 4 critical; None = unknown (A2.8)."""
+    ``free_bytes`` can be had without swapping; ``level`` is the kernel's memory pressure: 1 normal,
+    2 warning, 4 critical; ``swapouts_bytes`` were ever written to swap since the boot.
+    """
+
+    total_bytes: int | None
+    free_bytes: int | None
+    level: int | None
+    swapouts_bytes: int | None
+    on_ac: bool | None
+    battery_percent: int | None
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program beside us: a named one that takes much memory, all its processes together; or a
+    trainer that is not nightpress's (``trains``).
+    """
+
+    name: str
+    pid: int
+    bytes: int
+    trains: bool
+
+
+class Probe(Protocol):
+    """Looks at the machine. Never raises, and each look ends by itself: what cannot be known in
+    time is None."""
+
+    async def signals(self) -> Signals:
+        """Memory and power as they are now."""
+        ...
+
+    async def programs(self) -> tuple[Program, ...] | None:
+        """Heavy programs and others' trainers; slow (A2.10)."""
+        ...
+
+    async def users(self) -> int | None:
+        """How many others are logged in at this machine (K2.6)."""
+        ...
+
+    async def footprint(self, pid: int) -> tuple[int, int] | None:
+        """What a process and its children take now, and the most that they ever took, in bytes."""
         ...

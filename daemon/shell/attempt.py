@@ -26,7 +26,7 @@ from daemon.craft.nodes import class_of
 from daemon.craft.packs import forbidden_nodes
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Ears, Renderer
-from daemon.shell.bench import Bench, Ended, Prepared, Pressure, Sheet
+from daemon.shell.bench import Bench, Ended, Prepared, Sheet
 from daemon.shell.drawing import Conversation
 from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, read_pattern
@@ -57,7 +57,6 @@ class PanelAttempt:
         self._hearing = hearing
         self._job = job
         self._spec = spec
-        self._pressure = Pressure(bench.probe, bench.policy)
         self._talk: Conversation | None = None
         self._judging = Judging(bench, renderer, job, spec)
         self._again = Reproducing(bench, job, spec.reproduces) if spec.reproduces else None
@@ -257,7 +256,7 @@ class PanelAttempt:
             self._order(prepared),
             renderer=self._renderer,
             progress=partial(self._progressed, prepared.image),
-            pressed=self._pressure.pressed,
+            pressed=bench.pressed,
             policy=bench.policy,
         )
         self._progressed(prepared.image, 0, 0)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from daemon.core.commands import Command
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, ModelFacts, Outcome
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.craft.graph import BoundGraph
-from daemon.ports import Disk, EngineHost, Pixels, Probe, Weights
+from daemon.ports import Disk, EngineHost, Pixels, Weights
 from daemon.shell.intake import Pattern
 from daemon.shell.outbox import Outbox
 from daemon.shell.patience import now
@@ -25,10 +26,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every attempt works with. ``host`` and ``probe`` None: the engine's process is not ours,
-    the machine's memory is not watched. ``close`` says that an attempt's last picture is with the
-    engine, ``suspect`` that a prompt does not leave it. ``packs`` are the custom nodes that may
-    draw.
+    """What every attempt works with. ``host`` None: the engine's process is not ours. ``close``
+    says that an attempt's last picture is with the engine, ``suspect`` that a prompt does not leave
+    it; ``pressed`` why a picture is to be given up for the machine's sake, ``peak`` how much memory
+    the running attempt has taken. ``packs`` are the custom nodes that may draw.
     """
 
     disk: Disk
@@ -39,7 +40,6 @@ class Bench:
     pixels: Pixels
     weights: Weights
     host: EngineHost | None
-    probe: Probe | None
     outbox: Outbox
     policy: Policy
     places: Places
@@ -51,6 +51,8 @@ class Bench:
     close: Callable[[JobId, int], None]
     suspect: Callable[[str], None]
     ready: Callable[[str], Awaitable[None]]
+    pressed: Callable[[], str]
+    peak: Callable[[Job], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,3 @@ class Lately(Generic[T]):
         asked, answer = now(), await ask()
         self._known = {name: (asked, answer)}
         return answer
-
-
-class Pressure:
-    """Whether the machine's memory has been critical for too long (A2.8)."""
-
-    def __init__(self, probe: Probe | None, policy: Policy) -> None:
-        self._probe, self._policy = probe, policy
-        self._since: float | None = None
-
-    async def pressed(self) -> bool:
-        level = await self._probe.pressure() if self._probe else None
-        if level is None or level < self._policy.memory_critical_level:
-            self._since = None
-            return False
-        self._since = now() if self._since is None else self._since
-        return now() - self._since >= self._policy.memory_critical_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 from daemon.core.jobs import Outcome
@@ -36,8 +36,8 @@ GRACE_S = 15.0  # An interrupt is obeyed at the end of a sampler's step.
 SHORTEST_PAUSE_S = 0.05  # However often it is woken, a poller leaves the server time to work.
 LAST_WORD_S = 0.25  # From "succeeded" until the prompt is in the history, and that is said.
 _PRESSED = (
-    "The machine's memory was critical for too long while it was drawn, so it was stopped before"
-    " everything would crawl. Close what else uses memory; it is tried once more."
+    "{} The picture was stopped before everything would crawl. Close what else uses memory; it is"
+    " tried once more."
 )
 
 _log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ _log = logging.getLogger(__name__)
 class Conversation:
     """One picture's talk with one engine: ``until_left``, then ``result``. Both raise ``GivenUp``.
 
-    ``progress`` gets each sampler step (step, of how many); ``pressed`` says whether the machine's
-    memory has been critical for too long. Times are the event loop's, which stand still in sleep.
-    When cancelled, nothing of this is left running here; the prompt stays on the engine, where the
-    next conversation about the same order finds it.
+    ``progress`` gets each sampler step (step, of how many); ``pressed`` says why it is to be given
+    up for the machine's sake, '' = it is not. Times are the event loop's, which stand still in
+    sleep. When cancelled, nothing of this is left running here; the prompt stays on the engine,
+    where the next conversation about the same order finds it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Conversation:
         *,
         renderer: Renderer,
         progress: Callable[[int, int], None],
-        pressed: Callable[[], Awaitable[bool]],
+        pressed: Callable[[], str],
         policy: Policy,
     ) -> None:
         self._order, self._renderer, self._policy = order, renderer, policy
@@ -225,8 +225,8 @@ class Conversation:
                 case Place.RUNNING:
                     self._pace.runs()
             self.silent = self.silent or self._pace.silent(now())
-            if await self._pressed():
-                await self._give_up(Outcome.LOST, "MEMORY_PRESSURE", _PRESSED)
+            if why := self._pressed():
+                await self._give_up(Outcome.LOST, "MEMORY_PRESSURE", _PRESSED.format(why))
             if self._pace.overdue(now()):
                 await self._give_up(*self._pace.verdict(now()))
 

@@ -121,6 +121,11 @@ class EngineWatch:
         )
         raise WorldError("ENGINE_STOP", text)
 
+    async def relieve(self) -> None:
+        """Have an engine that draws nothing let go of its models: memory is short."""
+        if self._renderer is not None and self._answers:
+            await let_go(self._renderer)
+
     async def run(self) -> None:
         """Look until cancelled; the loop is told of changes only."""
         while True:

@@ -14,9 +14,18 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from daemon.core import admission
-from daemon.core.commands import Command, Observe, Reject, ReportIncident, ReportRestored, Submit
+from daemon.core.commands import (
+    Command,
+    Observe,
+    ObserveMachine,
+    Reject,
+    ReportIncident,
+    ReportRestored,
+    Submit,
+)
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event, JobAccepted, JobRejected
+from daemon.core.hurdles import Reason, Scene
 from daemon.core.jobs import JobId
 from daemon.core.plan import (
     Effect,
@@ -117,9 +126,9 @@ class Loop:
         """Call ``observer`` after each turn; it must not wait."""
         self._observers.append(observer)
 
-    def reasons(self) -> dict[JobId, admission.Reason]:
-        """Why each waiting job waits, by the durable state."""
-        return admission.why(self.state, self.world, self._policy)
+    def reasons(self) -> dict[JobId, Reason]:
+        """Why jobs wait, by the durable state."""
+        return admission.why(self._scene(self.state, self.world))
 
     async def run(self, perform: Perform) -> None:
         """Serve until cancelled. Raises ``PersonNeeded`` when the ledger can no longer be
@@ -146,9 +155,8 @@ class Loop:
                 return
             log.warning("not recorded: %s", error.text)
             for command, done in letters:
-                if isinstance(command, Observe):
-                    # What was seen is so, whether or not its consequence could be written down.
-                    self.world = command.world
+                # What was seen is so, whether or not its consequence could be written down.
+                self.world = _seen(self.world, command)
                 if done is not None and not done.done():
                     done.set_exception(error)
             asyncio.get_running_loop().call_later(_PAUSE_S, self.wake)
@@ -161,10 +169,9 @@ class Loop:
         at = self._clock.now()
         draft = self.state.draft()
         page = self._ledger.page()
-        world = self.world
+        world = replace(self.world, at=at)
         for command in commands:
-            if isinstance(command, Observe):
-                world = command.world
+            world = _seen(world, command)
             self._write(draft, page, decide(draft, command, self._studio), at)
         for job in self._unsettled:
             self._write(draft, page, settle(draft, job, self._policy), at)
@@ -198,11 +205,15 @@ class Loop:
     def _admit(self, draft: State, page: Page, world: World, at: int) -> World:
         """Admission, with the GPU asked for only when a job could start on it."""
         world = replace(world, gpu_free=True, closing=self._closing)
-        if draft.lease is None and admission.nobody(draft, world, self._policy) is None:
-            first = admission.able(admission.line(draft), world)
+        scene = self._scene(draft, world)
+        if draft.lease is None and draft.queue and admission.nobody(scene) is None:
+            first = admission.able(scene, admission.line(draft, self._policy, at=at))
             world = replace(world, gpu_free=first is None or self._gpu.try_take())
-        self._write(draft, page, admission.admit(draft, world, self._policy, self._studio), at)
+        self._write(draft, page, admission.admit(self._scene(draft, world)), at)
         return world
+
+    def _scene(self, state: State, world: World) -> Scene:
+        return Scene(state, world, self._policy, self._studio)
 
     async def _prepare(self, entries: Sequence[Entry], commands: Iterable[Command]) -> None:
         """The files that must be durable before the line that promises them."""
@@ -267,6 +278,17 @@ class Loop:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _seen(world: World, command: Command) -> World:
+    """The world after somebody has looked at a part of it."""
+    match command:
+        case Observe(seen):
+            return replace(seen, machine=world.machine, at=world.at)
+        case ObserveMachine(machine):
+            return replace(world, machine=machine)
+        case _:
+            return world
 
 
 def _doing(effect: Effect) -> str:

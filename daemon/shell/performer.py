@@ -113,8 +113,11 @@ class Performer:
         finally:
             self._bench.progress.forget(job.id)
         text = portable_text(ended.text, self._bench.places)[:_EVIDENCE_CHARS]
+        peak_bytes = await self._bench.peak(job)
         await self._bench.turns.first(job)
-        await self._ask(ReportEnded(job.id, job.attempt, ended.outcome, ended.code, text))
+        await self._ask(
+            ReportEnded(job.id, job.attempt, ended.outcome, ended.code, text, peak_bytes)
+        )
 
     async def _draw(self, job: Job) -> Ended:
         renderer, hearing = self._renderer, self._hearing

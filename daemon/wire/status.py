@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from daemon.core.admission import Reason
 from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
+from daemon.core.hurdles import Reason
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
 from daemon.core.state import State

@@ -37,8 +37,19 @@ def _tells_its_size(saved: _Line) -> _Line:
     return saved if "bytes" in saved else {**saved, "bytes": 0, "device": ""}
 
 
+def _tells_its_need(started: _Line) -> _Line:
+    """0.2.0 predicted the first."""
+    return started if "need_bytes" in started else {**started, "need_bytes": 0}
+
+
+def _tells_its_pace(saved: _Line) -> _Line:
+    """0.2.0 measured the first."""
+    return saved if "step_s" in saved else {**saved, "step_s": 0.0}
+
+
 _STEPS: Mapping[str, Sequence[Callable[[_Line], _Line]]] = {
     "image.judged": (_tells_how_it_was_made, _tells_its_map),
-    "checkpoint.saved": (_tells_its_size,),
+    "checkpoint.saved": (_tells_its_size, _tells_its_pace),
+    "attempt.started": (_tells_its_need,),
 }
 """By type, in the order of the releases; a step is never changed once its release is out."""

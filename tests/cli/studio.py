@@ -127,7 +127,7 @@ def taken(name: str = "ch01_p003", *, file: FileFacts | None = None) -> list[Eve
 def drawn(name: str = "ch01_p003") -> list[Event]:
     job = JobId(f"{name}_v1")
     return [
-        AttemptStarted(job, 1, "comfyui", "default"),
+        AttemptStarted(job, 1, "comfyui", "default", 0),
         PromptSent(job, 1, 1, "0f0f0f0f-0000-0000-0000-000000000000"),
         judged(job, sha256="c" * 64, scores={"mean": 0.5}),
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
@@ -140,7 +140,7 @@ def failed(name: str = "ch01_p003") -> list[Event]:
     """The end of a job whose pictures were black."""
     job = JobId(f"{name}_v1")
     return [
-        AttemptStarted(job, 1, "comfyui", "default"),
+        AttemptStarted(job, 1, "comfyui", "default", 0),
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "mean 0.0", 0),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
     ]
@@ -153,10 +153,10 @@ def training(name: str = "spyke") -> list[Event]:
     return [
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
         DatasetRecorded(job, pictures),
-        AttemptStarted(job, 1, "comfyui", "default"),
-        CheckpointSaved(job, 198, "1" * 64, 0.123456, 1, 9, "mps"),
+        AttemptStarted(job, 1, "comfyui", "default", 0),
+        CheckpointSaved(job, 198, "1" * 64, 0.123456, 1, 9, "mps", 0.0),
         AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0),
-        AttemptStarted(job, 2, "comfyui", "default"),
+        AttemptStarted(job, 2, "comfyui", "default", 0),
     ]
 
 
@@ -165,7 +165,7 @@ def trained(name: str = "spyke") -> list[Event]:
     job = JobId(f"{name}_v1")
     return [
         *training(name),
-        CheckpointSaved(job, 396, "2" * 64, 0.1, 2, 9, "mps"),
+        CheckpointSaved(job, 396, "2" * 64, 0.1, 2, 9, "mps", 0.0),
         AttemptEnded(job, 2, Outcome.SUCCEEDED, "", "", 0),
         ResultPublished(job, {"checkpoints/spyke_v1-000396.safetensors": "2" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),
@@ -216,7 +216,7 @@ def printed(
     )
     studio.write(
         accepted(name, spec=replace(spec, loras=loras)),
-        AttemptStarted(job, 1, "comfyui", "default"),
+        AttemptStarted(job, 1, "comfyui", "default", 0),
         drawn_by,
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
         ResultPublished(job, {f"{job}.png": sha256, f"{job}.lock.toml": "b" * 64}),

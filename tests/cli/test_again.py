@@ -60,7 +60,7 @@ def page(job: str, request: str, *, file: FileFacts = FILE) -> Event:
 def trained(job: str) -> list[Event]:
     return [
         JobAccepted(JobId(job), "train", "", 0, FILE, TRAINING, TRAIN, ()),
-        CheckpointSaved(JobId(job), 396, "2" * 64, 0.1, 1, 9, "cpu"),
+        CheckpointSaved(JobId(job), 396, "2" * 64, 0.1, 1, 9, "cpu", 0.0),
         JobApproved(JobId(job), 0, 396),
     ]
 

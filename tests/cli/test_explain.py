@@ -122,9 +122,9 @@ def test_a_checkpoint_says_what_trained_it_on_which_base(
     studio.write(
         ModelRecorded(**asdict(VAE)),
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
-        AttemptStarted(job, 1, "comfyui", "default"),
+        AttemptStarted(job, 1, "comfyui", "default", 0),
         TrainerRecorded(job, 1, **told_by_trainer),
-        CheckpointSaved(job, 198, sha256(data).hexdigest(), 0.1, 1, 9, "mps"),
+        CheckpointSaved(job, 198, sha256(data).hexdigest(), 0.1, 1, 9, "mps", 0.0),
         JobApproved(job, 0, 198),
     )
     code, told, _ = explain(kept(tmp_path, "lora.safetensors", data))
@@ -145,7 +145,7 @@ def test_a_rehearsals_lora_leads_on_by_its_name_and_is_called_a_prop(
     job = JobId("spyke_r1")
     studio.write(
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
-        CheckpointSaved(job, 198, "7" * 64, 0.1, 1, 9, "cpu"),
+        CheckpointSaved(job, 198, "7" * 64, 0.1, 1, 9, "cpu", 0.0),
     )
     prop = replace(LORA, name="spyke_r1-000198.safetensors", sha256="9" * 64)
     printed(studio, "ch02", sha256=sha256(b"x").hexdigest(), engine=ENGINE, models=[prop])
@@ -301,7 +301,7 @@ def test_a_picture_that_was_approved_against_the_judge_says_so(
     drawn = replace(judged(job, sha256=sha), verdict="BLACK_OR_GRAY", rung="cpu-vae")
     studio.write(
         accepted("night"),
-        AttemptStarted(job, 1, "comfyui", "cpu-vae"),
+        AttemptStarted(job, 1, "comfyui", "cpu-vae", 0),
         drawn,
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "It is black.", 0),
         ResultPublished(job, {"night_v1.refused.png": sha}),

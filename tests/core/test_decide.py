@@ -415,7 +415,7 @@ def test_only_a_job_that_ended_without_a_result_can_be_tried_again(phase: Phase)
     assert isinstance(taken, ControlTaken)
     if phase in ENDED_BADLY:
         assert taken.error == ""
-        assert rest == [AttemptStarted(CH01, before.attempt + 1, "comfyui", "default")]
+        assert rest == [AttemptStarted(CH01, before.attempt + 1, "comfyui", "default", 0)]
     else:
         assert taken.error.startswith(f"ch01_v1 is {phase}: only a failed")
         assert ("rerun = true" in taken.error) == (phase is Phase.PUBLISHED)
@@ -449,7 +449,7 @@ def test_pause_survives_a_restart_and_resume_ends_it() -> None:
     desk.do(panel("ch01"))
     assert only(desk.restart(), AttemptStarted) == []
     resumed = desk.do(control("resume"))
-    assert resumed[1:] == [AttemptStarted(CH01, 1, "comfyui", "default")]
+    assert resumed[1:] == [AttemptStarted(CH01, 1, "comfyui", "default", 0)]
 
 
 # Attempts.
@@ -608,10 +608,10 @@ def test_a_checkpoint_is_recorded_once_and_other_bytes_anew() -> None:
     desk = Desk()
     desk.do(training())
     report = checkpoint(SPYKE, 198)
-    assert desk.do(report) == [CheckpointSaved(SPYKE, 198, f"{198:064x}", 0.1, 1, 9, "mps")]
+    assert desk.do(report) == [CheckpointSaved(SPYKE, 198, f"{198:064x}", 0.1, 1, 9, "mps", 0.0)]
     assert desk.do(report) == []
     other = replace(report, sha256="f" * 64)
-    assert desk.do(other) == [CheckpointSaved(SPYKE, 198, "f" * 64, 0.1, 1, 9, "mps")]
+    assert desk.do(other) == [CheckpointSaved(SPYKE, 198, "f" * 64, 0.1, 1, 9, "mps", 0.0)]
 
 
 def test_a_checkpoint_gives_a_training_its_two_lives_back() -> None:

@@ -15,7 +15,8 @@ import pytest
 from daemon.core.policy import Policy
 from daemon.craft.picture import PictureStats
 from daemon.ports import Probe
-from daemon.shell.press import Ports, Press, Setup
+from daemon.shell.crew import Ports, Setup
+from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests.fakes import MemoryDisk, NoTrainer
 from tests.sim.checker import parse, violations

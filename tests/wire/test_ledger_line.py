@@ -183,7 +183,7 @@ def found_at(lines: Sequence[bytes]) -> int:
 
 STORY = (
     DaemonStarted("1.0.0", "comfyui"),
-    AttemptStarted(JobId("a_v1"), 1, "comfyui", "default"),
+    AttemptStarted(JobId("a_v1"), 1, "comfyui", "default", 0),
     PromptSent(JobId("a_v1"), 1, 1, "39c7de05-13ac-ff13-6b6c-2ddb62a18fc3"),
     JobEnded(JobId("a_v1"), Phase.PUBLISHED, ""),
 )

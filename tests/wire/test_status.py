@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from daemon.core.admission import Reason
 from daemon.core.events import CheckpointSaved, Entry
+from daemon.core.hurdles import Reason
 from daemon.core.job import Checkpoint, Job
 from daemon.core.jobs import OPEN_PHASES, JobId, Phase
 from daemon.core.state import State
@@ -96,7 +96,9 @@ def test_the_lease_of_a_training_has_true_steps_epochs_and_the_loss() -> None:
 
 def test_a_training_that_says_nothing_yet_stands_at_its_last_checkpoint() -> None:
     running = job("spyke", phase=Phase.RUNNING)._replace(kind="train", spec=TRAIN)
-    line = Entry(7, 0, CheckpointSaved(running.id, 396, "c" * 64, 0.1, 1, 9, "mps"), "2026-11", "")
+    line = Entry(
+        7, 0, CheckpointSaved(running.id, 396, "c" * 64, 0.1, 1, 9, "mps", 0.0), "2026-11", ""
+    )
     running = running._replace(checkpoints={396: Checkpoint("c" * 64, 0.1, 1, line, 9, "mps")})
     lease = document(state_of([running], lease=running.id))["lease"]
     assert (lease["step"], lease["steps"], lease["loss"]) == (396, 990, None)

@@ -40,7 +40,7 @@ def test_a_picture_of_0_1_0_does_not_say_how_it_was_made() -> None:
 
 def test_a_checkpoint_of_0_1_0_does_not_say_its_size() -> None:
     (entry,) = read(forged(type="checkpoint.saved", **SAVED))
-    assert entry.event == CheckpointSaved(JobId("spyke_v1"), 198, "f", 0.1, 1, 0, "")
+    assert entry.event == CheckpointSaved(JobId("spyke_v1"), 198, "f", 0.1, 1, 0, "", 0.0)
 
 
 @pytest.mark.parametrize(

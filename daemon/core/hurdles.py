@@ -1,0 +1,173 @@
+"""What keeps one job from running: nothing to make it with, its hours, the power, its size.
+
+Law: whatever is not known keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from daemon.core.decide import Studio
+from daemon.core.ids import is_rehearsal
+from daemon.core.job import Job
+from daemon.core.jobs import TrainSpec
+from daemon.core.ladder import profile_for, spoken
+from daemon.core.needs import NO_NEED, Need
+from daemon.core.night import arithmetic, clock_text, lasting, share
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.core.windows import Windows, is_open, opens
+from daemon.core.world import Machine, World
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a job does not run: a code, a sentence, the earliest start and the next look in ms since
+    1970 (0 = unknown; at each tick), and the memory that it needs.
+    """
+
+    code: str
+    text: str
+    not_before: int = 0
+    next_look: int = 0
+    need: Need = NO_NEED
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that admission looks at."""
+
+    state: State
+    world: World
+    policy: Policy
+    studio: Studio
+
+    def need(self, job: Job) -> Need:
+        """The memory that the next attempt is predicted to take."""
+        profile = profile_for(job, self.state, self.studio.profiles)
+        return self.studio.weigh(job._replace(profile=profile), self.state, self.policy)
+
+
+def unfit(scene: Scene, job: Job) -> Reason | None:
+    """Why this job cannot be run on what is there now; None when it can."""
+    return (
+        unmade(job, scene.world)
+        or _out_of_hours(scene, job)
+        or (_unwise(scene) if job.kind == "train" else None)
+        or _too_large(scene, job)
+    )
+
+
+def unmade(job: Job, world: World) -> Reason | None:
+    """Why there is nothing to make this job with; None when there is.
+
+    A training needs the trainer only: it goes on while ComfyUI is away.
+    """
+    if is_rehearsal(job.id) == (world.engine == "rehearsal"):
+        if job.kind == "train":
+            return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
+        return Reason(world.engine_code, world.engine_text) if world.engine_code else None
+    if is_rehearsal(job.id):
+        text = (
+            "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
+            'drop its file again to have it printed; [engine] use = "rehearsal" and a restart of '
+            "the daemon would rehearse it."
+        )
+    else:
+        text = (
+            "It was accepted for ComfyUI and the studio now only rehearses. Let it print again "
+            '([engine] use = "comfyui", and COMFYUI_BASE_PATH or [comfyui] url) and start the '
+            "daemon again."
+        )
+    return Reason("ENGINE_MISSING", text)
+
+
+def _out_of_hours(scene: Scene, job: Job) -> Reason | None:
+    """A job whose window is closed, or too short for it."""
+    policy, at = scene.policy, scene.world.at
+    if not isinstance(job.spec, TrainSpec):
+        return _closed(policy.panel_windows, "Panels are drawn", "panels", at)
+    if job.spec.when == "now":
+        return None
+    windows = policy.training_windows
+    closed = _closed(windows, "Trainings run", "training", at)
+    if closed is not None:
+        return replace(closed, text=f'{closed.text} when = "now" in the job file would not wait.')
+    found = share(job, scene.state, policy, at=at)
+    if found.closes is None or (found.epochs and (found.whole or job.spec.resume)):
+        return None
+    following = opens(windows, found.closes) or 0
+    left = lasting((found.closes - at) / 1000)
+    one = "one epoch" if job.spec.resume else "all of it, and resume = false keeps it in one piece"
+    text = (
+        f"The training window closes at {clock_text(windows, found.closes)}, in {left}, which is"
+        f" too short for {one}: {arithmetic(job, found, policy)}, and it takes"
+        f" {lasting(policy.training_start_s)} to begin."
+    )
+    if following and not share(job, scene.state, policy, at=following).epochs:
+        text += " The next one is too short as well: widen [windows] training, or lower save_every."
+    return Reason("WINDOW_SHORT", text, following, following)
+
+
+def _closed(windows: Windows, doing: str, key: str, at: int) -> Reason | None:
+    if is_open(windows, at):
+        return None
+    following = opens(windows, at)
+    if following is None:
+        text = f"{doing} only inside their windows, and there are none: set [windows] {key}."
+        return Reason("WINDOW_CLOSED", text)
+    text = (
+        f"{doing} only inside [windows] {key}; the next one opens at"
+        f" {clock_text(windows, following)}."
+    )
+    return Reason("WINDOW_CLOSED", text, following, following)
+
+
+def _unwise(scene: Scene) -> Reason | None:
+    """What would spoil a night."""
+    machine, policy = scene.world.machine, scene.policy
+    if policy.require_ac and machine.on_ac is False:
+        charge = f", {machine.battery_percent} % charged" if machine.battery_percent else ""
+        return Reason(
+            "ON_BATTERY",
+            f"The Mac runs on its battery{charge}, and a training would empty it. Plug it in; or"
+            " set [power] require_ac = false.",
+        )
+    if policy.heavy == "hold" and machine.programs:
+        return Reason(
+            "HEAVY_PROGRAMS",
+            f"{heavy_text(machine)} beside the training. Quit them; or set [policy] heavy ="
+            ' "warn".',
+        )
+    return None
+
+
+def heavy_text(machine: Machine) -> str:
+    """The programs that take much memory, with what they take."""
+    told = [f"{each.name} ({each.bytes / GIB:.1f} GB)" for each in machine.programs]
+    return f"{spoken(told)} {'is' if len(told) == 1 else 'are'} open"
+
+
+def _too_large(scene: Scene, job: Job) -> Reason | None:
+    """A job whose need does not fit what can be had (A2.6, A2.7, K2.4)."""
+    machine, policy = scene.world.machine, scene.policy
+    if machine.free_bytes is None:
+        return None
+    need, reserve = scene.need(job), policy.memory_reserve_gb * GIB
+    there = machine.free_bytes + machine.ours_bytes
+    if need.total + reserve <= there:
+        return None
+    held = machine.ours_bytes / GIB
+    ours = f", {held:.1f} GB of it with the engine" if held else ""
+    total = policy.memory_total_gb * GIB or machine.total_bytes or 0
+    remedy = "Close other programs."
+    if total and need.total + reserve > total:
+        remedy = f"This machine has {total / GIB:.0f} GB in all, so it can never start."
+    text = (
+        f"It needs {need.total / GIB:.1f} GB and {policy.memory_reserve_gb:g} GB in reserve, and"
+        f" {there / GIB:.1f} GB can be had without swapping{ours}. {remedy} {need.advice}"
+    ).rstrip()
+    look = scene.world.at + round(policy.memory_sample_s * 1000)
+    return Reason("MEMORY_SHORT", text, next_look=look, need=need)

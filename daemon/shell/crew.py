@@ -1,0 +1,252 @@
+"""Assembles who works in one life of the daemon, out of the ports that it was given.
+
+Law: nothing is decided here; whoever needs somebody is handed him.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.core.decide import Studio
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.core.world import EngineName, first_world
+from daemon.craft.memory import need
+from daemon.ports import (
+    Alarm,
+    Clock,
+    Disk,
+    EngineHost,
+    Git,
+    GpuLock,
+    Pixels,
+    Probe,
+    Renderer,
+    Trainer,
+    Weights,
+)
+from daemon.shell.bench import Bench, Lately
+from daemon.shell.board import Board
+from daemon.shell.checkpoint import Checkpoints
+from daemon.shell.engine_watch import EngineWatch
+from daemon.shell.inbox import Inbox
+from daemon.shell.intake import Intake
+from daemon.shell.ledger import Ledger
+from daemon.shell.loop import Loop
+from daemon.shell.machine_watch import Blind, MachineWatch
+from daemon.shell.outbox import Outbox
+from daemon.shell.performer import Performer
+from daemon.shell.progress import Progress
+from daemon.shell.training import Training
+from daemon.shell.training_start import Workshop
+from daemon.shell.turns import Turns
+from daemon.wire.places import Places
+from daemon.wire.status import DaemonFacts
+
+_MODULES_S = 60.0
+"""Where a node class comes from changes with the engine's next start at the earliest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
+    engine now. ``host`` None: its process is not ours; ``probe`` None: nobody looks at the machine.
+    """
+
+    disk: Disk
+    clock: Clock
+    gpu: GpuLock
+    alarm: Alarm
+    renderer: Renderer | None
+    pixels: Pixels
+    weights: Weights
+    trainer: Trainer
+    git: Git | None = None
+    host: EngineHost | None = None
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
+
+    ``engine`` none: ``Ports.renderer`` is None. ``checkpoints``: the ledger is committed to git
+    once a day. ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` '' = the
+    trainer's own. ``profiles``: those an engine of ours can be started in; ``mac``: a CPU is no
+    engine; ``rests``: it is off during trainings. ``packs``: the custom nodes that may draw.
+    """
+
+    studio: str
+    host: str
+    version: str
+    daemon: DaemonFacts
+    engine: EngineName
+    places: Places
+    policy: Policy
+    settle_s: float
+    rescan_s: float
+    tick_s: float = 2.0
+    trainer_text: str = ""
+    tokenizer: str = ""
+    checkpoints: bool = False
+    profiles: tuple[str, ...] = ()
+    mac: bool = False
+    rests: bool = True
+    packs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who works in one life of the daemon."""
+
+    loop: Loop
+    watch: EngineWatch
+    machine: MachineWatch
+    board: Board
+    inbox: Inbox
+    performer: Performer
+    checkpoints: Checkpoints | None
+
+
+def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
+    """Everybody, put to work on this ledger and its fold."""
+    outbox = Outbox(ports.disk, host=setup.host)
+    world = first_world(setup.engine, setup.trainer_text)
+    loop = Loop(
+        state=state,
+        world=world,
+        ledger=ledger,
+        outbox=outbox,
+        clock=ports.clock,
+        gpu=ports.gpu,
+        policy=setup.policy,
+        studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
+    )
+    watch = EngineWatch(
+        world=world,
+        renderer=ports.renderer,
+        disk=ports.disk,
+        policy=setup.policy,
+        state=lambda: loop.state,
+        tell=loop.tell,
+        places=setup.places,
+        host=ports.host,
+        mac=setup.mac,
+        rests=setup.rests,
+    )
+    machine = _machine(ports, setup, loop, watch)
+    bench = _bench(ports, setup, loop, outbox, watch=watch, machine=machine)
+    board = Board(
+        disk=ports.disk,
+        loop=loop,
+        outbox=outbox,
+        progress=bench.progress,
+        watch=watch,
+        clock=ports.clock,
+        daemon=setup.daemon,
+        hashing=lambda: ports.weights.hashing,
+    )
+    return Crew(
+        loop,
+        watch,
+        machine,
+        board,
+        _inbox(ports, setup, loop, board),
+        _performer(ports, setup, bench, watch),
+        _checkpoints(ports, setup, loop, ledger),
+    )
+
+
+def _machine(ports: Ports, setup: Setup, loop: Loop, watch: EngineWatch) -> MachineWatch:
+    return MachineWatch(
+        probe=ports.probe or Blind(),
+        policy=setup.policy,
+        clock=ports.clock,
+        state=lambda: loop.state,
+        tell=loop.tell,
+        host=ports.host,
+        trainer=ports.trainer,
+        weigh=need,
+        relieve=watch.relieve,
+    )
+
+
+def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Checkpoints | None:
+    if ports.git is None or not setup.checkpoints:
+        return None
+    return Checkpoints(
+        git=ports.git,
+        disk=ports.disk,
+        clock=ports.clock,
+        host=setup.host,
+        head=lambda: ledger.head,
+        busy=lambda: loop.state.lease is not None,
+        tell=loop.tell,
+    )
+
+
+def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
+    known = None if setup.engine == "none" else ports.weights
+    eyes, packs = ports.pixels, setup.packs
+    intake = Intake(
+        ports.disk, setup.policy, weights=known, pixels=eyes, packs=packs, waits=board.refresh
+    )
+    return Inbox(
+        ports.disk,
+        settle_s=setup.settle_s,
+        limit_bytes=setup.policy.max_job_file_bytes,
+        examine=intake.examine,
+        answered=lambda: loop.state.answered,
+        ask=loop.ask,
+    )
+
+
+def _bench(
+    ports: Ports,
+    setup: Setup,
+    loop: Loop,
+    outbox: Outbox,
+    *,
+    watch: EngineWatch,
+    machine: MachineWatch,
+) -> Bench:
+    turns = Turns(lambda: loop.state)
+    loop.observe(lambda _: turns.wake())
+    return Bench(
+        disk=ports.disk,
+        patterns=Lately(),
+        engines=Lately(),
+        modules=Lately(_MODULES_S),
+        packs=setup.packs,
+        pixels=ports.pixels,
+        weights=ports.weights,
+        host=ports.host,
+        outbox=outbox,
+        policy=setup.policy,
+        places=setup.places,
+        studio=setup.studio,
+        state=lambda: loop.state,
+        ask=loop.ask,
+        progress=Progress(),
+        turns=turns,
+        close=loop.close,
+        suspect=watch.suspect,
+        ready=watch.ready,
+        pressed=machine.pressed,
+        peak=machine.peak,
+    )
+
+
+def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> Performer:
+    shop = Workshop(
+        disk=ports.disk,
+        weights=ports.weights,
+        trainer=ports.trainer,
+        gpu=ports.gpu,
+        places=setup.places,
+        rehearsal=setup.engine == "rehearsal",
+        tokenizer=setup.tokenizer,
+        policy=setup.policy,
+    )
+    training = Training(shop, ask=bench.ask, progress=bench.progress, released=watch.released)
+    return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)
