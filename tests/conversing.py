@@ -22,9 +22,9 @@ class Undrawn:
     text: str
 
 
-async def never() -> bool:
+def never() -> str:
     """Memory is not short."""
-    return False
+    return ""
 
 
 async def draw(

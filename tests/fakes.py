@@ -241,6 +241,9 @@ class NoTrainer:
     async def end_orphan(self, folder: str, *, nonce: str, grace_s: float) -> bool:
         return False
 
+    async def pid(self, folder: str) -> int | None:
+        return None
+
     async def boot(self) -> str:
         return "boot"
 

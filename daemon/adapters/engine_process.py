@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from daemon.adapters.shim_folder import begin, end_orphan, holder, locked
+from daemon.adapters.shim_folder import begin, child_pid, end_orphan, holder, locked
 from daemon.craft.launch import ENVIRONMENT
 from daemon.errors import WorldError
 from daemon.ports.host import Serving
@@ -120,6 +120,9 @@ class EngineProcess:
         except OSError as error:
             raise self._unended(f"{error}") from error
 
+    async def pid(self) -> int | None:
+        return await asyncio.to_thread(self._pid)
+
     def owns(self, argv: Sequence[str]) -> bool:
         return any(str(self._folder) in word for word in argv)
 
@@ -194,6 +197,10 @@ class EngineProcess:
             f"{self._program.name} at {self.url} could not be ended: {why}. End it by hand; "
             f"{self._folder / _LIVES} has its records.",
         )
+
+    def _pid(self) -> int | None:
+        living = self._living()
+        return child_pid(living) if living else None
 
     def _ending(self) -> str:
         lives = self._lives()

@@ -11,6 +11,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import psutil
+
+from daemon.ports import Program, Signals
+
 _ASK_S = 2.0
 _LEVEL = ("/usr/sbin/sysctl", "-n", "kern.memorystatus_vm_pressure_level")
 _LEVELS = (1, 2, 4)
@@ -23,9 +27,23 @@ class MemoryProbe:
         here = _LEVEL if sys.platform == "darwin" else ()
         self._command = tuple(here if command is None else command)
 
-    async def pressure(self) -> int | None:
-        """The kernel's level; Linux has none."""
-        return await asyncio.to_thread(self._ask) if self._command else None
+    async def signals(self) -> Signals:
+        level = await asyncio.to_thread(self._ask) if self._command else None
+        memory = psutil.virtual_memory()
+        return Signals(memory.total, memory.available, level, None, None, None, unknown=())
+
+    async def programs(self) -> tuple[Program, ...] | None:
+        return None
+
+    async def users(self) -> int | None:
+        return None
+
+    async def footprint(self, pid: int) -> tuple[int, int] | None:
+        try:
+            held = psutil.Process(pid).memory_info().rss
+        except psutil.Error:
+            return None
+        return held, held
 
     def _ask(self) -> int | None:
         try:

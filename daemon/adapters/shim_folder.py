@@ -61,6 +61,15 @@ def holder(folder: Path) -> Holder:
     return "orphan" if _is_held(folder / _ALIVE) else "nobody"
 
 
+def child_pid(folder: Path) -> int | None:
+    """Of the process that a living shim watches; None = there is none, or it is not certain."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        record = json.loads((folder / START).read_bytes())
+        if holder(folder) == "shim":
+            return int(record["child"])
+    return None
+
+
 def end_orphan(folder: Path, *, nonce: str, grace_s: float) -> bool:
     """End a child whose shim was killed; whether it is gone. It may take twice its grace."""
     command = [sys.executable, "-I", str(SHIM), "end", str(folder), nonce, str(grace_s)]

@@ -89,6 +89,9 @@ class ShimTrainer:
         place = self._studio / folder
         return await asyncio.to_thread(shim_folder.end_orphan, place, nonce=nonce, grace_s=grace_s)
 
+    async def pid(self, folder: str) -> int | None:
+        return await asyncio.to_thread(shim_folder.child_pid, self._studio / folder)
+
     async def boot(self) -> str:
         if not self._boot:
             told = await asyncio.to_thread(

@@ -21,6 +21,7 @@ from daemon.core.events import AttemptEnded, AttemptStarted, DaemonStarted, Entr
 from daemon.core.hurdles import Reason
 from daemon.core.job import Image, Job
 from daemon.core.jobs import JobId, PanelSpec
+from daemon.core.policy import Policy
 from daemon.core.state import State, apply
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
@@ -130,7 +131,7 @@ def document(studio: Path, *, alive: bool) -> Document:
         daemon=daemon,
         world=World("none", reason.code, reason.text),
         engine=None,
-        reasons={job.id: reason for job in line(state)},
+        reasons={job.id: reason for job in line(state, Policy(), at=last)},
         progress=None,
         incidents=incidents,
     )

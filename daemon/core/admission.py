@@ -16,22 +16,24 @@ from daemon.core.jobs import JobId, PanelSpec, Phase
 from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.windows import is_open
+from daemon.core.windows import ALWAYS, is_open
 
 _WEIGHED = 200
 """How many of those that wait are weighed, and told why: what is behind them waits for them."""
 
 
 def line(state: State, policy: Policy, *, at: int) -> Sequence[Job]:
-    """The jobs that wait for the GPU: inside a training window trainings before panels, then higher
-    priority, then the order of acceptance.
+    """The jobs that wait for the GPU: inside a training window trainings before panels (one that
+    never closes gives nobody precedence), then higher priority, then the order of acceptance.
     """
     waiting = [
         job
         for job in map(state.jobs.__getitem__, state.queue)
         if job.phase in (Phase.WAITING, Phase.HELD)
     ]
-    night = any(job.kind == "train" for job in waiting) and is_open(policy.training_windows, at)
+    windows = policy.training_windows
+    trains = windows.spans != ALWAYS.spans and any(job.kind == "train" for job in waiting)
+    night = trains and is_open(windows, at)
     return sorted(
         waiting,
         key=lambda job: (night and job.kind != "train", -job.priority, job.accepted_seq),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.craft.engine_symptoms import ENGINE_PROCESS, ENGINE_WORDS
+from daemon.craft.machine_symptoms import MACHINE
 from daemon.craft.model_symptoms import MODELS
 from daemon.craft.training_symptoms import TRAINING
 
@@ -281,7 +282,7 @@ _DISK: Mapping[str, Diagnosis] = {
     ),
 }
 
-_TOLD = {**ENGINE_PROCESS, **ENGINE_WORDS, **MODELS, **TRAINING}
+_TOLD = {**ENGINE_PROCESS, **ENGINE_WORDS, **MACHINE, **MODELS, **TRAINING}
 _ELSEWHERE = {code: Diagnosis(*told) for code, told in _TOLD.items()}
 _SYMPTOMS: Mapping[str, Diagnosis] = {
     **_SEEN,

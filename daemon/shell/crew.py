@@ -111,10 +111,9 @@ class Crew:
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     """Everybody, put to work on this ledger and its fold."""
     outbox = Outbox(ports.disk, host=setup.host)
-    world = first_world(setup.engine, setup.trainer_text)
     loop = Loop(
         state=state,
-        world=world,
+        world=first_world(setup.engine, setup.trainer_text),
         ledger=ledger,
         outbox=outbox,
         clock=ports.clock,
@@ -122,18 +121,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         policy=setup.policy,
         studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
     )
-    watch = EngineWatch(
-        world=world,
-        renderer=ports.renderer,
-        disk=ports.disk,
-        policy=setup.policy,
-        state=lambda: loop.state,
-        tell=loop.tell,
-        places=setup.places,
-        host=ports.host,
-        mac=setup.mac,
-        rests=setup.rests,
-    )
+    watch = _watch(ports, setup, loop)
     machine = _machine(ports, setup, loop, watch)
     bench = _bench(ports, setup, loop, outbox, watch=watch, machine=machine)
     board = Board(
@@ -154,6 +142,21 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         _inbox(ports, setup, loop, board),
         _performer(ports, setup, bench, watch),
         _checkpoints(ports, setup, loop, ledger),
+    )
+
+
+def _watch(ports: Ports, setup: Setup, loop: Loop) -> EngineWatch:
+    return EngineWatch(
+        world=loop.world,
+        renderer=ports.renderer,
+        disk=ports.disk,
+        policy=setup.policy,
+        state=lambda: loop.state,
+        tell=loop.tell,
+        places=setup.places,
+        host=ports.host,
+        mac=setup.mac,
+        rests=setup.rests,
     )
 
 

@@ -28,8 +28,7 @@ from daemon.wire.places import Places, portable_text
 
 log = logging.getLogger(__name__)
 
-_READY_POLLS = 5
-"""An engine that answers is asked this many times less often."""
+_READY_POLLS = 5  # An engine that answers is asked this many times less often.
 _STOP_S = 60.0
 _TEXT_CHARS = 1_000
 _ON_CPU = (
@@ -122,8 +121,8 @@ class EngineWatch:
         raise WorldError("ENGINE_STOP", text)
 
     async def relieve(self) -> None:
-        """Have an engine that draws nothing let go of its models: memory is short."""
-        if self._renderer is not None and self._answers:
+        """Have an idle engine let go of its models: memory is short."""
+        if self._renderer and self._answers:
             await let_go(self._renderer)
 
     async def run(self) -> None:

@@ -182,7 +182,8 @@ class MachineWatch:
         if now() < self._programs_at:
             return
         self._programs_at = now() + self._policy.programs_sample_s
-        self._programs = await _in_time(self._probe.programs(), None) or ()
+        found = await _in_time(self._probe.programs(), None)
+        self._programs = found or ()
 
     async def _measure(self) -> int:
         """What our engine holds now; the attempt that runs is measured by the way."""

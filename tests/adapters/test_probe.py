@@ -17,7 +17,7 @@ from daemon.adapters.probe import MemoryProbe
 def test_only_the_kernels_own_levels_are_believed(says: str, level: int | None) -> None:
     """A2.8"""
     command = (sys.executable, "-I", "-c", f"print({says!r}, end='')")
-    assert asyncio.run(MemoryProbe(command).pressure()) == level
+    assert asyncio.run(MemoryProbe(command).signals()).level == level
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_only_the_kernels_own_levels_are_believed(says: str, level: int | None) 
 )
 def test_a_probe_that_fails_fails_nothing(command: tuple[str, ...]) -> None:
     """A2.8"""
-    assert asyncio.run(MemoryProbe(command).pressure()) is None
+    assert asyncio.run(MemoryProbe(command).signals()).level is None

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.admission import GIB, admit, line, nobody, why
+from daemon.core.admission import admit, line, nobody, why
 from daemon.core.commands import Observe
 from daemon.core.events import AttemptStarted, JobHeld
+from daemon.core.hurdles import GIB, Scene
+from daemon.core.job import Job
 from daemon.core.jobs import JobId, LoraUse, Outcome, Phase
 from daemon.core.policy import Policy
 from daemon.core.state import State
@@ -50,6 +52,16 @@ def waiting(*names: str, world: World = DOWN) -> Desk:
     return desk
 
 
+def waits(desk: Desk) -> Sequence[Job]:
+    """The line at a desk."""
+    return line(desk.state, desk.policy, at=desk.at)
+
+
+def scene(world: World, *, state: State | None = None, policy: Policy = POLICY) -> Scene:
+    """What admission sees of this world."""
+    return Scene(state or State(), world, policy, Desk().studio)
+
+
 @given(desks)
 def test_at_most_one_attempt_goes_on(desk: Desk) -> None:
     """A2.3."""
@@ -62,7 +74,7 @@ def test_at_most_one_attempt_goes_on(desk: Desk) -> None:
 
 @given(desks)
 def test_while_nothing_runs_the_head_of_the_line_has_a_reason(desk: Desk) -> None:
-    queue = line(desk.state)
+    queue = waits(desk)
     if desk.state.lease is None and queue:
         assert queue[0].phase is Phase.HELD
         assert queue[0].code
@@ -72,7 +84,7 @@ def test_while_nothing_runs_the_head_of_the_line_has_a_reason(desk: Desk) -> Non
 @given(desks)
 def test_every_waiting_job_can_be_told_why(desk: Desk) -> None:
     reasons = desk.reasons()
-    assert list(reasons) == [job.id for job in line(desk.state)]
+    assert list(reasons) == [job.id for job in waits(desk)]
     assert all(reason.code and reason.text.endswith(".") for reason in reasons.values())
 
 
@@ -85,7 +97,7 @@ def test_when_all_is_said_there_is_nothing_more_to_say(desk: Desk, ask: Ask) -> 
 
 @given(desks)
 def test_the_line_is_by_priority_then_by_acceptance(desk: Desk) -> None:
-    places = [(-job.priority, job.accepted_seq) for job in line(desk.state)]
+    places = [(-job.priority, job.accepted_seq) for job in waits(desk)]
     assert places == sorted(places)
 
 
@@ -141,7 +153,7 @@ def test_another_reason_is_said_as_well() -> None:
 def test_pause_comes_before_every_other_reason() -> None:
     state = State(paused=True)
     for world in REASONS.values():
-        reason = nobody(state, world, POLICY)
+        reason = nobody(scene(world, state=state))
         assert reason is not None
         assert reason.code == "PAUSED"
 
@@ -153,13 +165,13 @@ def test_pause_comes_before_every_other_reason() -> None:
 def test_the_disk_is_low_below_its_floor_and_unknown_is_not_low(
     free_bytes: int | None, low: bool
 ) -> None:
-    reason = nobody(State(), replace(READY, free_bytes=free_bytes), POLICY)
+    reason = nobody(scene(replace(READY, free_bytes=free_bytes)))
     assert (reason is not None) == low
 
 
 def test_the_floor_of_the_disk_is_the_policys() -> None:
     tight = replace(POLICY, min_free_gb=0.5)
-    assert nobody(State(), FULL, tight) is None
+    assert nobody(scene(FULL, policy=tight)) is None
 
 
 def test_a_rehearsal_job_never_runs_on_comfyui_nor_the_other_way_round() -> None:
@@ -199,13 +211,13 @@ def test_behind_the_running_job_everyone_knows_his_place() -> None:
 
 def test_a_job_about_to_start_says_so() -> None:
     desk = waiting("ch01")
-    assert why(desk.state, READY, POLICY)[JobId("ch01_v1")].code == "STARTING"
+    assert why(scene(READY, state=desk.state))[JobId("ch01_v1")].code == "STARTING"
 
 
 def test_nobody_is_admitted_while_the_lease_is_held_or_nobody_waits() -> None:
-    assert admit(State(), READY, POLICY, Desk().studio) == []
+    assert admit(scene(READY)) == []
     busy = waiting("ch01", "ch02", world=READY)
-    assert admit(busy.state, READY, POLICY, busy.studio) == []
+    assert admit(busy.scene()) == []
 
 
 def test_a_paused_press_says_so_to_a_job_that_was_held_for_another_reason() -> None:

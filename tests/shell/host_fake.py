@@ -66,6 +66,9 @@ class FakeHost:
     async def ending(self) -> str:
         return "It was ended by signal 9. Its log ends: 'oops'." if self.serving else ""
 
+    async def pid(self) -> int | None:
+        return None
+
     def owns(self, argv: Sequence[str]) -> bool:
         return self.ours
 

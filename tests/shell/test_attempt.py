@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +14,9 @@ import pytest
 
 from daemon.core.policy import Policy
 from daemon.craft.picture import PictureStats
-from daemon.ports import Probe
+from daemon.ports import Probe, Signals
 from daemon.shell.crew import Ports, Setup
+from daemon.shell.machine_watch import Blind
 from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests.fakes import MemoryDisk, NoTrainer
@@ -70,14 +71,15 @@ class ChangingWeights(SimWeights):
 
 
 @dataclass
-class Level(Probe):
-    """A machine's memory pressure by the clock: critical in ``critical_s`` (from, till)."""
+class Level(Blind):
+    """A machine's memory pressure by the clock: critical in each of ``critical_s`` (from, till)."""
 
-    critical_s: tuple[float, float]
+    critical_s: Sequence[tuple[float, float]]
 
-    async def pressure(self) -> int | None:
-        since, until = self.critical_s
-        return 4 if since <= asyncio.get_running_loop().time() < until else 1
+    async def signals(self) -> Signals:
+        now = asyncio.get_running_loop().time()
+        level = 4 if any(since <= now < until for since, until in self.critical_s) else 1
+        return Signals(None, None, level, None, None, None, unknown=())
 
 
 @dataclass
@@ -347,29 +349,28 @@ def test_changed_weights_under_an_old_name_are_freed_before_they_are_recorded() 
     assert told.startswith("a.safetensors (checkpoint) is another file than before: 010101010101,")
 
 
-@pytest.mark.parametrize(("level", "ends"), [(10.0, ["published"]), (25.0, ["published"])])
+@pytest.mark.parametrize("critical_s", [10.0, 35.0])
 def test_memory_that_is_critical_for_long_stops_the_picture_and_it_is_tried_again(
-    level: float, ends: list[str]
+    critical_s: float,
 ) -> None:
-    """A2.8: interrupted, freed, requeued once."""
-    engine = SimEngine(random.Random(1), step_s=9.0)
-    studio = Studio(engine=engine, probe=Level((2.0, 2.0 + level)))
+    """A2.8: interrupted, freed, requeued once; nothing starts before the memory is calm (A2.6)."""
+    studio = Studio(engine=slow(), probe=Level([(4.0, 4.0 + critical_s)]))
 
     async def story(studio: Studio) -> None:
         studio.drop("one")
         await studio.until(studio.ended(1))
 
     studio.live(story)
-    lost = ["MEMORY_PRESSURE", ""] if level > 20 else [""]
+    lost = ["MEMORY_PRESSURE", ""] if critical_s > 30 else [""]
     assert studio.said("attempt.ended", "code") == lost
-    assert studio.said("job.ended", "phase") == ends
-    assert ("free" in studio.calls) == (level > 20)
+    assert studio.said("job.held", "code") == lost[:-1]
+    assert studio.said("job.ended", "phase") == ["published"]
+    assert ("free" in studio.calls) == (critical_s > 30)
 
 
-def test_memory_that_stays_critical_quarantines_the_second_time() -> None:
+def test_memory_that_gets_critical_again_quarantines_the_second_time() -> None:
     """A2.8"""
-    engine = SimEngine(random.Random(1), step_s=20.0)
-    studio = Studio(engine=engine, probe=Level((0.0, 1e9)))
+    studio = Studio(engine=slow(), probe=Level([(4.0, 60.0), (82.0, 1e9)]))
 
     async def story(studio: Studio) -> None:
         studio.drop("one")
@@ -378,6 +379,10 @@ def test_memory_that_stays_critical_quarantines_the_second_time() -> None:
     studio.live(story)
     assert studio.said("job.ended", "phase") == ["quarantined"]
     assert studio.said("attempt.ended", "code") == ["MEMORY_PRESSURE"] * 2
+
+
+def slow() -> SimEngine:
+    return SimEngine(random.Random(1), step_s=9.0)
 
 
 def test_templates_that_a_maker_changes_are_seen_a_second_later(tmp_path: Path) -> None:

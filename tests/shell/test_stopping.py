@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from daemon.core.commands import Command, ReportEnded
-from daemon.core.job import Image
+from daemon.core.job import Image, Job
 from daemon.core.jobs import ModelFacts, Outcome, Phase
 from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
@@ -64,6 +64,11 @@ async def nothing() -> None:
     """The engine lets go."""
 
 
+async def unmeasured(job: Job) -> int:
+    """Nobody looks at the memory."""
+    return 0
+
+
 async def at_once(profile: str) -> None:
     """The engine is there."""
 
@@ -97,7 +102,6 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             pixels=Untouched(),
             weights=Untouched(),
             host=None,
-            probe=None,
             outbox=Outbox(disk, host="mac"),
             policy=Policy(),
             places={},
@@ -108,6 +112,8 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             turns=Turns(lambda: state),
             close=lambda job, attempt: None,
             suspect=lambda _: None,
+            pressed=lambda: "",
+            peak=unmeasured,
             ready=at_once,
         )
         training = Training(shop, ask=ask, progress=progress, released=nothing)

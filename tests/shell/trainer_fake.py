@@ -141,6 +141,9 @@ class FakeTrainer:
             self.held = "nobody"
         return self.ends_orphans
 
+    async def pid(self, folder: str) -> int | None:
+        return None
+
     async def boot(self) -> str:
         return self.boot_now
 

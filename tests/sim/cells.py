@@ -372,7 +372,7 @@ STRANGERS: Sequence[Cell] = (
     Cell(
         "sleep of 8 h, the server is gone after it",
         [At("step 2", sleep_hours(8)), At("step 2", kill(10.0))],
-        "PROMPT_LOST published; 4 drawn",
+        "PROMPT_LOST published; 4 drawn; says MACHINE_SLEPT",
         within_s=25,
     ),
 )
@@ -532,11 +532,15 @@ OURS: Sequence[Cell] = (
         [At("posted", intrude("a", "b", step_s=10.0))],
         within_s=100,
     ),
-    Cell("ours: clock jump, 6 h back while drawing", [At("step 2", set_clock(-6))]),
+    Cell(
+        "ours: clock jump, 6 h back while drawing",
+        [At("step 2", set_clock(-6))],
+        "published; says CLOCK_SET_BACK",
+    ),
     Cell(
         "ours: sleep of 8 h, the server is gone after it",
         [At("step 2", sleep_hours(8)), At("step 2", KILL)],
-        "PROMPT_LOST published; 4 drawn; says ENGINE_ENDED",
+        "PROMPT_LOST published; 4 drawn; says MACHINE_SLEPT, ENGINE_ENDED",
         within_s=25,
     ),
 )

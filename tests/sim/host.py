@@ -55,6 +55,9 @@ class SimHost:
         if self.serving is not None:
             self.die()
 
+    async def pid(self) -> int | None:
+        return None
+
     def owns(self, argv: Sequence[str]) -> bool:
         return "stranger" not in argv
 

@@ -423,6 +423,9 @@ class SimTrainer:
         self._life.step(f"know that the orphan of {folder} was signalled")
         return True
 
+    async def pid(self, folder: str) -> int | None:
+        return None
+
     async def boot(self) -> str:
         return f"boot-{self._boot}"
 

@@ -59,7 +59,11 @@ def test_a_line_that_no_release_wrote_is_not_made_good(kind: str, line: Mapping[
 
 
 def test_a_line_of_today_passes_as_it_is() -> None:
-    told = {"image.judged": ("engine", "map_sha256"), "checkpoint.saved": ("bytes",)}
+    told: dict[str, tuple[str, ...]] = {
+        "image.judged": ("engine", "map_sha256"),
+        "checkpoint.saved": ("bytes", "step_s"),
+    }
+    told |= {"attempt.started": ("need_bytes",)}
     for kind in (*told, "incident"):
         line: dict[str, object] = {"job": "a_v1", **dict.fromkeys(told.get(kind, ()), 3)}
         assert upcast(kind, line) is line
@@ -69,4 +73,4 @@ def test_what_0_1_0_wrote_needs_each_of_the_steps() -> None:
     [segment] = (LEDGERS / "0.1.0").glob("*.jsonl")
     lines = [json.loads(line) for line in segment.read_bytes().splitlines()]
     changed = {line["type"] for line in lines if upcast(line["type"], line) is not line}
-    assert changed == {"image.judged", "checkpoint.saved"}
+    assert changed == {"image.judged", "checkpoint.saved", "attempt.started"}
