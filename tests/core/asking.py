@@ -126,9 +126,9 @@ def panel(
     return Submit(file(text, inode=inode, name=f"{name}.toml"), text, asked)
 
 
-def training(name: str = "spyke", *, inode: int = 1) -> Submit:
+def training(name: str = "spyke", *, inode: int = 1, spec: TrainSpec | None = None) -> Submit:
     text = f"lora = {name!r}"
-    asked = Asked("train", name, "", 0, rerun=False, spec=TRAIN)
+    asked = Asked("train", name, "", 0, rerun=False, spec=spec or TRAIN)
     return Submit(file(text, inode=inode), text, asked, dataset=DATASET)
 
 
