@@ -1,17 +1,28 @@
-"""Open hours as a pure predicate on UTC instants."""
+"""Core room: open hours as a pure predicate on UTC instants, and when it turns next.
+
+Law: whether a window is open is read off the wall clock of its zone and nothing else. Where a clock
+is put forward, what would lie in the gap is not; where it is put back, what lies there comes twice.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
-_DAY = 1440
+_MINUTE = 60_000
+_DAY = 1440 * _MINUTE
+_THURSDAY = 3  # 1970 began on one.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A turn on one day of the week may lie in a gap of the clock; a week later there is none.
+_FARTHEST = 15 * _DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """One window of the week: ``days`` on which it begins (0 = Monday), ``start`` and ``end`` in
-    minutes of the local day; one that does not end after its start ends on the next day.
+    minutes of the local day, 0..1439 and 1..1440; one that does not end after its start ends on
+    the next day.
     """
 
     days: frozenset[int]
@@ -19,7 +30,7 @@ class Span:
     end: int
 
 
-ALWAYS_SPANS = (Span(frozenset(range(7)), 0, _DAY),)
+ALWAYS_SPANS = (Span(frozenset(range(7)), 0, 1440),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +46,55 @@ ALWAYS = Windows()
 
 def is_open(windows: Windows, at: int) -> bool:
     """Whether one of them is open at this instant (ms since 1970)."""
-    local = datetime.fromtimestamp(at / 1000, UTC).astimezone(windows.zone)
-    minute, day = local.hour * 60 + local.minute, local.weekday()
+    days, minute = divmod((at + _offset(windows.zone, at)) // _MINUTE, 1440)
+    today = (days + _THURSDAY) % 7
     for span in windows.spans:
-        if span.start < span.end:
-            if day in span.days and span.start <= minute < span.end:
-                return True
-        elif (day in span.days and minute >= span.start) or (
-            (day - 1) % 7 in span.days and minute < span.end
-        ):
+        end = span.end if span.start < span.end else span.end + 1440
+        if today in span.days and span.start <= minute < end:
+            return True
+        if (today - 1) % 7 in span.days and minute + 1440 < end:
             return True
     return False
 
 
 def closes(windows: Windows, at: int) -> int | None:
     """The first instant after this open one at which none is open; None = never."""
-    return _flip(windows, at, to=False)
+    return _turns(windows, at, to=False)
 
 
 def opens(windows: Windows, at: int) -> int | None:
     """The first instant from here on at which one is open; None = never."""
-    return at if is_open(windows, at) else _flip(windows, at, to=True)
+    return at if is_open(windows, at) else _turns(windows, at, to=True)
 
 
-def _flip(windows: Windows, at: int, *, to: bool) -> int | None:
-    if windows.spans == ALWAYS_SPANS:
-        return None
-    first = at // 60_000 * 60_000
-    for minute in range(1, 9 * _DAY):
-        if is_open(windows, first + minute * 60_000) is to:
-            return first + minute * 60_000
+def _turns(windows: Windows, at: int, *, to: bool) -> int | None:
+    """The first instant after ``at`` at which they are open or not, as ``to`` says.
+
+    Only where the wall clock comes to an end of a window, and where it is put forward or back, can
+    that change: from one such instant to the next. No zone does the latter twice within a day.
+    """
+    ends = {end % 1440 * _MINUTE for span in windows.spans for end in (span.start, span.end)}
+    last = at + _FARTHEST
+    while ends and at < last:
+        offset = _offset(windows.zone, at)
+        following = at + 1 + min((end - (at + offset) - 1) % _DAY for end in ends)
+        at = _first_other(windows.zone, offset, at, following)
+        if is_open(windows, at) is to:
+            return at
     return None
+
+
+def _first_other(zone: tzinfo, offset: int, low: int, high: int) -> int:
+    """The first instant after ``low`` of another offset; ``high`` where it is none later."""
+    if _offset(zone, high) == offset:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+    return high
+
+
+def _offset(zone: tzinfo, at: int) -> int:
+    """How far the wall clock of a zone is ahead of UTC, ms."""
+    ahead = (_EPOCH + timedelta(milliseconds=at)).astimezone(zone).utcoffset()
+    return (ahead or timedelta()) // timedelta(milliseconds=1)
