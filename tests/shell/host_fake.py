@@ -67,7 +67,7 @@ class FakeHost:
         return "It was ended by signal 9. Its log ends: 'oops'." if self.serving else ""
 
     async def pid(self) -> int | None:
-        return None
+        return 7 if self.living() else None
 
     def owns(self, argv: Sequence[str]) -> bool:
         return self.ours
