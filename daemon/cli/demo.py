@@ -49,6 +49,7 @@ trigger = "spyke_plasma_v1"
 dataset = "datasets/spyke"
 steps = 60
 save_every = 20
+when = "now"                   # not tonight, which a training would wait for
 checkpoint = "anything-v5.safetensors"
 vae = "vae-ft-mse-840000-ema-pruned.safetensors"
 """

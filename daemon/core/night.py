@@ -15,7 +15,8 @@ from daemon.core.jobs import TrainSpec
 from daemon.core.needs import pace_of
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.windows import Windows, closes
+from daemon.core.windows import Windows, closes, is_open
+from daemon.core.world import World
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -49,6 +50,70 @@ def share(job: Job, state: State, policy: Policy, *, at: int) -> Share:
         return Share(left, left, epoch_s, None, measured)
     room_s = (end - at) / 1000 - policy.training_start_s
     return Share(min(left, max(0, int(room_s // epoch_s))), left, epoch_s, end, measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a training that runs is to be stopped for now: the code and the sentence of its end."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a training stands when it is asked whether it may go on. ``epoch_s``: what an epoch takes
+    in this run, 0 = not known yet; ``saved``: a state was saved just now, so that nothing is lost.
+    """
+
+    epoch_s: float
+    saved: bool
+
+
+def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None:
+    """Why it is to be stopped now, to go on another time; None while it may go on.
+
+    Never past its window; and, for whatever else can wait so long, when a state was just saved.
+    """
+    machine, windows = world.machine, policy.training_windows
+    night = _training(job).when == "night"
+    if night and not is_open(windows, world.at):
+        text = "The training window has closed. It goes on from its last epoch in the next one."
+        return Stop("WINDOW_END", text)
+    if machine.runaway:
+        text = f"{machine.text} It goes on from its last epoch when that has stopped."
+        return Stop("MEMORY_PRESSURE", text)
+    if not going.saved:
+        return None
+    end = closes(windows, world.at) if night else None
+    ends = world.at + round(going.epoch_s * policy.night_margin * 1000)
+    if end is not None and ends > end:
+        text = (
+            f"The next state would be saved at {clock_text(windows, ends)}, and the window closes"
+            f" at {clock_text(windows, end)}. It goes on from here in the next one."
+        )
+        return Stop("WINDOW_END", text)
+    if machine.code:
+        text = f"{machine.text} It was stopped after its last epoch, and goes on from there."
+        return Stop("MEMORY_PRESSURE", text)
+    if policy.require_ac and machine.on_ac is False:
+        text = "The Mac runs on its battery. It goes on from its last epoch when it is plugged in."
+        return Stop("ON_BATTERY", text)
+    return None
+
+
+def tonight(job: Job, state: State, policy: Policy, *, at: int) -> str:
+    """What this window holds of a training that runs or begins now, as a sentence."""
+    found, spec = share(job, state, policy, at=at), _training(job)
+    steps = found.left * spec.epoch_steps
+    until = at + round((policy.training_start_s + found.epochs * found.epoch_s) * 1000)
+    zone = policy.training_windows
+    if found.whole:
+        return f"All of its {steps} steps, until about {clock_text(zone, until)}."
+    return (
+        f"{found.epochs} of {found.left} epochs ({found.epochs * spec.epoch_steps} of {steps}"
+        f" steps), until about {clock_text(zone, until)}; the rest in the next window."
+    )
 
 
 def arithmetic(job: Job, found: Share, policy: Policy) -> str:

@@ -90,6 +90,7 @@ class Policy:
     # One picture is drawn; beside it one is made ready and one is looked at.
     max_running: int = 3  # A2.3: at most one of them is with the engine.
     memory_critical_s: float = 20.0  # A2.8: critical for so long ends a picture
+    memory_critical_training_s: float = 600.0  # A2.8: no state was saved in so long: it is ended.
     memory_critical_level: int = 4  # A2.8: kern.memorystatus_vm_pressure_level
 
     # Training.

@@ -32,8 +32,9 @@ class Machine:
 
     ``free_bytes`` can be had without swapping; ``ours_bytes`` is what our engine holds: a panel
     uses it again, before a training it is let go. ``code`` '' = the memory is calm, else why
-    nothing starts. ``unknown`` are signals that cannot be read, and since when. ``rival`` says who
-    else trains, '' = nobody; ``users`` are logged in beside this one.
+    nothing starts; ``runaway``: what runs cannot wait for a state to be saved either. ``unknown``
+    are signals that cannot be read, and since when. ``rival`` says who else trains, '' = nobody;
+    ``users`` are logged in beside this one.
     """
 
     total_bytes: int | None = None
@@ -42,6 +43,7 @@ class Machine:
     level: int | None = None
     code: str = ""
     text: str = ""
+    runaway: bool = False
     unknown: tuple[tuple[str, int], ...] = ()
     on_ac: bool | None = None
     battery_percent: int | None = None

@@ -140,7 +140,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         machine,
         board,
         _inbox(ports, setup, loop, board),
-        _performer(ports, setup, bench, watch),
+        _performer(ports, setup, bench, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
     )
 
@@ -240,7 +240,9 @@ def _bench(
     )
 
 
-def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> Performer:
+def _performer(
+    ports: Ports, setup: Setup, bench: Bench, *, watch: EngineWatch, machine: MachineWatch
+) -> Performer:
     shop = Workshop(
         disk=ports.disk,
         weights=ports.weights,
@@ -251,5 +253,11 @@ def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> 
         tokenizer=setup.tokenizer,
         policy=setup.policy,
     )
-    training = Training(shop, ask=bench.ask, progress=bench.progress, released=watch.released)
+    training = Training(
+        shop,
+        ask=bench.ask,
+        progress=bench.progress,
+        released=watch.released,
+        machine=machine,
+    )
     return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)

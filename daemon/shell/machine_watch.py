@@ -16,10 +16,10 @@ from daemon.core.job import Job
 from daemon.core.jobs import JobId
 from daemon.core.memory_gate import Gate, Sample, observe
 from daemon.core.needs import Weigh
-from daemon.core.night import lasting
+from daemon.core.night import Standing, Stop, lasting, stop
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import Heavy, Machine
+from daemon.core.world import Heavy, Machine, World
 from daemon.ports import Clock, EngineHost, Probe, Program, Signals, Trainer
 from daemon.shell.patience import now
 from daemon.shell.training_folder import attempts_of
@@ -117,6 +117,7 @@ class MachineWatch:
             level=seen.level,
             code=self._gate.code,
             text=self._gate.text,
+            runaway=self._runaway(),
             unknown=tuple(self._unknown.items()),
             on_ac=seen.on_ac,
             battery_percent=seen.battery_percent,
@@ -134,28 +135,33 @@ class MachineWatch:
     def pressed(self) -> str:
         """Why a picture is to be given up, '' while it may go on: the memory has been critical for
         too long (A2.8)."""
-        since = self._gate.critical_since
-        if since is not None:
-            lasted_s = (self._clock.now() - since) / 1000
-            if lasted_s >= self._policy.memory_critical_s:
-                return f"The machine's memory has been critical for {lasted_s:.0f} s."
+        lasted_s = self._critical_s()
+        if lasted_s >= self._policy.memory_critical_s:
+            return f"The machine's memory has been critical for {lasted_s:.0f} s."
         return self._gate.text if self._gate.runaway else ""
 
-    @property
-    def runaway(self) -> bool:
-        """Whether the machine swaps so fast that nothing can wait for a state to be saved."""
-        return self._gate.runaway
+    def stop(self, job: Job, going: Standing) -> Stop | None:
+        """Why a training is to be stopped for now; None while it may go on."""
+        world = World("none", machine=self.machine, at=self._clock.now())
+        return stop(job, self._policy, world, going)
 
-    async def programs(self) -> tuple[Heavy, ...]:
-        """The heavy programs as they are right now, for the start of a training (A2.10)."""
+    async def beside(self) -> Machine:
+        """The machine right now, its programs included: for the start of a training (A2.10)."""
         self._programs_at = 0.0
-        await self._look_at_programs()
-        return tuple(Heavy(each.name, each.bytes) for each in self._heavy())
+        await self.look()
+        return self.machine
 
     async def peak(self, job: Job) -> int:
         """The most memory that this attempt was seen to take, in bytes; 0 = not measured."""
         await self._measure()
         return self._peaks.pop((job.id, job.attempt), 0)
+
+    def _critical_s(self) -> float:
+        since = self._gate.critical_since
+        return (self._clock.now() - since) / 1000 if since is not None else 0.0
+
+    def _runaway(self) -> bool:
+        return self._gate.runaway or self._critical_s() >= self._policy.memory_critical_training_s
 
     def _heavy(self) -> list[Program]:
         return [each for each in self._programs if not each.trains]

@@ -19,17 +19,20 @@ from daemon.core.commands import (
     ReportEnded,
     ReportIncident,
 )
+from daemon.core.hurdles import heavy_text
 from daemon.core.job import Job
 from daemon.core.jobs import Outcome
+from daemon.core.night import Standing
 from daemon.core.state import State
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
-from daemon.ports import Disk
-from daemon.shell.epochs import forget_state, is_whole, keep_epoch, seal_state, source_of
+from daemon.shell.epochs import forget_state, is_whole, seal_state, source_of
+from daemon.shell.machine_watch import MachineWatch
 from daemon.shell.progress import Progress
-from daemon.shell.training_folder import Attempt, Log, attempts_of, file_or_none
+from daemon.shell.training_folder import Attempt, attempts_of, file_or_none
 from daemon.shell.training_result import approved_lora, publish_training
 from daemon.shell.training_start import Workshop, prepare
+from daemon.shell.training_watch import TrainingWatch
 from daemon.wire.places import portable_text
 from daemon.wire.sd_scripts import CONFIG, done_epochs
 from daemon.wire.shim_record import (
@@ -42,7 +45,6 @@ from daemon.wire.shim_record import (
     read_start,
     stop_marker,
 )
-from daemon.wire.status import Drawing
 from daemon.wire.training_lock import result_name
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,13 @@ _UNSTARTED = {
 }
 """What keeps an attempt from starting and may be over at the next one; the rest is a failure."""
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
-_ORDERED = {**_UNSTARTED, _CANCEL.code: Outcome.CANCELLED, "TRAINER_SILENT": Outcome.LOST}
+_FOR_NOW = dict.fromkeys(("WINDOW_END", "MEMORY_PRESSURE", "ON_BATTERY"), Outcome.STOPPED)
+_ORDERED = {
+    **_UNSTARTED,
+    **_FOR_NOW,
+    _CANCEL.code: Outcome.CANCELLED,
+    "TRAINER_SILENT": Outcome.LOST,
+}
 """What an attempt that we stopped for this reason counts as; any other is a failure."""
 _NO_ROOM = Verdict(
     Outcome.LOST,
@@ -77,7 +85,8 @@ _RESTARTED = Verdict(
 class Training:
     """Runs and stops attempts at trainings, publishes and installs what they made. Stateless.
 
-    ``released`` returns when the engine has let go of the GPU.
+    ``released`` returns when the engine has let go of the GPU; ``machine`` knows whether it may go
+    on.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class Training:
         ask: Callable[[Command], Awaitable[None]],
         progress: Progress,
         released: Callable[[], Awaitable[None]],
+        machine: MachineWatch,
     ) -> None:
         self._shop = shop
         self._disk = shop.disk
@@ -94,6 +104,7 @@ class Training:
         self._ask = ask
         self._progress = progress
         self._released = released
+        self._machine = machine
 
     async def run(self, job: Job) -> None:
         """Start the attempt or find it, follow it, report its end.
@@ -104,6 +115,7 @@ class Training:
         attempt = attempts_of(job)[-1]
         if not await self._began(attempt):
             await self._released()
+            await self._tell_of_programs(job)
             try:
                 await self._start(attempt)
             except WorldError as error:
@@ -151,6 +163,16 @@ class Training:
             began |= read(data, nonce=attempt.nonce) is not None
         return began
 
+    async def _tell_of_programs(self, job: Job) -> None:
+        """What is open beside it, once a start: it may spoil the night (A2.10, K2.6)."""
+        machine = await self._machine.beside()
+        told = [f"{heavy_text(machine)} beside {job.id}"] if machine.programs else []
+        if machine.users:
+            told.append(f"{machine.users} others are logged in at this machine")
+        if told:
+            text = f"{', and '.join(told)}. What they use of the memory, the training may lack."
+            await self._ask(ReportIncident("HEAVY_PROGRAMS", text))
+
     async def _start(self, attempt: Attempt) -> None:
         order = await prepare(self._shop, attempt, self._ask)
         while True:
@@ -185,7 +207,7 @@ class Training:
 
     async def _follow(self, attempt: Attempt) -> Verdict:
         config = await file_or_none(self._disk, attempt.path(CONFIG))
-        watch = _Watch(self._disk, attempt, done_epochs(config or b""))
+        watch = TrainingWatch(self._disk, attempt, done_epochs(config or b""))
         heard_s, told = _now(), False
         if not await self._was_restarted(attempt):
             # Whoever watched it before may have died between a checkpoint's line and its seal.
@@ -194,11 +216,12 @@ class Training:
         while True:
             # Asked before the logs are read: what they say after the last holder is gone is all.
             holder = await self._trainer.holder(attempt.folder)
-            if await watch.log.catch_up():
+            if await watch.catch_up():
                 heard_s = _now()
             over = holder == "nobody"
             restarted = over and await self._was_restarted(attempt)
-            for report in await watch.kept_epochs(over=over):
+            reports = await watch.kept_epochs(over=over)
+            for report in reports:
                 await self._ask(report)
                 if not restarted:  # A state says not itself whether it is whole.
                     await seal_state(self._disk, attempt, report.step // attempt.spec.epoch_steps)
@@ -207,12 +230,14 @@ class Training:
                 return await self._judged(watch, restarted=restarted)
             if holder == "orphan" and not await self._end_orphan(attempt):
                 await asyncio.sleep(_ORPHAN_S)
-            elif not told and (order := self._order(watch, silent_s=_now() - heard_s)):
+            elif not told and (order := self._order(watch, reports, silent_s=_now() - heard_s)):
                 await self._disk.write(attempt.path(MARKER), stop_marker(order), synced=True)
                 told = True
             await asyncio.sleep(_POLL_S)
 
-    def _order(self, watch: _Watch, *, silent_s: float) -> StopOrder | None:
+    def _order(
+        self, watch: TrainingWatch, saved: Sequence[ReportCheckpoint], *, silent_s: float
+    ) -> StopOrder | None:
         """Why a training that runs is to be stopped; None while it may go on."""
         reading = watch.log.output.reading
         if reading.loss is not None and not math.isfinite(reading.loss):
@@ -236,9 +261,11 @@ class Training:
                 f"The trainer said nothing for {silent_s / 60:.0f} minutes and was ended. It is "
                 "tried once more from the last epoch.",
             )
-        return None
+        going = Standing(watch.epoch_s, saved=bool(saved))
+        for_now = self._machine.stop(watch.attempt.job, going)
+        return StopOrder(for_now.code, for_now.text) if for_now else None
 
-    async def _judged(self, watch: _Watch, *, restarted: bool) -> Verdict:
+    async def _judged(self, watch: TrainingWatch, *, restarted: bool) -> Verdict:
         """How the attempt ended, now that nobody has it any more."""
         attempt = watch.attempt
         data = await file_or_none(self._disk, attempt.path(EXIT))
@@ -270,63 +297,9 @@ class Training:
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         where = f" Its logs are in {attempt.folder}/." if end.outcome in _DOUBTFUL else ""
         text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS] + where
-        report = ReportEnded(attempt.job.id, attempt.number, end.outcome, end.code, text)
-        await self._ask(report)
-
-
-class _Watch:
-    """What is seen of one attempt: its log, and which of its epochs are kept already."""
-
-    def __init__(self, disk: Disk, attempt: Attempt, done: int) -> None:
-        self.log = Log(disk, attempt)
-        self.attempt = attempt
-        self._disk = disk
-        self.done = done
-        saved = attempt.job.checkpoints.items()
-        self._kept = {step for step, made in saved if made.attempt == attempt.number}
-
-    @property
-    def kept(self) -> Sequence[int]:
-        """The epochs of this attempt whose checkpoints are in the ledger."""
-        return sorted(step // self.attempt.spec.epoch_steps for step in self._kept)
-
-    def standing(self) -> Drawing:
-        """How far it is, in true steps."""
-        reading, spec = self.log.output.reading, self.attempt.spec
-        loss = reading.loss
-        return Drawing(
-            job=self.attempt.job.id,
-            attempt=self.attempt.number,
-            image=0,
-            step=self.done * spec.epoch_steps + reading.step,
-            steps=spec.steps,
-            epoch=reading.epoch,
-            epochs=spec.epochs,
-            loss=loss if loss is not None and math.isfinite(loss) else None,
-        )
-
-    async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
-        """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
-        output, spec = self.log.output, self.attempt.spec
-        reports = []
-        for epoch in range(self.done + 1, spec.epochs + 1):
-            step, local = epoch * spec.epoch_steps, (epoch - self.done) * spec.epoch_steps
-            if local > (output.reading.step if over else output.settled_step):
-                break
-            last = epoch == spec.epochs
-            loss = output.losses.get(local, math.nan)
-            if step in self._kept or not math.isfinite(loss) or (last and not over):
-                continue
-            self._kept.add(step)
-            device = output.reading.device
-            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss, device=device)
-            if report is None:
-                log.warning(
-                    "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
-                )
-            else:
-                reports.append(report)
-        return reports
+        peak_bytes = await self._machine.peak(attempt.job)
+        job, number = attempt.job.id, attempt.number
+        await self._ask(ReportEnded(job, number, end.outcome, end.code, text, peak_bytes))
 
 
 def _now() -> float:

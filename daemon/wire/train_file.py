@@ -35,10 +35,6 @@ _NO_GRID = (
     "No [grid] is drawn in this version. Approve the checkpoints to be compared, and draw a panel "
     "with each of them: the best is often not the last."
 )
-_NO_WINDOWS = (
-    "This version has no training windows yet: the training starts in its turn, by day too. when = "
-    '"now" says the same without this warning.'
-)
 _RESOLUTION_KEYS = ("resolution", "train_resolution", "max_resolution", "width", "height")
 
 UNKNOWN = {
@@ -134,8 +130,7 @@ class TrainFile(BaseModel):
     def asked(self) -> Asked:
         """The training that this file asks for; ``steps`` 0 = by the policy."""
         spec = _SPEC.validate_python({**self.model_dump(), "steps": self.steps or 0})
-        told = ((self.grid is not None, _NO_GRID), (self.when == "night", _NO_WINDOWS))
-        warnings = tuple(text for applies, text in told if applies)
+        warnings = (_NO_GRID,) if self.grid is not None else ()
         return Asked("train", self.lora, self.ref, self.priority, self.rerun, spec, warnings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -16,52 +15,15 @@ from daemon.core.needs import Need
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import Heavy, Machine
-from daemon.ports import Program, Serving, Signals
+from daemon.ports import Program, Serving
 from daemon.shell.machine_watch import MachineWatch
 from tests.examples import job
 from tests.fakes import NoTrainer
 from tests.shell.host_fake import FakeHost
+from tests.shell.machine_fake import CALM, GIB, FakeProbe
 from tests.virtual_time import run
 
-GIB = 2**30
-CALM = Signals(16 * GIB, 9 * GIB, 1, 5 * GIB, on_ac=True, battery_percent=80, unknown=())
 POLICY = Policy()
-
-
-@dataclass
-class FakeProbe:
-    """``ports.Probe`` whose answers are set; ``fails`` says how a look goes wrong."""
-
-    seen: Signals = CALM
-    open: tuple[Program, ...] | None = ()
-    others: int | None = 0
-    holds: tuple[int, int] | None = (GIB, GIB)
-    fails: str = ""
-    asked_programs: int = 0
-
-    async def signals(self) -> Signals:
-        await self._may_fail("signals")
-        return self.seen
-
-    async def programs(self) -> tuple[Program, ...] | None:
-        self.asked_programs += 1
-        await self._may_fail("programs")
-        return self.open
-
-    async def users(self) -> int | None:
-        await self._may_fail("users")
-        return self.others
-
-    async def footprint(self, pid: int) -> tuple[int, int] | None:
-        assert pid > 0
-        await self._may_fail("footprint")
-        return self.holds
-
-    async def _may_fail(self, look: str) -> None:
-        if self.fails == f"{look} raises":
-            raise OSError("no such thing")
-        if self.fails == f"{look} hangs":
-            await asyncio.sleep(math.inf)
 
 
 @dataclass
@@ -218,7 +180,7 @@ def test_swapping_that_runs_away_is_one_at_once() -> None:
             room.probe.seen = replace(CALM, swapouts_bytes=step * GIB)
             await watch.look()
             await asyncio.sleep(5)
-        assert watch.runaway
+        assert room.machine.runaway
         assert watch.pressed()
 
     live(Room(), story)
@@ -254,7 +216,7 @@ def test_programs_are_looked_at_now_and_then_and_at_a_trainings_start() -> None:
             await watch.look()
             await asyncio.sleep(5)
         assert room.probe.asked_programs == 1
-        assert await watch.programs() == (Heavy("Slack", GIB),)
+        assert (await watch.beside()).programs == (Heavy("Slack", GIB),)
         assert room.probe.asked_programs == 2
         assert room.machine.programs == (Heavy("Slack", GIB),)
 

@@ -15,6 +15,7 @@ from daemon.core.state import State
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports import Examined
 from daemon.shell.bench import Bench, Lately
+from daemon.shell.machine_watch import Blind
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
@@ -24,6 +25,7 @@ from daemon.shell.turns import Turns
 from tests.examples import job
 from tests.fakes import MemoryDisk, NoTrainer
 from tests.shell.engine_fake import FakeEngine, Sent
+from tests.shell.machine_fake import watch_over
 from tests.virtual_time import run
 
 PROMPT = "0f0f0f0f-0000-0000-0000-000000000000"
@@ -116,7 +118,8 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             peak=unmeasured,
             ready=at_once,
         )
-        training = Training(shop, ask=ask, progress=progress, released=nothing)
+        machine = watch_over(Blind(), state=state)
+        training = Training(shop, ask=ask, progress=progress, released=nothing, machine=machine)
         performer = Performer(bench, renderer=engine, engine="comfyui", training=training)
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()

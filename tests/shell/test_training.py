@@ -18,6 +18,7 @@ from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import Holder
 from daemon.shell.epochs import resume_point
+from daemon.shell.machine_watch import Blind
 from daemon.shell.outbox import DATASET_COPY
 from daemon.shell.progress import Progress
 from daemon.shell.training import Training
@@ -28,6 +29,7 @@ from daemon.wire.shim_record import EXIT, MARKER, START, StopOrder, read_marker,
 from tests.core.asking import TRAIN, control, training
 from tests.desk import Desk
 from tests.fakes import MemoryDisk, NoTrainer
+from tests.shell.machine_fake import FakeProbe, LoopClock, watch_over
 from tests.shell.trainer_fake import (
     EPOCH_STEPS,
     EPOCHS,
@@ -55,6 +57,9 @@ class Floor:
         self.desk, self.disk = Desk(), MemoryDisk()
         self.trainer = FakeTrainer(self.disk, list(scripts))
         self.rehearsal, self.released = False, 0
+        self.probe, self.clock = FakeProbe(), LoopClock()
+        self.policy, self.told = Policy(), list[Command]()
+        self.watch = watch_over(Blind(), state=self.desk.state)
         images = []
         for name in ("a", "b"):
             files = {f"{name}.png": f"picture {name}".encode(), f"{name}.txt": b"spyke"}
@@ -90,17 +95,31 @@ class Floor:
             places={"$STUDIO": "/studio"},
             rehearsal=self.rehearsal,
             tokenizer="",
-            policy=Policy(),
+            policy=self.policy,
         )
 
         async def released() -> None:
             self.released += 1
 
-        return Training(shop, ask=ask, progress=Progress(), released=released)
+        progress, watch = Progress(), self.watch
+        return Training(shop, ask=ask, progress=progress, released=released, machine=watch)
 
     async def attempt(self) -> None:
         """The current attempt, by a daemon of its own."""
-        await self.daemon().run(self.job)
+        self.watch = watch_over(
+            self.probe,
+            state=self.desk.state,
+            policy=self.policy,
+            clock=self.clock,
+            trainer=self.trainer,
+            tell=self.told.append,
+        )
+        looking = asyncio.ensure_future(self.watch.run())
+        try:
+            await self.daemon().run(self.job)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     @property
     def ends(self) -> list[tuple[str, str]]:

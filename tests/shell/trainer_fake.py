@@ -40,11 +40,12 @@ class Died(Exception):
 
 @dataclass
 class Run:
-    """One run of the trainer, a second a step."""
+    """One run of the trainer, ``step_s`` seconds a step."""
 
     disk: MemoryDisk
     order: TrainingOrder
     step: int = 0
+    step_s: float = 1.0
 
     @property
     def done(self) -> int:
@@ -67,7 +68,7 @@ class Run:
         for epoch in which:
             self.say("stdout.log", f"epoch {epoch}/{EPOCHS}\n")
             for _ in range(EPOCH_STEPS):
-                await self.rest(1.0)
+                await self.rest(self.step_s)
                 self.step += 1
                 bar = f"steps:  50%|#| {self.step}/{EPOCHS * EPOCH_STEPS} [00:01<00:01,  1.00s/it"
                 self.say("stderr.log", f"\r{bar}]\r{bar}, avr_loss={loss + self.step / 1000:.3f}]")
@@ -115,6 +116,7 @@ class FakeTrainer:
     refuses: WorldError | None = None
     ends_orphans: bool = True
     boot_now: str = "boot"
+    pid_now: int | None = None
     held: Holder = "nobody"
     orders: list[TrainingOrder] = field(default_factory=list)
     running: asyncio.Task[None] | None = None
@@ -142,7 +144,7 @@ class FakeTrainer:
         return self.ends_orphans
 
     async def pid(self, folder: str) -> int | None:
-        return None
+        return self.pid_now
 
     async def boot(self) -> str:
         return self.boot_now

@@ -202,10 +202,9 @@ def test_a_training_without_steps_leaves_them_to_the_policy() -> None:
     ("more", "words"),
     [
         ('when = "now"\n', ()),
-        ("", ("no training windows yet",)),
-        ('when = "night"\n', ("no training windows yet",)),
+        ("", ()),
         ('when = "now"\n[grid]\nprompts = ["spyke_plasma_v1, rain"]\n', ("No [grid] is drawn",)),
-        ('[grid]\nprompts = ["spyke_plasma_v1"]\n', ("No [grid] is drawn", "training windows")),
+        ('[grid]\nprompts = ["spyke_plasma_v1"]\n', ("No [grid] is drawn",)),
     ],
 )
 def test_a_training_is_told_what_of_it_this_version_does_not_do(

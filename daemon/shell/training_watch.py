@@ -1,0 +1,108 @@
+"""Watches one attempt at a training by what it has said and saved.
+
+Law: whoever watches may begin anew at any moment; what was seen before is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from daemon.core.commands import ReportCheckpoint
+from daemon.ports import Disk
+from daemon.shell.epochs import keep_epoch
+from daemon.shell.patience import now
+from daemon.shell.training_folder import Attempt, Log
+from daemon.wire.status import Drawing
+
+log = logging.getLogger(__name__)
+
+_FEWEST_STEPS = 5
+"""A pace of fewer is chance; the first step of all, which takes several times as long, is none."""
+
+
+class Pace:
+    """How long a step takes, by the event loop's clock, which stands still in sleep (K3.5)."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+        self.step_s = 0.0
+
+    def seen(self, step: int) -> None:
+        """So many steps are done now."""
+        if step < 1:
+            return
+        if self._first is None:
+            self._first = step, now()
+        done = step - self._first[0]
+        if done >= _FEWEST_STEPS:
+            self.step_s = (now() - self._first[1]) / done
+
+
+class TrainingWatch:
+    """Its log, which of its epochs are kept already, and how fast it is."""
+
+    def __init__(self, disk: Disk, attempt: Attempt, done: int) -> None:
+        self.log = Log(disk, attempt)
+        self.attempt = attempt
+        self._disk = disk
+        self.done = done
+        saved = attempt.job.checkpoints.items()
+        self._kept = {step for step, made in saved if made.attempt == attempt.number}
+        self._pace = Pace()
+
+    @property
+    def kept(self) -> Sequence[int]:
+        """The epochs of this attempt whose checkpoints are in the ledger."""
+        return sorted(step // self.attempt.spec.epoch_steps for step in self._kept)
+
+    async def catch_up(self) -> bool:
+        """Read what the trainer has said; whether it said anything."""
+        heard = await self.log.catch_up()
+        self._pace.seen(self.log.output.reading.step)
+        return heard
+
+    @property
+    def epoch_s(self) -> float:
+        """What an epoch takes in this run, in awake seconds; 0 = not known yet."""
+        return self._pace.step_s * self.attempt.spec.epoch_steps
+
+    def standing(self) -> Drawing:
+        """How far it is, in true steps."""
+        reading, spec = self.log.output.reading, self.attempt.spec
+        loss = reading.loss
+        return Drawing(
+            job=self.attempt.job.id,
+            attempt=self.attempt.number,
+            image=0,
+            step=self.done * spec.epoch_steps + reading.step,
+            steps=spec.steps,
+            epoch=reading.epoch,
+            epochs=spec.epochs,
+            loss=loss if loss is not None and math.isfinite(loss) else None,
+        )
+
+    async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
+        """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
+        output, spec = self.log.output, self.attempt.spec
+        reports = []
+        for epoch in range(self.done + 1, spec.epochs + 1):
+            step, local = epoch * spec.epoch_steps, (epoch - self.done) * spec.epoch_steps
+            if local > (output.reading.step if over else output.settled_step):
+                break
+            last = epoch == spec.epochs
+            loss = output.losses.get(local, math.nan)
+            if step in self._kept or not math.isfinite(loss) or (last and not over):
+                continue
+            self._kept.add(step)
+            device = output.reading.device
+            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss, device=device)
+            if report is None:
+                log.warning(
+                    "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
+                )
+            else:
+                reports.append(replace(report, step_s=round(self._pace.step_s, 3)))
+        return reports
