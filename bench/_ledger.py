@@ -94,8 +94,8 @@ class _Studio:
             yield DaemonStarted("0.2.0", "comfyui")
             if day == 0:
                 yield _engine()
-                yield ModelRecorded("checkpoint", _CHECKPOINT, _hash("c"), 2_132_625_894, "F16")
-                yield ModelRecorded("vae", _VAE, _hash("v"), 334_641_190, "F32")
+                yield ModelRecorded("checkpoint", _CHECKPOINT, _hash("c"), 2_132_625_894, "F16", {})
+                yield ModelRecorded("vae", _VAE, _hash("v"), 334_641_190, "F32", {})
                 yield EngineRecorded(
                     name="ComfyUI",
                     version="0.3.68",

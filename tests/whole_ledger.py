@@ -35,7 +35,9 @@ def events() -> Sequence[Event]:
     """``LENGTH`` events that could have happened."""
     told = [
         started(),
-        ModelRecorded("checkpoint", "a.safetensors", "a" * 64, 2_132_625_894, "F16"),
+        ModelRecorded(
+            "checkpoint", "a.safetensors", "a" * 64, 2_132_625_894, "F16", {"unet": 859_520_964}
+        ),
         CalibrationMeasured((12.5, 12.25, 12.75), 0.0, {"device": "mps", "torch": "2.9.0"}),
         *whole_story(),
         JobDuplicate(JOB, FILE),

@@ -41,7 +41,8 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Submit:
     """A settled job file that could be read. ``request`` is its text, ``hint_sha256`` that of its
-    hint image or '', ``dataset`` what a training learns from, copied aside.
+    hint image or '', ``dataset`` what a training learns from, copied aside, ``models`` the files
+    that it names, as far as they were looked at.
     """
 
     file: FileFacts
@@ -49,6 +50,7 @@ class Submit:
     asked: Asked
     hint_sha256: str = ""
     dataset: tuple[TrainingImage, ...] = ()
+    models: tuple[ModelFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

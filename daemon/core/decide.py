@@ -77,7 +77,7 @@ from daemon.core.results import (
     sorted_by_name,
     trainer_used,
 )
-from daemon.core.state import State, drop_of
+from daemon.core.state import State, drop_of, key_of
 
 _IMAGES_A_LINE = 100
 
@@ -209,7 +209,9 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
         spec=_resolved(state, command, job, studio),
         warnings=asked.warnings,
     )
-    return [accepted, *_recorded(job, command.dataset)]
+    # Only what is new: that a file was replaced is noticed by who is about to draw with it.
+    fresh = (model for model in command.models if key_of(model) not in state.latest)
+    return [*named(state, fresh)[0], accepted, *_recorded(job, command.dataset)]
 
 
 def _recorded(job: JobId, images: Sequence[TrainingImage]) -> Sequence[DatasetRecorded]:

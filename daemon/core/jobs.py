@@ -7,7 +7,7 @@ an old ledger means the same after a default has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NewType
 
@@ -32,7 +32,6 @@ class Phase(StrEnum):
 
 
 OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISHING})
-
 
 GOOD = "good"
 """The verdict on a picture that is a result."""
@@ -244,8 +243,8 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A model file as the engine will load it. ``bytes`` of the whole file; ``dtype`` of most of
-    its weights.
+    """A model file as the engine will load it. ``bytes`` of the whole file; ``dtype`` of most
+    of it; ``parts``: how many numbers each part has that is loaded (release 0.1.0 told none).
     """
 
     role: str
@@ -253,6 +252,7 @@ class ModelFacts:
     sha256: str
     bytes: int
     dtype: str
+    parts: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,4 +70,4 @@ def named(state: State, facts: Iterable[Fact]) -> tuple[Sequence[Event], Sequenc
 def _line(fact: Fact) -> Event:
     if isinstance(fact, Engine):
         return EngineRecorded(**asdict(fact))
-    return ModelRecorded(fact.role, fact.name, fact.sha256, fact.bytes, fact.dtype)
+    return ModelRecorded(fact.role, fact.name, fact.sha256, fact.bytes, fact.dtype, fact.parts)

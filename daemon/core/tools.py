@@ -15,7 +15,9 @@ from daemon.core.jobs import JobId
 
 @dataclass(frozen=True, slots=True)
 class ModelRecorded:
-    """A model file as it was at its first use, or at the first use after it changed."""
+    """A model file as it was when a job first asked for it, or at the first use after it changed.
+    ``parts``: how many numbers each part that is loaded has; none where release 0.1.0 wrote it.
+    """
 
     type: ClassVar[str] = "model.recorded"
     role: str
@@ -23,6 +25,7 @@ class ModelRecorded:
     sha256: str
     bytes: int
     dtype: str
+    parts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

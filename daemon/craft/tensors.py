@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from daemon.craft.lora_layers import fit, is_lora
@@ -37,6 +37,12 @@ _A: Mapping[str, str] = {
 _UNET = "model.diffusion_model."
 _TEXT_ENCODER = "cond_stage_model.transformer."
 _BAKED_VAE = "first_stage_model."
+_PARTS: Mapping[str, str] = {
+    _UNET: "unet",
+    _TEXT_ENCODER: "text_encoder",
+    _BAKED_VAE: "vae",
+}
+_WHOLE: Mapping[str, str] = {"t2i-adapter": "controlnet", "unknown": ""}
 _CONTEXT = 768
 _CHANNELS = 320
 _LATENT = 4
@@ -59,13 +65,15 @@ class Tensor:
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a file is; ``dtype`` of most of its numbers. ``refusal`` and the warnings go on where
-    the file's name ends, and ``refusal`` is '' for what SD 1.5 can use in that role.
+    the file's name ends, and ``refusal`` is '' for what SD 1.5 can use in that role. ``parts``:
+    how many numbers each of its parts has (see ``parts_of``).
     """
 
     kind: Kind
     dtype: str
     warnings: tuple[str, ...] = ()
     refusal: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def judge(role: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Judged:
@@ -78,7 +86,21 @@ def judge(role: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     refusal = _misplaced(role, kind) or _unfit(kind, tensors, _made_for(metadata))
     if refusal:
         return Judged(kind, dtype, (), refusal)
-    return Judged(kind, dtype, (*_costs(kind, tensors), *_doubts(kind, tensors)))
+    warnings = (*_costs(kind, tensors), *_doubts(kind, tensors))
+    return Judged(kind, dtype, warnings, parts=parts_of(kind, tensors))
+
+
+def parts_of(kind: Kind, tensors: Mapping[str, Tensor]) -> Mapping[str, int]:
+    """How many numbers each part has that an engine loads, by the part's name (A2.4, A2.7): those
+    of a checkpoint, or the whole of another file. What is never loaded, such as ``model_ema.``,
+    counts in none.
+    """
+    numbers: Counter[str] = Counter()
+    for name, tensor in tensors.items():
+        place = (part for prefix, part in _PARTS.items() if name.startswith(prefix))
+        part = next(place, "") if kind == "checkpoint" else _WHOLE.get(kind, kind)
+        numbers[part] += tensor.numbers
+    return {part: count for part, count in sorted(numbers.items()) if part}
 
 
 def kind_of(tensors: Collection[str]) -> Kind:

@@ -19,6 +19,7 @@ from daemon.core.jobs import (
     Complaint,
     Control,
     FileFacts,
+    ModelFacts,
     PanelSpec,
     TrainingImage,
     TrainSpec,
@@ -44,8 +45,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(slots=True)
 class _Models:
-    """What is to be said of a job's models; ``waiting``: one of them is hashed first."""
+    """A job's models and what is to be said of them; ``waiting``: one of them is hashed first."""
 
+    facts: list[ModelFacts] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     waiting: WorldError | None = None
@@ -152,7 +154,8 @@ class Intake:
                 self._waits()
             raise models.waiting
         asked = replace(asked, warnings=(*asked.warnings, *models.warnings))
-        return Submit(file, data.decode(), asked, hint_sha256, dataset)
+        submit = Submit(file, data.decode(), asked, hint_sha256, dataset)
+        return replace(submit, models=tuple(models.facts))
 
     async def _again(self, file: FileFacts, data: bytes, control: Control) -> Command:
         """A picture that is to be drawn again, through the same gate as any other."""
@@ -214,6 +217,7 @@ class Intake:
         for use in uses:
             try:
                 examined = await self._weights.examined(role=use.role, name=use.name)
+                models.facts.append(examined.facts)
                 models.warnings += examined.warnings
             except WorldError as error:
                 if error.code == "HASHING":

@@ -88,7 +88,8 @@ def _making(job: Job, trainer: TrainerUse, device: str) -> Iterator[Section]:
             "epochs": spec.epochs,
         },
     )
-    yield "model", [asdict(model) for model in trainer.models]
+    models = [asdict(model) for model in trainer.models]
+    yield "model", [{key: model[key] for key in model if key != "parts"} for model in models]
     yield (
         "dataset",
         [

@@ -37,6 +37,11 @@ def _tells_its_size(saved: _Line) -> _Line:
     return saved if "bytes" in saved else {**saved, "bytes": 0, "device": ""}
 
 
+def _tells_its_parts(recorded: _Line) -> _Line:
+    """0.2.0 counted the first."""
+    return recorded if "parts" in recorded else {**recorded, "parts": {}}
+
+
 def _tells_its_need(started: _Line) -> _Line:
     """0.2.0 predicted the first."""
     return started if "need_bytes" in started else {**started, "need_bytes": 0}
@@ -51,5 +56,6 @@ _STEPS: Mapping[str, Sequence[Callable[[_Line], _Line]]] = {
     "image.judged": (_tells_how_it_was_made, _tells_its_map),
     "checkpoint.saved": (_tells_its_size, _tells_its_pace),
     "attempt.started": (_tells_its_need,),
+    "model.recorded": (_tells_its_parts,),
 }
 """By type, in the order of the releases; a step is never changed once its release is out."""

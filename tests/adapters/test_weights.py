@@ -75,7 +75,9 @@ def test_a_model_is_known_by_the_hash_of_its_bytes_and_the_dtype_of_most(
 ) -> None:
     """M2.2, N3.1"""
     expected = ModelFacts("checkpoint", name, sha256(ANYTHING).hexdigest(), len(ANYTHING), "F16")
-    assert facts(folders, name) == expected
+    found = facts(folders, name)
+    assert found == expected
+    assert found.parts == {"text_encoder": 10, "unet": 100}
 
 
 @pytest.mark.parametrize(

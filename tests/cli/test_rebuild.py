@@ -70,7 +70,7 @@ def drawn() -> list[Event]:
     )
     return [
         EngineRecorded(**asdict(ENGINE)),
-        ModelRecorded(VAE.role, VAE.name, VAE.sha256, VAE.bytes, VAE.dtype),
+        ModelRecorded(VAE.role, VAE.name, VAE.sha256, VAE.bytes, VAE.dtype, {}),
         AttemptStarted(JOB, 1, "comfyui", "default", 0),
         judged,
         AttemptEnded(JOB, 1, Outcome.SUCCEEDED, "", "", 0),
@@ -97,7 +97,7 @@ def test_a_lock_from_the_ledger_says_all_that_made_the_picture(studio: StudioFil
 def test_a_model_that_changed_later_leaves_old_locks_as_they_were(studio: StudioFiles) -> None:
     before = outbox(studio)
     newer = replace(VAE, sha256="f" * 64)
-    studio.write(ModelRecorded(newer.role, newer.name, newer.sha256, newer.bytes, newer.dtype))
+    studio.write(ModelRecorded(newer.role, newer.name, newer.sha256, newer.bytes, newer.dtype, {}))
     (studio.root / LOCK).unlink()
     assert main(["rebuild"]) == 0
     assert outbox(studio) == before

@@ -585,11 +585,35 @@ def test_a_model_is_recorded_at_its_first_use_and_when_it_changed() -> None:
     vae = ModelFacts("vae", "v.safetensors", "e" * 64, 9, "F32")
     lora = ModelFacts("lora", "v.safetensors", "e" * 64, 9, "F32")
     desk = Desk()
-    recorded = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32")
+    recorded = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32", {})
     assert desk.do(RecordModels((vae,))) == [recorded]
     assert desk.do(RecordModels((vae, lora))) == [replace(recorded, role="lora")]
     changed = desk.do(RecordModels((replace(vae, sha256="f" * 64), lora)))
     assert changed == [replace(recorded, sha256="f" * 64)]
+
+
+def test_a_model_that_no_line_tells_of_is_recorded_before_the_job_that_names_it() -> None:
+    """A2.7: what a job needs is known when it waits; what was replaced is for its first user to
+    notice.
+    """
+    vae = ModelFacts("vae", "v.safetensors", "e" * 64, 9, "F32", {"vae": 3})
+    desk = Desk()
+    first, accepted, *_ = desk.do(replace(panel(), models=(vae,)))
+    assert first == ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32", {"vae": 3})
+    assert isinstance(accepted, JobAccepted)
+    assert desk.state.recorded[desk.state.latest["vae", "v.safetensors"]] == vae
+    other = replace(vae, sha256="f" * 64)
+    again = replace(panel("ch02", inode=2), models=(other,))
+    assert "model.recorded" not in kinds(desk.do(again))
+    [changed] = desk.do(RecordModels((other,)))
+    assert changed.type == "model.recorded"
+
+
+def test_a_model_of_which_release_0_1_0_did_not_tell_the_parts_has_not_changed() -> None:
+    vae = ModelFacts("vae", "v.safetensors", "e" * 64, 9, "F32")
+    desk = Desk()
+    desk.do(RecordModels((vae,)))
+    assert desk.do(RecordModels((replace(vae, parts={"vae": 3}),))) == []
 
 
 def test_pictures_of_a_dataset_that_a_power_cut_has_left_out_are_recorded_once() -> None:

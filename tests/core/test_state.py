@@ -351,7 +351,7 @@ def test_a_studio_that_drew_once_with_comfyui_has_drawn_for_real() -> None:
 
 def test_a_model_is_known_as_it_was_last_recorded() -> None:
     """S3.4."""
-    old = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32")
+    old = ModelRecorded("vae", "v.safetensors", "e" * 64, 9, "F32", {})
     new = replace(old, sha256="f" * 64)
     state = fold([entry(old), entry(new, seq=2)])
     old_facts, new_facts = (state.recorded[seq] for seq in (1, 2))

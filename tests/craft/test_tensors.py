@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from daemon.craft.tensors import Judged, Tensor, judge, kind_of
+from daemon.craft.tensors import Judged, Kind, Tensor, judge, kind_of, parts_of
 
 Tensors = Mapping[str, Tensor]
 NET = "model.diffusion_model"
@@ -74,6 +74,30 @@ def test_other_layouts_of_a_kind_are_known_too(kind: str, tensors: Tensors) -> N
     assert kind_of(tensors) == kind
 
 
+def test_the_numbers_of_a_checkpoint_are_counted_by_part_and_what_is_never_loaded_by_none() -> None:
+    """A2.4, A2.7"""
+    strange = {"model_ema.decay": half(9), "betas": half(1000), "cond_stage_model.logit": half(5)}
+    found = judged("checkpoint", {**CHECKPOINT, **strange}).parts
+    unet = 320 * 4 * 9 + 320 * 768
+    assert found == {"unet": unet, "text_encoder": 77 * 768, "vae": 512 * 4 * 9}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("vae", {"vae": 512 * 4 * 9 + 16}),
+        ("lora", {"lora": 2 * 4 * 1280}),
+        ("controlnet", {"controlnet": 320 * 320 + 320 * 768}),
+        ("t2i-adapter", {"controlnet": 320 * 320 * 9 + 320 * 64}),
+        ("embedding", {"embedding": 8 * 768}),
+        ("unknown", {}),
+    ],
+)
+def test_any_other_model_is_one_part(kind: Kind, part: Mapping[str, int]) -> None:
+    """A2.7"""
+    assert parts_of(kind, MODELS[kind]) == part
+
+
 @pytest.mark.parametrize("role", ["checkpoint", "vae", "lora", "controlnet", "embedding"])
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_file_of_another_kind_than_its_role_is_refused_and_its_folder_named(
@@ -82,7 +106,7 @@ def test_a_file_of_another_kind_than_its_role_is_refused_and_its_folder_named(
     """M4.3: ComfyUI takes a checkpoint for a LoRA, and reports success without it."""
     found = judged(role, MODELS[kind])
     if kind == role or (role, kind) == ("controlnet", "t2i-adapter"):
-        assert found == Judged(found.kind, "F16")
+        assert found == Judged(found.kind, "F16", parts=found.parts)
         return
     assert found.kind == kind
     assert ("Move it to $COMFYUI/models/" in found.refusal) == (kind != "unknown")
@@ -170,7 +194,8 @@ def test_fp32_is_told_with_its_cost_but_for_a_vae_which_is_right_in_fp32(
 def test_a_few_numbers_in_fp32_are_not_worth_a_word() -> None:
     """kohya's trainer writes alpha as fp32 beside weights in fp16."""
     alpha = {"lora_unet_mid_block_attentions_0_proj_in.alpha": half(dtype="F32")}
-    assert judged("lora", {**LORA, **alpha}) == Judged("lora", "F16")
+    found = judged("lora", {**LORA, **alpha})
+    assert found == Judged("lora", "F16", parts=found.parts)
 
 
 def test_a_checkpoint_for_inpainting_is_told() -> None:

@@ -96,6 +96,16 @@ def test_warnings_of_models_are_the_jobs_warnings() -> None:
     assert taken.asked.warnings[-1:] == ("a.safetensors is saved in fp32",)
 
 
+@pytest.mark.parametrize(
+    ("text", "roles"), [(PANEL, ["checkpoint", "vae"]), (TRAIN, ["checkpoint", "vae"])]
+)
+def test_a_job_brings_the_facts_of_its_models_along(text: str, roles: list[str]) -> None:
+    """A2.7: so what it needs is known when it waits."""
+    taken = answer(Shelf(), text)
+    assert isinstance(taken, Submit)
+    assert [model.role for model in taken.models] == roles
+
+
 def test_all_that_is_wrong_with_the_models_is_said_at_once() -> None:
     """M2.1, M4.3"""
     weights = Shelf(

@@ -130,7 +130,9 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     DatasetRecorded: st.builds(
         DatasetRecorded, jobs, st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
     ),
-    ModelRecorded: st.builds(ModelRecorded, texts, texts, texts, counts, texts),
+    ModelRecorded: st.builds(
+        ModelRecorded, texts, texts, texts, counts, texts, st.dictionaries(texts, counts)
+    ),
     EngineRecorded: st.builds(EngineRecorded, *[texts] * 4, word_lists, *[texts] * 4, word_lists),
     TrainerRecorded: st.builds(
         TrainerRecorded,
@@ -244,7 +246,7 @@ CONTRACT = {
     "template_sha256 workflow_sha256 bytes perceptual_hash rung map_sha256",
     "checkpoint.saved": "job step sha256 loss attempt bytes device step_s",
     "dataset.recorded": "job images",
-    "model.recorded": "role name sha256 bytes dtype",
+    "model.recorded": "role name sha256 bytes dtype parts",
     "engine.recorded": "name version commit mode args device python torch os custom_nodes",
     "trainer.recorded": "job attempt trainer commit python packages arguments environment "
     "models config dataset",

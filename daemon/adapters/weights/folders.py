@@ -138,7 +138,8 @@ class ModelFolders:
         if wrong := self._mismatch(name, sha256):
             raise WorldError("MODEL_MISMATCH", _where(role, name, wrong))
         warnings = tuple(f"{visible(name)} {visible(text)}" for text in judged.warnings)
-        return Examined(ModelFacts(role, name, sha256, file.size, judged.dtype), warnings)
+        facts = ModelFacts(role, name, sha256, file.size, judged.dtype, judged.parts)
+        return Examined(facts, warnings)
 
     def _found(self, role: str, name: str) -> tuple[str, File, Judged]:
         """The file of this name, judged by its header. Raises ``WorldError``."""
