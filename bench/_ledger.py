@@ -160,7 +160,7 @@ class _Studio:
             yield JobHeld(job, "WINDOW", "Panels are drawn from 22:00 to 07:00.", 0)
         attempt = 1
         if self.chance.random() < 0.02:
-            yield AttemptStarted(job, 1, "comfyui", "default")
+            yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000)
             yield AttemptEnded(job, 1, Outcome.LOST, "ENGINE_DIED", "Its process is gone.", 0)
             attempt = 2
         yield from self._drawn(job, attempt, images)
@@ -170,7 +170,7 @@ class _Studio:
             yield JobApproved(job, 1, 0)
 
     def _drawn(self, job: JobId, attempt: int, images: int) -> Iterator[Event]:
-        yield AttemptStarted(job, attempt, "comfyui", "default")
+        yield AttemptStarted(job, attempt, "comfyui", "default", 4_301_000_000)
         files = {}
         for image in range(1, images + 1):
             graph = _hash(f"{job} graph {image}")
@@ -198,6 +198,7 @@ class _Studio:
                 bytes=412_345,
                 perceptual_hash=graph[:16],
                 rung="",
+                map_sha256="",
             )
             stem = job if images == 1 else f"{job}-{image:02}"
             for end in (".lock.toml", ".png", ".workflow.json"):
@@ -215,10 +216,10 @@ class _Studio:
         job, accepted = self._accepted(name, "train", request, _train_spec(name))
         yield accepted
         yield DatasetRecorded(job, pictures)
-        yield AttemptStarted(job, 1, "comfyui", "default")
+        yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000)
         for step in range(198, 991, 198):
             yield CheckpointSaved(
-                job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1, 9_551_520, "mps"
+                job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1, 9_551_520, "mps", 10.2
             )
         yield AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 9_663_676_416)
         yield ResultPublished(job, {lora_file(job, 990): _hash(f"{job} 990")})

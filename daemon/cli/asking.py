@@ -20,6 +20,7 @@ from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec
 from daemon.core.state import State
+from daemon.core.tools import ModelRecorded
 from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
@@ -54,8 +55,9 @@ def answered(studio: Path, state: State, files: Iterable[tuple[str, bytes]]) -> 
     folders = model_folders(home)
     for name, data in files:
         command = hashed(folders, examine(home, folders, name=name, data=data))
-        # The first event is the answer to the file; one that was never seen always has one.
-        yield decide(state, command, home.studio)[0]
+        # One that was never seen always has an answer; what its models are may come before it.
+        events = decide(state, command, home.studio)
+        yield next(event for event in events if not isinstance(event, ModelRecorded))
 
 
 def _would(file: str, answer: Event) -> bool:
