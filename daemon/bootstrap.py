@@ -35,7 +35,7 @@ from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
-from daemon.adapters.probe import MemoryProbe
+from daemon.adapters.probe import MachineProbe
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.jobs import FileFacts
@@ -150,7 +150,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
         weights=model_folders(home),
         trainer=_trainer(home, gpu),
         git=StudioGit(home.folder, environment=home.environment),
-        probe=MemoryProbe(),
+        probe=MachineProbe(),
     )
 
 
