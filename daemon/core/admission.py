@@ -142,7 +142,7 @@ def nobody(scene: Scene) -> Reason | None:
             "Another studio of yours is using the GPU; two jobs at once would make the Mac swap. "
             "This one starts when that one has ended.",
         )
-    machine = world.machine
+    machine = world.strain
     if machine.rival:
         return Reason("GPU_FOREIGN", machine.rival)
     if machine.code:

@@ -127,7 +127,7 @@ def _closed(windows: Windows, doing: str, key: str, at: int) -> Reason | None:
 
 def _unwise(scene: Scene) -> Reason | None:
     """What would spoil a night."""
-    machine, policy = scene.world.machine, scene.policy
+    machine, policy = scene.world.strain, scene.policy
     if policy.require_ac and machine.on_ac is False:
         charge = f", {machine.battery_percent} % charged" if machine.battery_percent else ""
         return Reason(
@@ -152,7 +152,7 @@ def heavy_text(machine: Machine) -> str:
 
 def _too_large(scene: Scene, job: Job) -> Reason | None:
     """A job whose need does not fit what can be had (A2.6, A2.7, K2.4)."""
-    machine, policy = scene.world.machine, scene.policy
+    machine, policy = scene.world.strain, scene.policy
     if machine.free_bytes is None:
         return None
     need, reserve = scene.need(job), policy.memory_reserve_gb * GIB

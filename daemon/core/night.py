@@ -75,7 +75,7 @@ def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None
 
     Never past its window; and, for whatever else can wait so long, when a state was just saved.
     """
-    machine, windows = world.machine, policy.training_windows
+    machine, windows = world.strain, policy.training_windows
     night = _training(job).when == "night"
     if night and not is_open(windows, world.at):
         text = "The training window has closed. It goes on from its last epoch in the next one."

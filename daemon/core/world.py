@@ -72,6 +72,11 @@ class World:
     machine: Machine = Machine()
     at: int = field(default=0, compare=False)
 
+    @property
+    def strain(self) -> Machine:
+        """The machine as far as it may keep anybody waiting: a rehearsal asks nothing of it."""
+        return Machine() if self.engine == "rehearsal" else self.machine
+
 
 def first_world(engine: EngineName, trainer_text: str) -> World:
     """The world before anything of it was seen."""

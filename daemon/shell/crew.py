@@ -170,6 +170,7 @@ def _machine(ports: Ports, setup: Setup, loop: Loop, watch: EngineWatch) -> Mach
         host=ports.host,
         trainer=ports.trainer,
         weigh=need,
+        engine=setup.engine,
         relieve=watch.relieve,
     )
 

@@ -19,7 +19,7 @@ from daemon.core.needs import Weigh
 from daemon.core.night import Standing, Stop, lasting, stop
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import Heavy, Machine, World
+from daemon.core.world import EngineName, Heavy, Machine, World
 from daemon.ports import Clock, EngineHost, Probe, Program, Signals, Trainer
 from daemon.shell.patience import now
 from daemon.shell.training_folder import attempts_of
@@ -71,13 +71,14 @@ class MachineWatch:
         host: EngineHost | None,
         trainer: Trainer,
         weigh: Weigh,
+        engine: EngineName,
         relieve: Callable[[], Awaitable[None]],
     ) -> None:
         self.machine = Machine()
         self._probe, self._policy, self._clock = probe, policy, clock
         self._state, self._tell = state, tell
         self._host, self._trainer, self._weigh = host, trainer, weigh
-        self._relieve = relieve
+        self._engine, self._relieve = engine, relieve
         self._gate = Gate()
         self._unknown: dict[str, int] = {}
         self._programs_at = 0.0
@@ -134,7 +135,9 @@ class MachineWatch:
 
     def pressed(self) -> str:
         """Why a picture is to be given up, '' while it may go on: the memory has been critical for
-        too long (A2.8)."""
+        too long (A2.8). A rehearsal takes none of it."""
+        if self._engine == "rehearsal":
+            return ""
         lasted_s = self._critical_s()
         if lasted_s >= self._policy.memory_critical_s:
             return f"The machine's memory has been critical for {lasted_s:.0f} s."
@@ -142,7 +145,7 @@ class MachineWatch:
 
     def stop(self, job: Job, going: Standing) -> Stop | None:
         """Why a training is to be stopped for now; None while it may go on."""
-        world = World("none", machine=self.machine, at=self._clock.now())
+        world = World(self._engine, machine=self.machine, at=self._clock.now())
         return stop(job, self._policy, world, going)
 
     async def beside(self) -> Machine:

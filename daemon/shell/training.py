@@ -169,7 +169,7 @@ class Training:
         told = [f"{heavy_text(machine)} beside {job.id}"] if machine.programs else []
         if machine.users:
             told.append(f"{machine.users} others are logged in at this machine")
-        if told:
+        if told and not self._shop.rehearsal:
             text = f"{', and '.join(told)}. What they use of the memory, the training may lack."
             await self._ask(ReportIncident("HEAVY_PROGRAMS", text))
 

@@ -22,7 +22,7 @@ from daemon.core.state import State
 from daemon.core.windows import Span, Windows, is_open
 from daemon.core.world import Heavy, Machine
 from tests.core.asking import DOWN, TRAIN, checkpoint, ended, panel, training
-from tests.desk import READY, Desk
+from tests.desk import READY, REHEARSING, Desk
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVERY_DAY = frozenset(range(7))
@@ -205,6 +205,13 @@ def test_nothing_starts_while_the_memory_is_under_pressure(code: str) -> None:
     assert desk.state.jobs[JobId("ch01_v1")].code == code
     desk.do(ObserveMachine(Machine()))
     assert desk.state.lease == "ch01_v1"
+
+
+def test_a_rehearsal_asks_nothing_of_the_machine() -> None:
+    strained = Machine(code="SWAPPING", text="It swaps.", rival="kohya.", on_ac=False)
+    desk = Desk(world=REHEARSING)
+    desk.do(ObserveMachine(strained), training())
+    assert desk.state.lease == "spyke_r1"
 
 
 def weigh(job: Job, _state: State, _policy: Policy) -> Need:

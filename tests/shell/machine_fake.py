@@ -88,5 +88,6 @@ def watch_over(
         host=None,
         trainer=trainer or NoTrainer(),
         weigh=nothing,
+        engine="comfyui",
         relieve=_idle,
     )

@@ -14,7 +14,7 @@ from daemon.core.jobs import JobId, Phase
 from daemon.core.needs import Need
 from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import Heavy, Machine
+from daemon.core.world import EngineName, Heavy, Machine
 from daemon.ports import Program, Serving
 from daemon.shell.machine_watch import MachineWatch
 from tests.examples import job
@@ -36,6 +36,7 @@ class Room:
     relieved: int = 0
     ahead_ms: int = 0
     host: FakeHost | None = None
+    engine: EngineName = "comfyui"
 
     def now(self) -> int:
         """``ports.Clock``."""
@@ -51,6 +52,7 @@ class Room:
             host=self.host,
             trainer=NoTrainer(),
             weigh=lambda *_: Need((("UNet", 2 * GIB),)),
+            engine=self.engine,
             relieve=self.relieve,
         )
 
@@ -172,6 +174,16 @@ def test_critical_for_long_is_a_reason_to_give_a_picture_up() -> None:
         assert watch.pressed() == ""
 
     live(Room(), story)
+
+
+def test_a_rehearsal_is_not_given_up_for_the_machines_sake() -> None:
+    async def story(room: Room, watch: MachineWatch) -> None:
+        room.probe.seen = replace(CALM, level=4)
+        await watch.look()
+        await asyncio.sleep(60)
+        assert watch.pressed() == ""
+
+    live(Room(engine="rehearsal"), story)
 
 
 def test_swapping_that_runs_away_is_one_at_once() -> None:
