@@ -43,7 +43,7 @@ from daemon.core.policy import LADDER
 from daemon.errors import NightpressError, PersonNeeded, WorldError
 from daemon.home import Home, bound_host, made_home, user_home
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
-from daemon.settings import Settings
+from daemon.settings import Settings, doubts
 from daemon.shell.crew import Ports, Setup
 from daemon.shell.intake import Intake
 from daemon.shell.press import Press
@@ -331,4 +331,7 @@ def _say_hello(home: Home) -> None:
                 log.warning("%s", doubt)
         case "none":
             log.warning("ENGINE_MISSING: this studio has printed with ComfyUI, and none is set now")
+    for doubt in doubts(home.settings.policy):
+        log.warning("%s", doubt)
+    log.info("hours by the clock of %s", home.settings.policy.training_windows.zone)
     log.info("drop job files into %s; Ctrl-C stops", home.folder / "inbox")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from daemon.adapters import machine, new_studio, settings_files
+from daemon.adapters import machine, new_studio, settings_files, time_zones
 from daemon.adapters.clock import SystemEntropy
 from daemon.core.decide import Studio
 from daemon.core.world import EngineName
@@ -106,6 +107,7 @@ def _settings(folder: Path, environment: Mapping[str, str]) -> Settings:
         studio_toml=settings_files.text(folder / "nightpress.toml"),
         user_toml=settings_files.own_text(_config(environment) / "config.toml"),
         environment=environment,
+        zone_of=partial(time_zones.zone, environment=environment),
     )
 
 

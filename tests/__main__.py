@@ -26,6 +26,7 @@ CAMPAIGNS: Mapping[str, str] = {
     "matrix": "test_matrix.py",
     "quality": "test_quality.py",
     "slots": "test_slots.py",
+    "windows": "test_windows.py",
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -43,12 +45,16 @@ def drew_for_real(folder: Path, environment: Mapping[str, str]) -> None:
 
 def test_the_settings_of_a_new_studio_are_commented_out_and_are_the_defaults(folder: Path) -> None:
     text = (folder / "nightpress.toml").read_text()
-    assert read_settings(studio_toml=text, user_toml=None, environment={}) == Settings()
+    usual = _settings("")
+    assert _settings(text) == usual
     awake = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     assert awake.count(" = ") == text.count(" = ")
-    settings = read_settings(studio_toml=awake, user_toml=None, environment={})
     # The address is the default one; now it was named.
-    assert settings == Settings(url_given=True)
+    assert _settings(awake) == replace(usual, url_given=True)
+
+
+def _settings(text: str) -> Settings:
+    return read_settings(studio_toml=text, user_toml=None, environment={}, zone_of=lambda _: UTC)
 
 
 def test_a_new_studio_has_an_id_and_a_ledger_of_this_machine(

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.policy import Policy
+from daemon.core.windows import ALWAYS, ALWAYS_SPANS, Span, Windows
 from daemon.errors import AskerError
-from daemon.settings import Settings, read_settings, resolved_engine
+from daemon.settings import Settings, doubts, read_settings, resolved_engine
 
+EVERY_DAY = frozenset(range(7))
+TOKYO = ZoneInfo("Asia/Tokyo")
+HOURS = Policy(
+    training_windows=Windows((Span(EVERY_DAY, 22 * 60, 7 * 60),), TOKYO),
+    panel_windows=Windows(ALWAYS_SPANS, TOKYO),
+)
 USER = '[comfyui]\nbase_path = "~/ComfyUI"\n'
 
 
 def settings(studio: str | None = None, user: str | None = None, **environment: str) -> Settings:
-    return read_settings(studio_toml=studio, user_toml=user, environment=environment)
+    return read_settings(
+        studio_toml=studio, user_toml=user, environment=environment, zone_of=zone_of
+    )
+
+
+def zone_of(name: str) -> tzinfo | str:
+    return ZoneInfo(name or "Asia/Tokyo") if name != "Nowhere" else "There is no Nowhere."
 
 
 def refusal(studio: str | None = None, user: str | None = None, **environment: str) -> str:
@@ -25,9 +42,9 @@ def refusal(studio: str | None = None, user: str | None = None, **environment: s
 
 def test_without_any_file_everything_has_its_default() -> None:
     found = settings()
-    assert found == Settings()
+    assert found == Settings(policy=HOURS)
     assert (found.engine, found.url, found.base_path) == ("auto", "http://127.0.0.1:8188", "")
-    assert (found.timeout_s, found.settle_s, found.policy) == (10.0, 2.0, Policy())
+    assert (found.timeout_s, found.settle_s, found.policy) == (10.0, 2.0, HOURS)
     assert settings("", " \n") == found
 
 
@@ -44,6 +61,18 @@ settle_s = 1
 rescan_s = 5
 [disk]
 min_free_gb = 20
+[windows]
+training = ["mon-fri 23:00-06:30", "sat,sun 00:00-24:00"]
+panels = []
+timezone = "Europe/Berlin"
+[memory]
+total_gb = 24
+reserve_gb = 2.5
+[power]
+require_ac = false
+[mps]
+high = 0.7
+low = 0.5
 [git]
 checkpoint = "daily"
 [policy]
@@ -53,6 +82,7 @@ max_steps = 30
 max_pictures = 8
 max_loras = 2
 max_training_steps = 1200
+heavy = "hold"
 [models]
 "sd15/anything-v5.safetensors" = "0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD0123ABCD"
 """,
@@ -63,7 +93,17 @@ max_training_steps = 1200
     assert found.base_path == "/Users/me/ComfyUI"
     assert (found.timeout_s, found.settle_s, found.rescan_s) == (30.0, 1.0, 5.0)
     assert found.checkpoint == "daily"
+    berlin = ZoneInfo("Europe/Berlin")
+    week = (Span(frozenset(range(5)), 1380, 390), Span(frozenset({5, 6}), 0, 1440))
     assert found.policy == Policy(
+        training_windows=Windows(week, berlin),
+        panel_windows=Windows((), berlin),
+        memory_total_gb=24.0,
+        memory_reserve_gb=2.5,
+        require_ac=False,
+        mps_high_watermark=0.7,
+        mps_low_watermark=0.5,
+        heavy="hold",
         min_free_gb=20.0,
         max_area=262_144,
         max_side=512,
@@ -149,7 +189,17 @@ def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str
     [
         ('[comfyui]\nmode = "ours"', "line 2, comfyui.mode", '"external" or "managed"'),
         ("[comfyui]\ncustom_nodes = []", "line 2, comfyui.custom_nodes", '{ "ComfyUI-Manager" = '),
-        ("[windows]\ntraining = []", "line 1, windows", "not in this version yet"),
+        ('[notify]\non = "end"', "line 1, notify", "not in this version yet"),
+        ('[windows]\ntraining = "22:00-07:00"', "line 2, windows.training", '["22:00-07:00"]'),
+        ('[windows]\npanels = ["22-7"]', "line 2, windows.panels", '"mon-fri 22:00-07:00"'),
+        (f"[windows]\npanels = {['1:00-2:00'] * 51}", "line 2, windows.panels", "50 are enough"),
+        ('[windows]\n\ntimezone = "Nowhere"', "line 3, windows.timezone", "no Nowhere"),
+        ("[windows]\nnight = []", "line 2, windows.night", "training, panels, timezone"),
+        ("[memory]\nreserve_gb = -1", "line 2, memory.reserve_gb", "0 to 64"),
+        ("[memory]\ntotal_gb = 1e6", "line 2, memory.total_gb", "0 to 2048"),
+        ("[power]\nrequire_ac = 0", "line 2, power.require_ac", "true or false"),
+        ("[mps]\nhigh = 1.7\nlow = 1.4", "line 2, mps.high", "0 to 1"),
+        ('[policy]\nheavy = "kill"', "line 2, policy.heavy", '"hold"'),
         ("[policy]\ncanary = true", "line 2, policy.canary", "not in this version yet"),
         ('[comfyui]\nbase_path = "/x"', "line 2, comfyui.base_path", "cloned"),
         ('[comfyui]\nprogram = "/x/main.py"', "line 2, comfyui.program", "config.toml"),
@@ -228,7 +278,32 @@ def test_a_cap_is_loosened_only_by_who_has_more_memory(cap: str, usual: int) -> 
 
 
 def test_having_more_memory_changes_nothing_by_itself() -> None:
-    assert settings("[policy]\ni_have_more_memory = true").policy == Policy()
+    assert settings("[policy]\ni_have_more_memory = true").policy == HOURS
+
+
+@pytest.mark.parametrize(
+    "marks",
+    ["high = 0.9", "low = 0.8", "high = 0", "high = 0.5\nlow = 0.5", "high = 0.5\nlow = 0.9"],
+)
+def test_the_marks_of_mps_are_a_pair_with_the_low_one_below(marks: str) -> None:
+    """A1.2: PyTorch starts with nothing else."""
+    said = refusal(f"[mps]\n{marks}")
+    assert said.startswith("nightpress.toml, line 1, mps: ")
+    assert "high = 0.9, low = 0.8" in said
+
+
+def test_no_limit_on_mps_is_asked_for_in_so_many_words_and_warned_of() -> None:
+    """A1.2"""
+    policy = settings("[mps]\nhigh = 0.0\nlow = 0.0").policy
+    assert (policy.mps_high_watermark, policy.mps_low_watermark) == (0.0, 0.0)
+    assert [told[:14] for told in doubts(policy)] == ["[mps] high = 0"]
+
+
+def test_a_machine_that_does_not_say_where_it_is_is_told_so() -> None:
+    assert list(doubts(HOURS)) == []
+    nowhere = replace(HOURS, training_windows=ALWAYS)
+    assert nowhere.training_windows.zone is UTC
+    assert [told[-17:] for told in doubts(nowhere)] == ['= "Europe/Berlin"']
 
 
 @given(st.text(st.characters(), max_size=400), st.text(max_size=60))
@@ -245,24 +320,37 @@ def test_any_text_leads_to_settings_or_to_a_sentence(text: str, value: str) -> N
 def test_the_trainer_is_named_by_the_user_or_the_environment() -> None:
     """K1.1: its path and its interpreter are configured, never by a studio that was cloned."""
     user = '[trainer]\npath = "~/sd-scripts"\npython = "/opt/py"\ntokenizer_cache_dir = "~/tok"\n'
-    found = read_settings(studio_toml=None, user_toml=user, environment={"HOME": "/Users/spyke"})
+    found = read_settings(
+        studio_toml=None, user_toml=user, environment={"HOME": "/Users/spyke"}, zone_of=zone_of
+    )
     assert found.trainer_path == "/Users/spyke/sd-scripts"
     assert (found.trainer_python, found.tokenizer) == ("/opt/py", "/Users/spyke/tok")
     given = read_settings(
-        studio_toml=None, user_toml=user, environment={"SD_SCRIPTS_PATH": "/elsewhere"}
+        studio_toml=None,
+        user_toml=user,
+        environment={"SD_SCRIPTS_PATH": "/elsewhere"},
+        zone_of=zone_of,
     )
     assert given.trainer_path == "/elsewhere"
 
 
 def test_a_studio_cannot_name_a_trainer() -> None:
     with pytest.raises(AskerError, match="SD_SCRIPTS_PATH"):
-        read_settings(studio_toml='[trainer]\npath = "/evil"\n', user_toml=None, environment={})
+        read_settings(
+            studio_toml='[trainer]\npath = "/evil"\n',
+            user_toml=None,
+            environment={},
+            zone_of=zone_of,
+        )
 
 
 def test_a_trainer_named_from_where_one_happens_to_be_is_refused() -> None:
     with pytest.raises(AskerError, match="SD_SCRIPTS_PATH in the environment"):
         read_settings(
-            studio_toml=None, user_toml=None, environment={"SD_SCRIPTS_PATH": "sd-scripts"}
+            studio_toml=None,
+            user_toml=None,
+            environment={"SD_SCRIPTS_PATH": "sd-scripts"},
+            zone_of=zone_of,
         )
 
 

@@ -39,7 +39,24 @@ _SETTINGS = """\
 [disk]
 # min_free_gb = 10            # below it nothing starts
 
+[windows]
+# training = ["22:00-07:00"]  # also of some days: "mon-fri 22:00-07:00"; [] is never
+# panels = ["00:00-24:00"]
+# timezone = ""               # "Europe/Berlin"; "": the clock of the machine that it runs on
+
+[memory]
+# total_gb = 0                # 0: as much as the machine says
+# reserve_gb = 1              # left to everything else
+
+[power]
+# require_ac = true           # no training on the battery
+
+[mps]
+# high = 0.9                  # what a training may take, as a share of what Metal recommends
+# low = 0.8                   # below high: from here on it gives back what it does not use
+
 [policy]
+# heavy = "warn"              # browsers and editors beside a training; "hold": it waits for them
 # Caps may be tightened; beyond what 16 GB of memory bear only with i_have_more_memory = true.
 # max_area = 393216           # pixels: 512 x 768
 # max_side = 768

@@ -8,6 +8,10 @@ from collections import Counter
 import pytest
 
 COLUMNS = ("indices", "histories", "lives", "violations")
+WINDOWS = (
+    *("changes of clocks", "different stretches of a day", "minutes asked"),
+    *("answers compared", "differences"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,14 +32,20 @@ def seeds(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """crash: one table of what every worker has seen."""
+    """crash: one table of what every worker has seen; windows: one line of it."""
     rows: dict[str, Counter[str]] = {}
+    zones = [0] * len(WINDOWS)
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, told in report.user_properties:
             if name == "crash":
                 row, *counts = told
                 for each in (row, "total"):
                     rows.setdefault(each, Counter()).update(dict(zip(COLUMNS, counts, strict=True)))
+            if name == "windows":
+                zones = [sum(pair) for pair in zip(zones, told, strict=True)]
+    if any(zones):
+        counted = (f"{count:,} {what}" for what, count in zip(WINDOWS, zones, strict=True))
+        terminalreporter.write_line(", ".join(counted))
     if rows:
         rows["total"] = rows.pop("total")
         terminalreporter.write_line(f"{'scenario':32}" + "".join(f"{c:>12}" for c in COLUMNS))
