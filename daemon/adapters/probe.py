@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import psutil
 
+from daemon.adapters.kill_evidence import evidence
 from daemon.ports import Program, Signals
 
 _ASK_S = 2.0
@@ -44,6 +45,9 @@ class MemoryProbe:
         except psutil.Error:
             return None
         return held, held
+
+    async def kill_evidence(self, *, pid: int, since: int) -> str:
+        return await evidence(pid=pid, since=since)
 
     def _ask(self) -> int | None:
         try:

@@ -5,6 +5,7 @@ Law: nothing is decided here; whoever needs somebody is handed him.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from daemon.core.decide import Studio
@@ -41,6 +42,7 @@ from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.shell.turns import Turns
 from daemon.wire.places import Places
+from daemon.wire.shim_record import ExitRecord
 from daemon.wire.status import DaemonFacts
 
 _MODULES_S = 60.0
@@ -121,7 +123,11 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         policy=setup.policy,
         studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
     )
-    watch = _watch(ports, setup, loop)
+
+    async def evidence(record: ExitRecord) -> str:
+        return await machine.kill_evidence(record)  # Of watch and machine, each asks the other.
+
+    watch = _watch(ports, setup, loop, evidence)
     machine = _machine(ports, setup, loop, watch)
     bench = _bench(ports, setup, loop, outbox, watch=watch, machine=machine)
     board = Board(
@@ -140,12 +146,14 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         machine,
         board,
         _inbox(ports, setup, loop, board),
-        _performer(ports, setup, bench, watch),
+        _performer(ports, setup, bench, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
     )
 
 
-def _watch(ports: Ports, setup: Setup, loop: Loop) -> EngineWatch:
+def _watch(
+    ports: Ports, setup: Setup, loop: Loop, evidence: Callable[[ExitRecord], Awaitable[str]]
+) -> EngineWatch:
     return EngineWatch(
         world=loop.world,
         renderer=ports.renderer,
@@ -157,6 +165,7 @@ def _watch(ports: Ports, setup: Setup, loop: Loop) -> EngineWatch:
         host=ports.host,
         mac=setup.mac,
         rests=setup.rests,
+        evidence=evidence,
     )
 
 
@@ -240,7 +249,9 @@ def _bench(
     )
 
 
-def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> Performer:
+def _performer(
+    ports: Ports, setup: Setup, bench: Bench, *, watch: EngineWatch, machine: MachineWatch
+) -> Performer:
     shop = Workshop(
         disk=ports.disk,
         weights=ports.weights,
@@ -251,5 +262,11 @@ def _performer(ports: Ports, setup: Setup, bench: Bench, watch: EngineWatch) -> 
         tokenizer=setup.tokenizer,
         policy=setup.policy,
     )
-    training = Training(shop, ask=bench.ask, progress=bench.progress, released=watch.released)
+    training = Training(
+        shop,
+        ask=bench.ask,
+        progress=bench.progress,
+        released=watch.released,
+        evidence=machine.kill_evidence,
+    )
     return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)

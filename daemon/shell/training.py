@@ -36,6 +36,7 @@ from daemon.wire.shim_record import (
     EXIT,
     MARKER,
     START,
+    ExitRecord,
     StopOrder,
     read_exit,
     read_marker,
@@ -77,7 +78,8 @@ _RESTARTED = Verdict(
 class Training:
     """Runs and stops attempts at trainings, publishes and installs what they made. Stateless.
 
-    ``released`` returns when the engine has let go of the GPU.
+    ``released`` returns when the engine has let go of the GPU; ``evidence`` is asked what speaks
+    for memory as the cause of a kill.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Training:
         ask: Callable[[Command], Awaitable[None]],
         progress: Progress,
         released: Callable[[], Awaitable[None]],
+        evidence: Callable[[ExitRecord], Awaitable[str]] | None = None,
     ) -> None:
         self._shop = shop
         self._disk = shop.disk
@@ -94,6 +97,7 @@ class Training:
         self._ask = ask
         self._progress = progress
         self._released = released
+        self._evidence = evidence
 
     async def run(self, job: Job) -> None:
         """Start the attempt or find it, follow it, report its end.
@@ -245,7 +249,7 @@ class Training:
         record = read_exit(data, nonce=attempt.nonce)
         if record is not None and record.error:
             return Verdict(Outcome.FAILED, "TRAINER_START", record.error)
-        ending = Ending(record.code, record.signal, record.stopped) if record else None
+        ending = await self._ending(record) if record else None
         spec = attempt.spec
         complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
         end = verdict(watch.log.output.reading, ending, complete=complete)
@@ -261,6 +265,11 @@ class Training:
         if end.code == "STATE_BROKEN":
             await forget_state(self._disk, attempt.job, watch.done)
         return end
+
+    async def _ending(self, record: ExitRecord) -> Ending:
+        asks = self._evidence if record.killed else None
+        evidence = await asks(record) if asks else ""
+        return Ending(record.code, record.signal, record.stopped, evidence)
 
     async def _was_restarted(self, attempt: Attempt) -> bool:
         data = await file_or_none(self._disk, attempt.path(START))
