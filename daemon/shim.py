@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -24,11 +25,9 @@ from typing import Any
 
 ALIVE, START, EXIT, MARKER = "alive", "shim.json", "exit.json", "cancelled"
 LOGS = ("stdout.log", "stderr.log")
-RECORD_VERSION = 1
-"""Of both records. A daemon that is older leaves a training alone whose records are newer."""
+RECORD_VERSION = 1  # Of both records. An older daemon leaves a training alone with newer ones.
 LOOK_S = 0.5
-LEFTOVERS_S = 2.0
-"""What workers of a trainer that has ended get, before they are killed."""
+LEFTOVERS_S = 2.0  # What workers of a trainer that has ended get, before they are killed.
 NOT_VERIFIED, STILL_ALIVE = 3, 4
 Order = Mapping[str, Any]
 LINUX = Path("/proc/self/stat").exists()
@@ -54,11 +53,10 @@ def run(folder: Path, order: Order) -> int:
 
 def _live(folder: Path, order: Order) -> Mapping[str, Any]:
     """Start the trainer, unless it was cancelled before, and wait for it: how it ended."""
-    wake, told = _listen()
+    (wake, told), kills = _listen(), oom_kills()
     os.set_inheritable(order["shim_fd"], False)
     record = {"version": RECORD_VERSION, "nonce": order["nonce"], "boot": boot_id()}
-    record["pid"] = os.getpid()
-    record["started"] = start_mark(os.getpid())
+    record.update(pid=os.getpid(), started=start_mark(os.getpid()))
     keep(folder / START, record)
     if (folder / MARKER).exists():
         return {"stopped": "cancelled"}
@@ -71,14 +69,12 @@ def _live(folder: Path, order: Order) -> Mapping[str, Any]:
         keep(folder / START, record)
     stopped = _watch(folder, child, order, wake, told)
     code = child.wait()
-    if code < 0:
-        return {"signal": -code, "stopped": stopped}
-    return {"code": code, "stopped": stopped}
+    end = {"child": child.pid, "stopped": stopped, "oom_kills": max(0, oom_kills() - kills)}
+    return end | ({"signal": -code} if code < 0 else {"code": code})
 
 
 def _listen() -> tuple[int, list[int]]:
     """A descriptor that wakes at the end of a child and at a signal, and the signals told so far.
-
     SIGHUP is ignored; SIGTERM and SIGINT mean: end it in good order.
     """
     told: list[int] = []
@@ -99,8 +95,7 @@ def _spawn(folder: Path, order: Order) -> subprocess.Popen[bytes]:
     """The trainer in a group of its own. It inherits the lock ``alive`` and that of the GPU."""
     kept = [fd for fd in (order["alive_fd"], order["gpu_fd"]) if fd is not None]
     logs = [os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for name in LOGS]
-    # A disposition to ignore is inherited, and a trainer that ignores SIGINT or SIGHUP for ever is
-    # not the one that was measured.
+    # To ignore is inherited, and a trainer that ignores SIGHUP for ever is not what was measured.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         return subprocess.Popen(
@@ -140,8 +135,7 @@ def _has_ended(pid: int) -> bool:
     """Whether our child is dead, leaving it a zombie, so that its number stays its own."""
     if hasattr(os, "waitid"):
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    # Python before 3.13 has no waitid on a Mac; there ``ps`` tells a zombie, which is ours until
-    # it is waited for.
+    # On a Mac it came with Python 3.13. ``ps`` tells a zombie, which is ours until waited for.
     return _told("/bin/ps", "-o", "stat=", "-p", str(pid)).startswith("Z")
 
 
@@ -154,8 +148,7 @@ def _why_stop(folder: Path, order: Order, told: list[int], alone_s: float) -> st
         if (folder / MARKER).exists():
             return "cancelled"
         if not folder.exists():
-            # Nobody could stop it any more, nor see that it has the GPU.
-            return "folder removed"
+            return "folder removed"  # Nobody could stop it any more, nor see that it has the GPU.
         size = sum((folder / name).stat().st_size for name in LOGS)
         return "log full" if size > order["log_limit_bytes"] else ""
     return ""
@@ -213,9 +206,7 @@ def end_orphan(folder: Path, nonce: str, grace_s: float) -> int:
     try:
         record = json.loads((folder / START).read_bytes())
         pid, mark = int(record["child"]), record["child_started"]
-        ours = (record["nonce"], record["boot"]) == (nonce, boot_id()) and bool(
-            mark and record["boot"]
-        )
+        ours = (record["nonce"], record["boot"]) == (nonce, boot_id()) and mark and record["boot"]
     except (OSError, ValueError, LookupError, TypeError):
         return NOT_VERIFIED
     if not ours or pid <= 1:
@@ -265,14 +256,24 @@ def boot_id() -> str:
     return ""
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """How often the kernel killed in our control group for want of memory; 0 where it is silent."""
+    with contextlib.suppress(OSError):
+        own = (root / "proc/self/cgroup").read_text()
+        # In version 2 there is one hierarchy, without a name; in version 1 memory has its own.
+        for kind, path in re.findall(r"^\d+:(|memory):/(.*)", own, re.MULTILINE):
+            events = "memory.oom_control" if kind else "memory.events"
+            told = (root / "sys/fs/cgroup" / kind / path / events).read_text()
+            return sum(map(int, re.findall(r"^oom_kill (\d+)", told, re.MULTILINE)))
+    return 0
+
+
 def _told(*command: str) -> str:
     """What a program of the system says, in no one's language and time zone.
-
     '' when it cannot even be started, as when memory is short: that must not end the shim.
     """
-    plain = {"LC_ALL": "C", "TZ": "UTC"}
+    nothing, plain = subprocess.DEVNULL, {"LC_ALL": "C", "TZ": "UTC"}
     with contextlib.suppress(OSError):
-        nothing = subprocess.DEVNULL
         return subprocess.run(
             command, stdin=nothing, capture_output=True, text=True, check=False, env=plain
         ).stdout.strip()

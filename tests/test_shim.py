@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from daemon.adapters.shim_folder import SHIM
 from daemon.adapters.training_process import Program, ShimTrainer
 from daemon.errors import WorldError
 from daemon.ports import TrainingOrder
-from daemon.shim import is_held, start_mark
+from daemon.shim import is_held, oom_kills, start_mark
 from daemon.wire.shim_record import read_exit, read_start
 from tests import needs
 
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.realprocess
 
 FOLDER = "outbox/spyke_v1/resume/a1-00000000"
 NONCE = "0" * 32
+OWN_GROUPS = Path("/proc/self/cgroup")
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
 
@@ -50,11 +52,19 @@ def until(done: Callable[[], object], *, timeout_s: float = 30.0) -> None:
 class Bench:
     """One studio with a trainer whose "script" is a line of Python."""
 
-    def __init__(self, studio: Path, gpu: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        studio: Path,
+        gpu: Callable[[], int | None] = lambda: None,
+        awake: Sequence[str] = (),
+    ) -> None:
         self.studio = studio
         self.folder = studio / FOLDER
         program = Program("test", (sys.executable, "-u", "-c"), cwd=studio)
-        self.trainer = ShimTrainer(studio, program, environment=os.environ, gpu_fd=gpu)
+        environment = os.environ
+        self.trainer = ShimTrainer(
+            studio, program, environment=environment, gpu_fd=gpu, awake=awake
+        )
 
     def start(self, code: str, *, grace_s: float = 5.0, log_limit_bytes: int = 2**20) -> None:
         order = TrainingOrder(FOLDER, NONCE, (code,), {"SEEN": "1"}, grace_s, log_limit_bytes)
@@ -297,7 +307,8 @@ from pathlib import Path
 from daemon.adapters.training_process import Program, ShimTrainer
 from daemon.ports import TrainingOrder
 program = Program("test", (sys.executable, "-u", "-c"), cwd=Path(sys.argv[1]))
-trainer = ShimTrainer(Path(sys.argv[1]), program, environment={}, gpu_fd=lambda: None)
+studio, awake = Path(sys.argv[1]), sys.argv[5:]
+trainer = ShimTrainer(studio, program, environment={}, gpu_fd=lambda: None, awake=awake)
 order = TrainingOrder(sys.argv[2], sys.argv[3], (sys.argv[4],), {}, 5.0, 2**20)
 asyncio.run(trainer.start(order))
 print("started", flush=True)
@@ -307,9 +318,15 @@ time.sleep(60)
 
 def test_a_training_does_not_notice_that_the_daemon_and_its_group_are_killed(bench: Bench) -> None:
     """N4.4: as launchd would kill them; the new daemon knows by the locks, and the true code."""
-    code = "import time; time.sleep(1); raise SystemExit(3)"
+    started_and_killed(bench, "import time; time.sleep(1); raise SystemExit(3)")
+    assert bench.holder() == "shim"
+    assert bench.wait()["code"] == 3
+
+
+def started_and_killed(bench: Bench, code: str, *awake: str) -> None:
+    """A training by a daemon that is killed with its whole group."""
     daemon = subprocess.Popen(
-        [sys.executable, "-c", DAEMON, str(bench.studio), FOLDER, NONCE, code],
+        [sys.executable, "-c", DAEMON, str(bench.studio), FOLDER, NONCE, code, *awake],
         stdout=subprocess.PIPE,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
@@ -319,8 +336,6 @@ def test_a_training_does_not_notice_that_the_daemon_and_its_group_are_killed(ben
     os.killpg(daemon.pid, signal.SIGKILL)
     daemon.wait()
     daemon.stdout.close()
-    assert bench.holder() == "shim"
-    assert bench.wait()["code"] == 3
 
 
 def test_a_training_whose_shim_was_killed_is_an_orphan_and_is_ended(bench: Bench) -> None:
@@ -405,8 +420,10 @@ def end_of(folder: Path, shim: subprocess.Popen[bytes]) -> tuple[int | None, int
     return record.code, record.signal
 
 
-def shim_of(folder: Path, code: str, **more: object) -> subprocess.Popen[bytes]:
-    """A shim that is not waited for, not even until it has begun."""
+def shim_of(
+    folder: Path, code: str, *, before: Sequence[str] = (), **more: object
+) -> subprocess.Popen[bytes]:
+    """A shim that is not waited for, not even until it has begun; started by ``before``."""
     fds = [os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("alive", "shim")]
     for fd in fds:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -422,7 +439,7 @@ def shim_of(folder: Path, code: str, **more: object) -> subprocess.Popen[bytes]:
         "grace_s": 1.0,
         "log_limit_bytes": 2**20,
     }
-    command = [sys.executable, "-I", "-S", str(SHIM), "run", str(folder)]
+    command = [*before, sys.executable, "-I", "-S", str(SHIM), "run", str(folder)]
     shim = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds, start_new_session=True)
     assert shim.stdin is not None
     with contextlib.suppress(BrokenPipeError), shim.stdin as order:
@@ -538,3 +555,137 @@ def test_the_start_record_names_the_machines_boot(bench: Bench) -> None:
 def test_the_shim_needs_the_standard_library_only() -> None:
     run = [sys.executable, "-I", "-S", str(SHIM), "boot"]
     assert subprocess.run(run, capture_output=True, check=True).stdout
+
+
+AWAKE = """\
+import json, os, sys, time
+import psutil
+print(json.dumps([os.getpid(), sys.argv[2:]]), file=open(sys.argv[1], "w"), flush=True)
+shim = psutil.Process(int(sys.argv[-1]))
+while shim.is_running() and shim.status() != psutil.STATUS_ZOMBIE:
+    time.sleep(0.02)
+"""
+"""A stand-in for caffeinate -w: tells its pid and arguments, and goes when that process goes."""
+
+
+class Awake:
+    """The command of a stand-in, and what it has told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._told = folder / "awake.json"
+        self.command = (sys.executable, "-c", AWAKE, str(self._told), "-i", "-s", "-w")
+
+    def told(self) -> tuple[int, list[str]]:
+        until(lambda: self._told.exists() and self._told.read_text().endswith("\n"))
+        pid, arguments = json.loads(self._told.read_text())
+        return pid, arguments
+
+
+def test_the_machine_is_kept_awake_exactly_as_long_as_the_shim_lives(bench: Bench) -> None:
+    """A5.3: by a process of its own session, which has none of the training's locks."""
+    awake = Awake(bench.studio)
+    bench = Bench(bench.studio, awake=awake.command)
+    bench.start(SLEEPER)
+    pid, arguments = awake.told()
+    record = bench.started()
+    assert arguments == ["-i", "-s", "-w", str(record["pid"])]
+    assert os.getsid(pid) not in (os.getsid(0), os.getsid(record["pid"]))
+    bench.says("up")
+    assert alive(pid)
+    bench.cancel()
+    assert bench.wait()["stopped"] == "cancelled"
+    until(lambda: not alive(pid))
+
+
+def test_it_goes_with_a_shim_that_is_killed_though_the_trainer_goes_on(bench: Bench) -> None:
+    """A5.3: what nobody watches any more is about to be ended."""
+    awake = Awake(bench.studio)
+    bench = Bench(bench.studio, awake=awake.command)
+    bench.start(SLEEPER)
+    pid, _ = awake.told()
+    bench.says("up")
+    os.kill(bench.started()["pid"], signal.SIGKILL)
+    until(lambda: not alive(pid))
+    assert bench.holder() == "orphan"
+    assert asyncio.run(bench.trainer.end_orphan(FOLDER, nonce=NONCE, grace_s=5.0))
+    assert bench.holder() == "nobody"
+
+
+def test_the_machine_is_kept_awake_though_the_daemon_is_killed(bench: Bench) -> None:
+    """A5.3: it is the training's, not the daemon's."""
+    awake = Awake(bench.studio)
+    started_and_killed(bench, SLEEPER, *awake.command)
+    pid, _ = awake.told()
+    bench.says("up")
+    assert alive(pid)
+    bench.cancel()
+    bench.wait()
+    until(lambda: not alive(pid))
+
+
+def test_a_machine_without_such_a_program_trains_the_same(bench: Bench) -> None:
+    """A5.3: Linux has none."""
+    bench = Bench(bench.studio, awake=(str(bench.studio / "caffeinate"), "-i", "-s", "-w"))
+    bench.start("raise SystemExit(3)")
+    assert bench.wait()["code"] == 3
+    assert (bench.folder / "shim.log").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("groups", "file", "kills"),
+    [
+        ("0::/user.slice/a.scope\n", "user.slice/a.scope/memory.events", 3),
+        ("0::/\n", "memory.events", 3),
+        ("9:name=systemd:/a\n4:memory:/a:b\n0::/\n", "memory/a:b/memory.oom_control", 3),
+        ("0::/elsewhere\n", "memory.events", 0),
+        ("", "memory.events", 0),
+        (None, "memory.events", 0),
+    ],
+)
+def test_the_kernels_kills_are_counted_in_the_own_control_group(
+    tmp_path: Path, groups: str | None, file: str, kills: int
+) -> None:
+    """N4.3: version 2 of control groups, and version 1; whoever does not say has killed nobody."""
+    events, own = tmp_path / "sys/fs/cgroup" / file, tmp_path / "proc/self/cgroup"
+    for folder in (events.parent, own.parent):
+        folder.mkdir(parents=True)
+    events.write_text("low 0\nhigh 7\nmax 12\noom 5\noom_kill 3\noom_group_kill 9\n")
+    if groups is not None:
+        own.write_text(groups)
+    assert oom_kills(tmp_path) == kills
+
+
+@pytest.fixture
+def narrow() -> Iterator[Path]:
+    """A control group below our own that holds 96 MiB, where the system lets us make one."""
+    groups = OWN_GROUPS.read_text() if OWN_GROUPS.exists() else ""
+    found = re.search(r"^\d+:(|memory):/(.*)", groups, re.MULTILINE)
+    kind, path = found.groups() if found else ("", "")
+    group = Path("/sys/fs/cgroup") / kind / path / f"nightpress-test-{os.getpid()}"
+    limit = group / ("memory.limit_in_bytes" if kind else "memory.max")
+    try:
+        group.mkdir()
+        limit.write_text(str(96 * 2**20))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"no control group for memory can be made here ({error})")
+    yield group
+    group.rmdir()
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_is_counted_and_a_plain_one_is_not(
+    tmp_path: Path, narrow: Path
+) -> None:
+    """N4.3: a real one. The trainer takes a gigabyte where there are 96 MiB."""
+    enter = ("/bin/sh", "-c", f'echo $$ > {narrow}/cgroup.procs; exec "$@"', "sh")
+    for name, code, kills in (
+        ("greedy", "b'x' * 2**30", 1),
+        ("killed", "import os; os.kill(os.getpid(), 9)", 0),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        assert end_of(folder, shim_of(folder, code, before=enter)) == (None, 9)
+        record = read_exit((folder / "exit.json").read_bytes(), nonce=NONCE)
+        assert record is not None
+        assert (record.killed, record.oom_kills) == (True, kills)

@@ -24,7 +24,7 @@ from daemon.adapters.shim_folder import begin, child_pid, end_orphan, holder, lo
 from daemon.craft.launch import ENVIRONMENT
 from daemon.errors import WorldError
 from daemon.ports.host import Serving
-from daemon.wire.shim_record import EXIT, MARKER, ending_text, read_exit
+from daemon.wire.shim_record import EXIT, MARKER, ExitRecord, ending_text, read_exit
 from daemon.wire.text import excerpt
 
 _HOST = "127.0.0.1"
@@ -126,8 +126,12 @@ class EngineProcess:
     def owns(self, argv: Sequence[str]) -> bool:
         return any(str(self._folder) in word for word in argv)
 
-    async def ending(self) -> str:
-        return await asyncio.to_thread(self._ending)
+    async def killed(self) -> ExitRecord | None:
+        record = await asyncio.to_thread(self._exit)
+        return record if record and record.killed else None
+
+    async def ending(self, evidence: str = "") -> str:
+        return await asyncio.to_thread(self._ending, evidence)
 
     async def log_end(self) -> int:
         return self._log_end()  # Two looks at a folder: no thread is worth it.
@@ -202,15 +206,19 @@ class EngineProcess:
         living = self._living()
         return child_pid(living) if living else None
 
-    def _ending(self) -> str:
+    def _exit(self) -> ExitRecord | None:
+        with suppress(WorldError, IndexError):  # A newer release's record is not ours to judge.
+            last = self._lives()[-1]
+            return read_exit(_bytes(last / EXIT), nonce=last.name)
+        return None
+
+    def _ending(self, evidence: str) -> str:
         lives = self._lives()
         if not lives or self._living() is not None:
             return ""
-        record = None
-        with suppress(WorldError):  # A newer release's record is not ours to judge.
-            record = read_exit(_bytes(lives[-1] / EXIT), nonce=lives[-1].name)
         said = _last_words(lives[-1] / _LOG)
-        return f"{ending_text(record)}{f' It last said: {said}' if said else ''}"
+        how = ending_text(self._exit(), evidence)
+        return f"{how}{f' It last said: {said}' if said else ''}"
 
     def _log_end(self) -> int:
         with suppress(OSError, IndexError):

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -25,9 +25,10 @@ _START_S = 30.0
 
 
 def begin(
-    folder: Path, order: Mapping[str, object], *, gpu_fd: int | None
+    folder: Path, order: Mapping[str, object], *, gpu_fd: int | None, beside: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Start a shim with this order, less its locks; returns when its start record is there.
+    ``beside`` is run with the shim's pid, if there is such a program; it has to go by itself.
 
     Raises ``BlockingIOError`` when somebody has the folder, ``OSError`` when it did not begin.
     """
@@ -44,12 +45,26 @@ def begin(
             pass_fds=[fd for fd in (alive, shim, gpu_fd) if fd is not None],
             start_new_session=True,
         )
+        if beside:
+            _let_loose([*beside, str(child.pid)])
         assert child.stdin is not None, "it was asked for"
         with suppress(BrokenPipeError), child.stdin as order_pipe:
             order_pipe.write(json.dumps(told).encode())
     # Our own descriptors are closed; shim and child have theirs of the same locks.
     _wait_until_begun(child, folder, str(order["nonce"]))
     return child
+
+
+def _let_loose(command: Sequence[str]) -> None:
+    """Run a program in a session of its own whose end nobody has to wait for."""
+    subprocess.run(
+        ["/bin/sh", "-c", '"$@" &', "sh", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        check=False,
+    )
 
 
 def holder(folder: Path) -> Holder:

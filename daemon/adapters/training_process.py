@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,21 @@ from daemon.adapters import shim_folder
 from daemon.errors import WorldError
 from daemon.ports import Holder, TrainerFacts, TrainingOrder
 
+log = logging.getLogger(__name__)
+
 _ASK_S = 20.0
 # What a trainer may know of the user's environment; never the TQDM_ and PYTHON variables, some of
 # which change what it says or make it crash (measured).
 _PASSED = (
     *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "USER", "LOGNAME", "HF_HOME"),
     "REHEARSAL_TRAINER",  # How fast it rehearses, and with which faults.
+)
+_AWAKE = ("/usr/bin/caffeinate", "-i", "-s", "-w")
+"""The machine does not sleep while the process lives whose pid is added; -s only on AC. The display
+may sleep: one that is on takes the GPU from the training (A5.3)."""
+_ADVICE = (
+    "The Mac is kept awake for %s. Leave its lid open and the power adapter in; let the display"
+    " sleep, for one that is on disturbs a training."
 )
 _PACKAGES = ("torch", "accelerate", "diffusers", "transformers", "safetensors")
 _VERSIONS = """\
@@ -54,7 +64,8 @@ class ShimTrainer:
     """Implements ``ports.Trainer`` for one studio (its absolute folder).
 
     ``environment`` is the daemon's; ``gpu_fd`` gives the descriptor of the GPU's lock, if there is
-    one, for the shim to inherit.
+    one, for the shim to inherit. ``awake`` is run beside each training with its shim's pid; where
+    there is no such program, nothing is.
     """
 
     def __init__(
@@ -64,11 +75,13 @@ class ShimTrainer:
         *,
         environment: Mapping[str, str],
         gpu_fd: Callable[[], int | None],
+        awake: Sequence[str] = (),
     ) -> None:
         self._studio = studio
         self._program = program
         self._passed = {key: environment[key] for key in _PASSED if key in environment}
         self._gpu_fd = gpu_fd
+        self._awake = tuple(awake)
         self._shims: dict[Path, subprocess.Popen[bytes]] = {}
         self._boot = ""
 
@@ -121,10 +134,13 @@ class ShimTrainer:
             "log_limit_bytes": order.log_limit_bytes,
         }
         try:
-            self._shims[folder] = shim_folder.begin(folder, told, gpu_fd=self._gpu_fd())
+            gpu_fd, awake = self._gpu_fd(), self._awake
+            self._shims[folder] = shim_folder.begin(folder, told, gpu_fd=gpu_fd, beside=awake)
         except BlockingIOError:
             text = f"Somebody has the locks in {folder} already; this attempt is not started twice."
             raise WorldError("TRAINER_BUSY", text) from None
+        if self._awake and Path(self._awake[0]).exists():
+            log.info(_ADVICE, order.folder)
 
     def _describe(self) -> TrainerFacts:
         program = self._program
@@ -156,11 +172,14 @@ def sd_scripts(
     """The trainer of a checkout of sd-scripts, run by its own interpreter (K1.1)."""
     script = path / "train_network.py"
     program = Program("sd-scripts", (str(python), str(script)), cwd=path, checkout=path)
-    return ShimTrainer(studio, program, environment=environment, gpu_fd=gpu_fd)
+    return ShimTrainer(studio, program, environment=environment, gpu_fd=gpu_fd, awake=_AWAKE)
 
 
 def rehearsal(studio: Path, *, environment: Mapping[str, str]) -> ShimTrainer:
-    """The trainer that only rehearses, with the same arguments, files and output."""
+    """The trainer that only rehearses, with the same arguments, files and output.
+
+    It takes seconds, for which no machine has to be kept awake.
+    """
     # -P: a module in the working folder, part of a studio from anywhere, must not be run.
     command = (sys.executable, "-P", "-m", "daemon.rehearsal.trainer")
     program = Program("rehearsal", command, cwd=studio)

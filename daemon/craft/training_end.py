@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from daemon.core.jobs import Outcome
+from daemon.craft.killing import kill_code, killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the process ended. ``code`` None: by ``signal``, or never known. ``stopped`` says why
-    the shim ended it: '' (it ended by itself), "cancelled", "signal 15", "log full".
+    the shim ended it: '' (it ended by itself), "cancelled", "signal 15", "log full". ``evidence``
+    speaks for memory as the cause of a signal 9.
     """
 
     code: int | None
     signal: int = 0
     stopped: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def verdict(reading: Reading, ending: Ending | None, *, complete: bool) -> Verdi
 def _judged(reading: Reading, ending: Ending, *, complete: bool) -> Verdict:
     match ending.code:
         case None:
-            return _signalled(ending.signal)
+            return _signalled(ending)
         case 0:
             return _finished(reading, complete=complete)
         case 2:
@@ -93,12 +96,14 @@ def _finished(reading: Reading, *, complete: bool) -> Verdict:
     return Verdict(Outcome.SUCCEEDED) if complete else _CHECKPOINT_BROKEN
 
 
-def _signalled(signal: int) -> Verdict:
-    """Nothing is said of memory: a kill by the system and one by a person look the same."""
-    code = {2: "INTERRUPTED", 15: "TERMINATED"}.get(signal, "KILLED")
+def _signalled(ending: Ending) -> Verdict:
+    if ending.signal == 9:
+        text = f"{killed('The trainer', ending.evidence)}. It goes on from its last whole state."
+        return Verdict(Outcome.LOST, kill_code(ending.evidence), text)
+    code = {2: "INTERRUPTED", 15: "TERMINATED"}.get(ending.signal, "KILLED")
     text = (
-        f"The trainer was ended from outside by signal {signal}; look for who sent it, and it goes"
-        " on from its last whole state."
+        f"The trainer was ended from outside by signal {ending.signal}; look for who sent it, and"
+        " it goes on from its last whole state."
     )
     return Verdict(Outcome.LOST, code, text)
 

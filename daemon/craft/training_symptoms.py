@@ -58,7 +58,7 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "It goes on when the daemon is back; nothing is wrong with it.",
     ),
     "KILLED": (
-        "the trainer was killed from outside",
+        "the process was killed from outside",
         'Search the Console app for "jetsam" at that time; else a person or a program did it.',
     ),
     "TERMINATED": (

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from daemon.wire.shim_record import ExitRecord
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
@@ -47,8 +49,13 @@ class EngineHost(Protocol):
         """
         ...
 
-    async def ending(self) -> str:
-        """How the last server ended, in a sentence with the end of its log; '' = nothing known."""
+    async def killed(self) -> ExitRecord | None:
+        """The record of the last server, when it was killed and not by us; else None."""
+        ...
+
+    async def ending(self, evidence: str = "") -> str:
+        """How the last server ended, in a sentence with the end of its log; '' = nothing known.
+        ``evidence`` speaks for memory as the cause of a kill."""
         ...
 
     async def log_end(self) -> int:
@@ -108,4 +115,9 @@ class Probe(Protocol):
 
     async def footprint(self, pid: int) -> tuple[int, int] | None:
         """What a process and its children take now, and the most that they ever took, in bytes."""
+        ...
+
+    async def kill_evidence(self, *, pid: int, since: int) -> str:
+        """What the system has said since then (ms since 1970) of having ended this process for want
+        of memory, as a clause; '' = nothing. It may wait for seconds: that is said late (N4.3)."""
         ...

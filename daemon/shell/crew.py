@@ -5,6 +5,7 @@ Law: nothing is decided here; whoever needs somebody is handed him.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from daemon.core.decide import Studio
@@ -41,6 +42,7 @@ from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.shell.turns import Turns
 from daemon.wire.places import Places
+from daemon.wire.shim_record import ExitRecord
 from daemon.wire.status import DaemonFacts
 
 _MODULES_S = 60.0
@@ -121,7 +123,11 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         policy=setup.policy,
         studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
     )
-    watch = _watch(ports, setup, loop)
+
+    async def evidence(record: ExitRecord) -> str:
+        return await machine.kill_evidence(record)  # Of watch and machine, each asks the other.
+
+    watch = _watch(ports, setup, loop, evidence)
     machine = _machine(ports, setup, loop, watch)
     bench = _bench(ports, setup, loop, outbox, watch=watch, machine=machine)
     board = Board(
@@ -145,7 +151,9 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     )
 
 
-def _watch(ports: Ports, setup: Setup, loop: Loop) -> EngineWatch:
+def _watch(
+    ports: Ports, setup: Setup, loop: Loop, evidence: Callable[[ExitRecord], Awaitable[str]]
+) -> EngineWatch:
     return EngineWatch(
         world=loop.world,
         renderer=ports.renderer,
@@ -157,6 +165,7 @@ def _watch(ports: Ports, setup: Setup, loop: Loop) -> EngineWatch:
         host=ports.host,
         mac=setup.mac,
         rests=setup.rests,
+        evidence=evidence,
     )
 
 

@@ -7,14 +7,16 @@ fresh daemon could not do without; so a server that lives is found, and gone on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.core.policy import Policy
+from daemon.craft.killing import kill_code
 from daemon.errors import WorldError
 from daemon.ports import EngineHost, Serving
 from daemon.shell.patience import now
 from daemon.wire.comfyui_log import codes, read_words
+from daemon.wire.shim_record import ExitRecord
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class EngineKeeper:
     """Makes the process be what ``wanted`` says: a launch profile, None = off.
 
     ``serving`` is the server that was there after the last pass. ``report`` takes a code and a
-    sentence for the ledger.
+    sentence for the ledger; ``evidence`` is asked what speaks for memory as the cause of a kill.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class EngineKeeper:
         policy: Policy,
         wanted: Callable[[], str | None],
         report: Callable[[str, str], None],
+        evidence: Callable[[ExitRecord], Awaitable[str]] | None = None,
     ) -> None:
         self.serving: Serving | None = None
         self.off = False  # Nothing is there, and nothing is wanted.
         self._host, self._policy = host, policy
         self._wanted, self._report = wanted, report
+        self._evidence = evidence
         self._tried: str | None = None
         self._met_at = 0.0
         self._ends = 0
@@ -73,7 +77,7 @@ class EngineKeeper:
         there = await self._host.look()
         if self.serving is not None and (there is None or there.life != self.serving.life):
             self.serving = None
-            await self._failed("ENGINE_ENDED", await self._host.ending() or _NOTHING_KNOWN)
+            await self._failed(*await self._ended())
         # Nothing is awaited from here until the server is no longer said to be there: who was told
         # that it is up in a profile must not find it stopped for another.
         wanted = self._wanted()
@@ -139,6 +143,13 @@ class EngineKeeper:
     async def _stop(self) -> None:
         self.serving, self._healthy_since = None, None
         await self._host.stop()
+
+    async def _ended(self) -> tuple[str, str]:
+        """By itself, as far as we are concerned: the code and the sentence of it."""
+        killed = await self._host.killed()
+        evidence = await self._evidence(killed) if killed and self._evidence else ""
+        why = await self._host.ending(evidence) or _NOTHING_KNOWN
+        return kill_code(evidence) if killed else "ENGINE_ENDED", why
 
     @property
     def weary(self) -> bool:

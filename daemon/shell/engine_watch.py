@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ from daemon.shell.engine_keeper import EngineKeeper, Trouble
 from daemon.shell.patience import GivenUp, let_go, now, once
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.places import Places, portable_text
+from daemon.wire.shim_record import ExitRecord
 
 log = logging.getLogger(__name__)
 
 _READY_POLLS = 5  # An engine that answers is asked this many times less often.
-_STOP_S = 60.0
-_TEXT_CHARS = 1_000
+_STOP_S, _TEXT_CHARS = 60.0, 1_000
 _ON_CPU = (
     "The engine draws on the CPU of this Mac, which takes minutes a picture, so nothing is sent to"
     " it. Look in its log for why MPS is not used, and take --cpu out of its arguments."
@@ -50,7 +50,7 @@ class EngineWatch:
 
     ``warnings`` are sentences about how the present server was started. ``host`` None: the engine's
     process is not ours. ``mac``: an engine on the CPU is a mistake. ``rests``: the process is
-    switched off for trainings.
+    switched off for trainings. ``evidence``: what speaks for memory as the cause of a kill.
     """
 
     def __init__(
@@ -66,17 +66,18 @@ class EngineWatch:
         host: EngineHost | None = None,
         mac: bool = False,
         rests: bool = True,
+        evidence: Callable[[ExitRecord], Awaitable[str]] | None = None,
     ) -> None:
         self.facts: EngineFacts | None = None
         self.warnings: tuple[str, ...] = ()
         self._world, self._renderer, self._disk = world, renderer, disk
         self._policy, self._mac, self._rests = policy, mac, rests
         self._state, self._tell, self._places = state, tell, places
-        self._keeper = (
-            EngineKeeper(host, policy=policy, wanted=self._wanted, report=self._report)
-            if host
-            else None
-        )
+        self._keeper: EngineKeeper | None = None
+        if host is not None:
+            self._keeper = EngineKeeper(
+                host, policy=policy, wanted=self._wanted, report=self._report, evidence=evidence
+            )
         self._life, self._stuck = "", ""
         self._answers, self._refusals = False, 0
         self._silent_since: float | None = None

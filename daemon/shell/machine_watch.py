@@ -23,12 +23,15 @@ from daemon.core.world import EngineName, Heavy, Machine, World
 from daemon.ports import Clock, EngineHost, Probe, Program, Signals, Trainer
 from daemon.shell.patience import now
 from daemon.shell.training_folder import attempts_of
+from daemon.wire.shim_record import ExitRecord
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 20.0
 """A probe has deadlines of its own; this one is for those that forget."""
 _STEP_BITS = 26
+_STRAIN_MS = 120_000
+"""What was seen or said of the memory so long before a kill may be its cause."""
 _ALL = ("memory", "power", "pressure", "swap")
 _NOTHING = Signals(None, None, None, None, None, None, unknown=_ALL)
 _RIVAL = (
@@ -53,6 +56,9 @@ class Blind:
 
     async def footprint(self, _pid: int) -> tuple[int, int] | None:
         return None
+
+    async def kill_evidence(self, **_: int) -> str:
+        return ""
 
 
 class MachineWatch:
@@ -80,6 +86,7 @@ class MachineWatch:
         self._host, self._trainer, self._weigh = host, trainer, weigh
         self._engine, self._relieve = engine, relieve
         self._gate = Gate()
+        self._strain = 0, ""
         self._unknown: dict[str, int] = {}
         self._programs_at = 0.0
         self._programs: tuple[Program, ...] = ()
@@ -109,6 +116,8 @@ class MachineWatch:
         ours = await self._measure()
         sample = Sample(at, seen.free_bytes, seen.level, seen.swapouts_bytes)
         self._gate = observe(self._gate, sample, self._policy)
+        if self._gate.critical_since is not None or self._gate.runaway:
+            self._strain = at, self._gate.text.partition(".")[0]
         self._unknown = {name: self._unknown.get(name, at) for name in sorted(seen.unknown)}
         rivals = [each for each in self._programs if each.trains]
         machine = Machine(
@@ -158,6 +167,18 @@ class MachineWatch:
         """The most memory that this attempt was seen to take, in bytes; 0 = not measured."""
         await self._measure()
         return self._peaks.pop((job.id, job.attempt), 0)
+
+    async def kill_evidence(self, record: ExitRecord) -> str:
+        """What speaks for memory as the cause of this kill, in clauses; '' = nothing (N4.3)."""
+        told = []
+        if record.oom_kills:
+            told.append(f"oom_kill of its control group grew by {record.oom_kills} while it ran")
+        seen_at, strain = self._strain
+        if strain and abs(record.ended - seen_at) < _STRAIN_MS:
+            told.append(f"shortly before, nightpress saw this: {strain}")
+        since = max(record.started, record.ended - _STRAIN_MS)
+        reported = self._probe.kill_evidence(pid=record.child, since=since)
+        return "; ".join([*told, *filter(None, [await _in_time(reported, "")])])
 
     def _critical_s(self) -> float:
         since = self._gate.critical_since

@@ -39,6 +39,7 @@ from daemon.wire.shim_record import (
     EXIT,
     MARKER,
     START,
+    ExitRecord,
     StopOrder,
     read_exit,
     read_marker,
@@ -272,7 +273,7 @@ class Training:
         record = read_exit(data, nonce=attempt.nonce)
         if record is not None and record.error:
             return Verdict(Outcome.FAILED, "TRAINER_START", record.error)
-        ending = Ending(record.code, record.signal, record.stopped) if record else None
+        ending = await self._ending(record) if record else None
         spec = attempt.spec
         complete = await is_whole(self._disk, source_of(attempt, spec.epochs))
         end = verdict(watch.log.output.reading, ending, complete=complete)
@@ -288,6 +289,10 @@ class Training:
         if end.code == "STATE_BROKEN":
             await forget_state(self._disk, attempt.job, watch.done)
         return end
+
+    async def _ending(self, record: ExitRecord) -> Ending:
+        evidence = await self._machine.kill_evidence(record) if record.killed else ""
+        return Ending(record.code, record.signal, record.stopped, evidence)
 
     async def _was_restarted(self, attempt: Attempt) -> bool:
         data = await file_or_none(self._disk, attempt.path(START))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.craft.killing import killed
 from daemon.errors import WorldError
 from daemon.wire.text import excerpt
 
@@ -35,7 +36,8 @@ class ExitRecord:
     """The trainer is gone. ``code`` None: ended by ``signal``, or not started for ``error``.
 
     ``stopped`` '' = by itself; ``started`` and ``ended`` in ms since 1970; ``disk_full``: the
-    record itself had to wait for room, so the end of the logs may be missing.
+    record itself had to wait for room, so the end of the logs may be missing. ``child`` is its pid;
+    ``oom_kills``: how often the kernel killed in its control group meanwhile, for want of memory.
     """
 
     nonce: str
@@ -46,7 +48,14 @@ class ExitRecord:
     ended: int
     error: str = ""
     disk_full: bool = False
+    child: int = 0
+    oom_kills: int = 0
     version: int = 1
+
+    @property
+    def killed(self) -> bool:
+        """By signal 9, and not by its shim."""
+        return self.signal == 9 and not self.stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +92,10 @@ def read_exit(data: bytes | None, *, nonce: str) -> ExitRecord | None:
     return _understood(record) if record.nonce == nonce else None
 
 
-def ending_text(record: ExitRecord | None) -> str:
-    """How the shim's child ended, as a sentence; None = there is no record."""
+def ending_text(record: ExitRecord | None, evidence: str = "") -> str:
+    """How the shim's child ended, as a sentence; None = there is no record. ``evidence`` speaks for
+    memory as the cause of a kill.
+    """
     match record:
         case None:
             return "How it ended is not known: its shim was killed too, or the machine stopped."
@@ -93,10 +104,7 @@ def ending_text(record: ExitRecord | None) -> str:
         case ExitRecord(stopped=str(why)) if why:
             return f"Its shim ended it ({excerpt(why)})."
         case ExitRecord(signal=9):
-            return (
-                "It was killed by signal 9, and not by its shim. The system does that when memory "
-                "is short, but nothing proves that it was so."
-            )
+            return f"{killed('It', evidence)}."
         case ExitRecord(code=None):
             return f"It was ended by signal {record.signal}."
         case _:

@@ -152,16 +152,20 @@ def test_it_outlives_a_killed_daemon_and_is_adopted_or_ends_when_left_alone(stan
 
 
 def test_one_that_was_killed_is_told_and_started_again_at_its_address(stand: Stand) -> None:
-    """N5.2: how it ended is said, and of memory only what is known."""
+    """N5.2, N4.3: how it ended is said, and of memory only what is known."""
     host = stand.host()
     first = started(host)
     url = host.url
     stand.answer(host)
     os.kill(stand.record(first.life)["child"], signal.SIGKILL)
     until(lambda: looked(host) is None)
+    kill = asyncio.run(host.killed())
+    assert kill is not None
+    assert kill.child == stand.record(first.life)["child"]
     told = asyncio.run(host.ending())
     assert "signal 9" in told
     assert "nothing proves" in told
+    assert "probable cause: memory: it swapped." in asyncio.run(host.ending("it swapped"))
     assert "Starting server" in told, "the end of its own log"
     second = started(host)
     assert second.life != first.life

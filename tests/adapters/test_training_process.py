@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.adapters import training_process
 from daemon.adapters.training_process import (
     Program,
     ShimTrainer,
@@ -131,3 +133,34 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
         started(rehearsal(tmp_path, environment={}))
     assert failed.value.code == "TRAINER_START"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_real_training_keeps_the_mac_awake_and_says_what_else_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A5.3: never the display. A rehearsal, which takes seconds, keeps nobody awake."""
+    fake, told = tmp_path / "caffeinate", tmp_path / "told.txt"
+    fake.write_text(f'#!/bin/sh\necho "$@" > {told}\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(training_process, "_AWAKE", (str(fake), *training_process._AWAKE[1:]))
+    caplog.set_level("INFO")
+    program = checkout(tmp_path / "sd-scripts")
+    for trainer, advice in (
+        (rehearsal(tmp_path / "a", environment={}), 0),
+        (
+            sd_scripts(
+                tmp_path / "b",
+                path=program,
+                python=Path(sys.executable),
+                environment={},
+                gpu_fd=lambda: None,
+            ),
+            1,
+        ),
+    ):
+        started(trainer)
+        while asyncio.run(trainer.holder(FOLDER)) != "nobody":
+            time.sleep(0.02)
+        assert caplog.text.count("lid open") == advice
+    shim = json.loads((tmp_path / "b" / FOLDER / "shim.json").read_text())["pid"]
+    assert told.read_text() == f"-i -s -w {shim}\n"

@@ -113,10 +113,20 @@ def test_an_ending_from_outside_is_told_by_who_ended_it(
     assert (found.outcome, found.code) == (outcome, code)
 
 
-def test_a_kill_names_its_signal_and_is_never_called_a_lack_of_memory() -> None:
-    found = verdict(GOOD, Ending(None, 9), complete=True)
-    assert "signal 9" in found.text
-    assert "memory" not in found.text
+def test_a_kill_is_one_for_memory_only_where_something_speaks_for_it() -> None:
+    """N4.3, W30: and even then it is probable, never certain. The next attempt goes on."""
+    plain = verdict(GOOD, Ending(None, 9), complete=True)
+    assert (plain.outcome, plain.code) == (Outcome.LOST, "KILLED")
+    assert "(signal 9); nothing proves that memory was short" in plain.text
+    found = verdict(GOOD, Ending(None, 9, evidence="oom_kill grew by 1"), complete=True)
+    assert (found.outcome, found.code) == (Outcome.LOST, "OOM_KILL")
+    begins = "The trainer was killed (signal 9); probable cause: memory: oom_kill grew by 1."
+    assert found.text.startswith(begins)
+
+
+def test_evidence_says_nothing_of_an_end_that_was_no_kill() -> None:
+    for ending in (Ending(None, 15, "cancelled", "grew"), Ending(None, 6, "", "grew"), Ending(1)):
+        assert verdict(GOOD, ending, complete=True).code != "OOM_KILL"
 
 
 endings = st.none() | st.builds(

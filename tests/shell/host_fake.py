@@ -16,13 +16,14 @@ from daemon.errors import EngineError, WorldError
 from daemon.ports import Serving
 from daemon.shell.patience import now
 from daemon.wire.comfyui import EngineFacts, QueueView
+from daemon.wire.shim_record import ExitRecord
 from tests.shell.engine_fake import FACTS, FakeEngine
 
 
 @dataclass
 class FakeHost:
     """One server at most. ``lasts`` has how long the next ones live, ``refusals`` why the next
-    starts fail; ``started`` and ``stopped`` have each as (time, profile).
+    starts fail; ``started`` and ``stopped`` have each as (time, profile). ``kill``: how all end.
     """
 
     wakes_s: float = 5.0
@@ -35,6 +36,7 @@ class FakeHost:
     serving: Serving | None = None
     awake_at: float = 0.0
     ends_at: float = math.inf
+    kill: ExitRecord | None = None
 
     def die(self) -> None:
         """Killed, by somebody else."""
@@ -63,8 +65,12 @@ class FakeHost:
             self.stopped.append((now(), serving.profile))
             self.ends_at = now()
 
-    async def ending(self) -> str:
-        return "It was ended by signal 9. Its log ends: 'oops'." if self.serving else ""
+    async def killed(self) -> ExitRecord | None:
+        return self.kill
+
+    async def ending(self, evidence: str = "") -> str:
+        said = f"It was ended by signal 9{evidence and f', {evidence}'}. Its log ends: 'oops'."
+        return said if self.serving else ""
 
     async def pid(self) -> int | None:
         return 7 if self.living() else None

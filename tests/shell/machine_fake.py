@@ -48,6 +48,9 @@ class FakeProbe:
         await self._may_fail("footprint")
         return self.holds
 
+    async def kill_evidence(self, *, pid: int, since: int) -> str:
+        return ""
+
     async def _may_fail(self, look: str) -> None:
         if self.fails == f"{look} raises":
             raise OSError("no such thing")

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.errors import WorldError
 from daemon.shell.patience import GivenUp, now
+from daemon.wire.shim_record import ExitRecord
 from tests.shell.engine_fake import FACTS
 from tests.shell.host_fake import FakeHost
 from tests.shell.watching import Post, watched
@@ -52,6 +53,20 @@ def test_a_server_that_dies_at_any_stage_is_started_again_and_that_is_told_once(
     post = watched(story, host=FakeHost(lasts=[after_s]))
     assert post.told[-1] == ""
     assert post.reports == [("ENGINE_ENDED", "It was ended by signal 9. Its log ends: 'oops'.")]
+
+
+@pytest.mark.parametrize(("evidence", "code"), [("", "KILLED"), ("it swapped", "OOM_KILL")])
+def test_a_server_that_was_killed_is_told_by_what_speaks_for_it(evidence: str, code: str) -> None:
+    """N4.3."""
+
+    async def story(post: Post) -> None:
+        post.evidence = evidence
+        await asyncio.sleep(30.0)
+
+    kill = ExitRecord("n", None, 9, "", started=1, ended=2)
+    post = watched(story, host=FakeHost(lasts=[10.0], kill=kill))
+    assert post.codes == [code]
+    assert evidence in post.reports[0][1]
 
 
 def test_a_server_that_starts_quickly_is_not_waited_for_longer_than_it_takes() -> None:

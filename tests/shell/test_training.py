@@ -25,7 +25,15 @@ from daemon.shell.training import Training
 from daemon.shell.training_folder import attempts_of
 from daemon.shell.training_start import Workshop
 from daemon.wire.seal import Seal, render_seal
-from daemon.wire.shim_record import EXIT, MARKER, START, StopOrder, read_marker, stop_marker
+from daemon.wire.shim_record import (
+    EXIT,
+    MARKER,
+    START,
+    ExitRecord,
+    StopOrder,
+    read_marker,
+    stop_marker,
+)
 from tests.core.asking import TRAIN, control, training
 from tests.desk import Desk
 from tests.fakes import MemoryDisk, NoTrainer
@@ -60,6 +68,7 @@ class Floor:
         self.probe, self.clock = FakeProbe(), LoopClock()
         self.policy, self.told = Policy(), list[Command]()
         self.watch = watch_over(Blind(), state=self.desk.state)
+        self.evidence, self.kills = "", list[ExitRecord]()
         images = []
         for name in ("a", "b"):
             files = {f"{name}.png": f"picture {name}".encode(), f"{name}.txt": b"spyke"}
@@ -101,6 +110,11 @@ class Floor:
         async def released() -> None:
             self.released += 1
 
+        async def evidence(record: ExitRecord) -> str:
+            self.kills.append(record)
+            return self.evidence
+
+        self.watch.kill_evidence = evidence  # type: ignore[method-assign]
         progress, watch = Progress(), self.watch
         return Training(shop, ask=ask, progress=progress, released=released, machine=watch)
 
@@ -444,6 +458,37 @@ def test_a_state_is_sealed_when_its_checkpoint_is_in_the_ledger() -> None:
     floor.disk.before = look
     told(floor, floor.attempt)
     assert sealed == [(2, [2]), (4, [2, 4]), (6, [2, 4, 6])]
+
+
+@pytest.mark.parametrize(("evidence", "code"), [("", "KILLED"), ("it swapped", "OOM_KILL")])
+def test_a_kill_is_called_by_what_speaks_for_it_and_the_next_attempt_goes_on(
+    evidence: str, code: str
+) -> None:
+    """N4.3, K2.5: what speaks for memory is asked once, of the record, and told in the ledger."""
+    floor = Floor(broken_off(3), whole)
+    floor.evidence = evidence
+
+    async def story() -> None:
+        await floor.attempt()
+        await floor.attempt()
+
+    told(floor, story)
+    assert [end for _, end in floor.ends] == [code, ""]
+    assert [kill.signal for kill in floor.kills] == [9]
+    ended = next(e.event for e in floor.desk.entries if isinstance(e.event, AttemptEnded))
+    assert ended.evidence.startswith("The trainer was killed (signal 9); ")
+    assert (f"probable cause: memory: {evidence}." in ended.evidence) is bool(evidence)
+    assert Run(floor.disk, floor.trainer.orders[-1]).done == 3
+
+
+def test_nobody_is_asked_about_an_end_that_was_no_kill() -> None:
+    async def cancelled(run: Run) -> None:
+        run.begin()
+        raise Died(signal=9, stopped="cancelled")
+
+    floor = Floor(cancelled)
+    told(floor, floor.attempt)
+    assert floor.kills == []
 
 
 def test_a_state_that_the_trainer_could_not_load_is_not_tried_again() -> None:

@@ -13,6 +13,7 @@ from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.shell.engine_watch import EngineWatch
+from daemon.wire.shim_record import ExitRecord
 from tests.examples import job
 from tests.fakes import MemoryDisk
 from tests.shell.host_fake import FakeHost, HostedEngine
@@ -22,7 +23,9 @@ LIMIT_S = 10_000.0
 
 
 class Post:
-    """``told`` has the engine codes as they changed ('' = ready), ``reports`` the incidents."""
+    """``told`` has the engine codes as they changed ('' = ready), ``reports`` the incidents;
+    ``evidence`` speaks for memory as the cause of a kill.
+    """
 
     def __init__(self, host: FakeHost | None, *, mac: bool, rests: bool) -> None:
         self.engine = HostedEngine(host=host)
@@ -31,6 +34,7 @@ class Post:
         self.told: list[str] = []
         self.texts: list[str] = []
         self.reports: list[tuple[str, str]] = []
+        self.evidence = ""
         self._daemon = (host, mac, rests)
         self.begin()
 
@@ -48,6 +52,7 @@ class Post:
             host=host,
             mac=mac,
             rests=rests,
+            evidence=self._found,
         )
         self.watching = asyncio.ensure_future(self.watch.run())
 
@@ -74,6 +79,10 @@ class Post:
     def codes(self) -> list[str]:
         """The incidents' codes."""
         return [code for code, _ in self.reports]
+
+    async def _found(self, kill: ExitRecord) -> str:
+        assert kill is self.host.kill
+        return self.evidence
 
     def _tell(self, command: Command) -> None:
         match command:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from daemon.errors import WorldError
 from daemon.ports import Serving
+from daemon.wire.shim_record import ExitRecord
 from tests.sim.engine import SimEngine
 
 WAKES_S = 3.0
@@ -61,7 +62,10 @@ class SimHost:
     def owns(self, argv: Sequence[str]) -> bool:
         return "stranger" not in argv
 
-    async def ending(self) -> str:
+    async def killed(self) -> ExitRecord | None:
+        return None
+
+    async def ending(self, evidence: str = "") -> str:
         return "It was ended by signal 9." if self.started else ""
 
     async def log_end(self) -> int:

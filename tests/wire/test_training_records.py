@@ -45,6 +45,28 @@ def test_the_shims_records_are_believed_with_their_own_nonce_only() -> None:
     assert shim_record.read_exit(json.dumps({**end, "code": "0"}).encode(), nonce="m") is None
 
 
+@pytest.mark.parametrize(
+    ("end", "killed"),
+    [
+        ({"code": None, "signal": 9, "stopped": ""}, True),
+        ({"code": None, "signal": 9, "stopped": "cancelled"}, False),
+        ({"code": None, "signal": 15, "stopped": ""}, False),
+        ({"code": 137, "signal": 0, "stopped": ""}, False),
+    ],
+)
+def test_killed_is_who_got_signal_9_from_another_than_the_shim(
+    end: dict[str, object], killed: bool
+) -> None:
+    """N4.3."""
+    data = json.dumps({**end, "nonce": "n", "started": 1, "ended": 2, "oom_kills": 1}).encode()
+    record = shim_record.read_exit(data, nonce="n")
+    assert record is not None
+    assert record.killed is killed
+    assert (
+        "probable cause: memory: it grew" in shim_record.ending_text(record, "it grew")
+    ) is killed
+
+
 def test_what_the_shim_of_0_1_0_left_is_understood() -> None:
     """Byte for byte as that release wrote it."""
     start = (

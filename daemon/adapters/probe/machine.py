@@ -16,6 +16,7 @@ from typing import TypeVar
 import psutil
 
 from daemon.adapters.probe.footprint import footprint
+from daemon.adapters.probe.kill_evidence import evidence
 from daemon.adapters.probe.looks import Look
 from daemon.adapters.probe.programs import others, programs
 from daemon.ports import Program, Signals
@@ -84,6 +85,9 @@ class MachineProbe:
             known = Look(lambda: footprint(pid), limit_s=_LIMIT_S)
             self._footprints = {pid: known}  # One process of ours is looked at at a time.
         return await known.take()
+
+    async def kill_evidence(self, *, pid: int, since: int) -> str:
+        return await evidence(pid=pid, since=since)
 
     def _mac_memory(self) -> tuple[int, int] | None:
         with suppress(OSError, subprocess.SubprocessError, ValueError):
