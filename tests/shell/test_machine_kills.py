@@ -55,6 +55,7 @@ def said(probe: Seeing, *, looks: int = 3, later_s: float = 0.0, oom_kills: int 
             host=None,
             trainer=NoTrainer(),
             weigh=lambda *_: Need(()),
+            engine="comfyui",
             relieve=relieve,
         )
         for _ in range(looks):

@@ -5,7 +5,7 @@ Law: each signal is read by itself and may be missing by itself; what is absurd 
 
 from __future__ import annotations
 
-import os
+import mmap
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ class MachineProbe:
 
     def _linux_swapouts(self) -> int | None:
         pages = swapped_pages(self._read("proc/vmstat"))
-        return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")
+        return None if pages is None else pages * mmap.PAGESIZE
 
     def _read(self, path: str) -> str:
         return (self._root / path).read_text(encoding="ascii", errors="replace")
