@@ -43,7 +43,7 @@ _KEPT: Mapping[str, int] = {"AdamW": 2, "Lion": 1, "Prodigy": 4, "AdaFactor": 1}
 
 _UNET_RANK, _TEXT_RANK = 423_942, 165_890
 """Numbers in a LoRA of SD 1.5, for each of its dimensions."""
-_REPLACED = 267_739_712 + 84_934_656
+_UNET_CHANGED, _TEXT_CHANGED = 267_739_712, 84_934_656
 """Numbers of SD 1.5 that LoRAs change; the engine keeps what they were."""
 _SD15: Mapping[str, Mapping[str, int]] = {
     "checkpoint": {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
@@ -126,7 +126,8 @@ def _panel(spec: PanelSpec, flags: Collection[str], state: State) -> _Terms:
 def _beside(spec: PanelSpec, size: int, name: str, state: State) -> Iterator[_Term]:
     if spec.loras:
         files = sum(_facts(state, "lora", lora.name).bytes for lora in spec.loras)
-        yield "LoRAs, and what they replace", files + size * _REPLACED
+        replaced = size * _UNET_CHANGED + _HALF * _TEXT_CHANGED
+        yield "LoRAs, and what they replace", files + replaced
     if spec.controlnet:
         net = _numbers(state, "controlnet", spec.controlnet.model)
         yield f"ControlNet, {name}", size * net

@@ -78,6 +78,7 @@ def learnt(size: int, dim: int, *, lean: bool, unet: bool) -> Measured:
 PANELS = {
     "512x768": drew(7_029_256_192, 512, 768),
     "512x512, PyTorch attention": drew(5_315_850_240, 512, 512, *SDPA),
+    "512x512, LoRA, ControlNet": drew(7_223_656_448, 512, 512, **LORA, **HINT),
 }
 TRAININGS = {
     "32": learnt(6_825_476_096, 32, lean=True, unet=False),
