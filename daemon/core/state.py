@@ -256,8 +256,11 @@ def _learn(state: State, ended: AttemptEnded) -> None:
 
 
 def _weigh(state: State, ended: AttemptEnded) -> None:
+    """What was cut short says only what it took at least."""
     job = state.jobs.get(ended.job)
-    if job is not None and job.need_bytes and ended.peak_bytes:
+    if job is None or not job.need_bytes or not ended.peak_bytes:
+        return
+    if ended.outcome is Outcome.SUCCEEDED or ended.peak_bytes > job.need_bytes:
         for key in (configuration(job), kin(job)):
             state.weighed[key] = (job.need_bytes, ended.peak_bytes)
 

@@ -280,6 +280,16 @@ def test_an_attempt_says_what_it_was_predicted_to_take_and_its_kind_is_remembere
     assert set(desk.state.weighed.values()) == {(4 * GIB, 5 * GIB)}
 
 
+@pytest.mark.parametrize(("peak_gb", "counts"), [(1, False), (5, True)])
+def test_what_an_attempt_took_that_was_cut_short_counts_only_where_it_is_more(
+    peak_gb: int, counts: bool
+) -> None:
+    desk = weighing(Machine())
+    desk.do(panel("ch01"))
+    desk.do(replace(ended("ch01_v1", 1, Outcome.FAILED), peak_bytes=peak_gb * GIB))
+    assert bool(desk.state.weighed) is counts
+
+
 def test_what_fits_everything_has_no_hurdle() -> None:
     desk = weighing(Machine(64 * GIB, 60 * GIB, on_ac=True))
     desk.world = replace(desk.world, engine_code="", at=desk.at)

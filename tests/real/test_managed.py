@@ -7,14 +7,19 @@ import os
 from pathlib import Path
 from time import monotonic
 
+import httpx
 import pytest
 
 from daemon.adapters.clock import SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
 from daemon.adapters.comfyui_program import launcher
 from daemon.adapters.engine_process import EngineProcess, Program
+from daemon.adapters.probe.footprint import footprint
+from daemon.adapters.weights import ModelFolders
 from daemon.errors import EngineError
 from daemon.wire.comfyui import EngineFacts
+from tests.craft.test_memory import Measured, desk_with, weighed
+from tests.real.engine import RealEngine, until
 
 pytestmark = [pytest.mark.real, pytest.mark.realprocess]
 
@@ -90,3 +95,37 @@ def test_it_is_started_in_its_profile_and_writes_below_its_own_folder(
     asyncio.run(story())
     assert (tmp_path / "engine" / "user" / "comfyui.db").exists()
     assert set(Path(os.environ["COMFYUI_BASE_PATH"]).iterdir()) == before
+
+
+def test_a_panel_takes_about_what_was_predicted(host: EngineProcess, tmp_path: Path) -> None:
+    """A2.7: by the weights in the files that are there, against the process's highest mark."""
+    base = Path(os.environ["COMFYUI_BASE_PATH"])
+    real = RealEngine(host.url, base)
+    spec = real.panel()
+    order = real.order(spec)
+    files = {"checkpoint": spec.checkpoint, "vae": spec.vae}
+
+    async def story() -> None:
+        folders = ModelFolders(base, tmp_path / "hashes.json")
+        models = [await folders.facts(role=role, name=name) for role, name in files.items()]
+        panel = Measured(0, spec)
+        predicted = weighed(panel, desk_with(panel, models)).total
+        try:
+            await host.start("default")
+            await up(host)
+            body = {"prompt": dict(order.graph), "prompt_id": order.prompt_id}
+            async with httpx.AsyncClient(trust_env=False) as client:
+                (await client.post(f"{host.url}/prompt", json=body)).raise_for_status()
+
+            async def drawn() -> object:
+                return real.get(f"/history/{order.prompt_id}")
+
+            await until(drawn)
+            seen = footprint(await host.pid() or 0)
+        finally:
+            await host.stop()
+        assert seen is not None
+        print(f"predicted {predicted / 1e6:.0f} MB, measured {seen[1] / 1e6:.0f} MB")
+        assert predicted == pytest.approx(seen[1], rel=0.25)
+
+    asyncio.run(story())

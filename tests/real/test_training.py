@@ -64,6 +64,20 @@ def test_a_training_ends_published_with_true_steps(
     assert trainer.path not in told
 
 
+def test_a_training_takes_no_more_than_was_predicted(
+    trainer: RealTrainer, trainings: Trainings
+) -> None:
+    """A2.7, K2.4: nearly so at most; a trainer that was made narrow for tests takes less."""
+    with daemon(trainings):
+        job = trainings.drop("spyke")
+        assert trainings.wait(job, "job.ended")["phase"] == "published"
+    [started], [ended] = trainings.of(job, "attempt.started"), trainings.of(job, "attempt.ended")
+    print(
+        f"predicted {started['need_bytes'] / 1e6:.0f}, measured {ended['peak_bytes'] / 1e6:.0f} MB"
+    )
+    assert 0.9 * ended["peak_bytes"] <= started["need_bytes"] <= 2 * ended["peak_bytes"]
+
+
 def test_a_cancelled_training_that_is_retried_learns_exactly_the_asked_steps(
     trainer: RealTrainer, trainings: Trainings
 ) -> None:
