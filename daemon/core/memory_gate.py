@@ -6,13 +6,12 @@ does; the longer, the sooner it had closed again. What is unknown decides nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from daemon.core.policy import Policy
 
 _MIB = 2**20
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,9 @@ class Gate:
     """``code`` '' = open. ``critical_since``: the level is critical without a break since then (ms
     since 1970); ``runaway``: it swaps so fast that nothing can wait.
 
-    ``good`` samples were calm in a row; ``closed_at`` has when it closed lately, ``swapped`` the
-    latest amounts with their times.
+    ``good`` samples were calm in a row; it last closed at ``closed_at``, and not for the first time
+    in an hour (``again``); ``swapped`` has the latest amounts with their times, ``level_at`` and
+    ``high_at`` when the level was last known, and last too high.
     """
 
     code: str = ""
@@ -43,8 +43,11 @@ class Gate:
     good: int = 0
     calm_since: int | None = None
     blind_since: int | None = None
-    closed_at: tuple[int, ...] = ()
+    closed_at: int = 0
+    again: bool = False
     swapped: tuple[tuple[int, int], ...] = ()
+    level_at: int = 0
+    high_at: int = 0
 
 
 def observe(gate: Gate, sample: Sample, policy: Policy) -> Gate:
@@ -52,50 +55,60 @@ def observe(gate: Gate, sample: Sample, policy: Policy) -> Gate:
     gate = _remembering(gate, sample, policy)
     code, text = _distress(gate, sample, policy)
     if code:
-        closed = gate.closed_at if gate.code else (*gate.closed_at, sample.at)
-        return replace(
-            gate, code=code, text=text, good=0, calm_since=None, blind_since=None, closed_at=closed
-        )
+        if not gate.code:
+            again = 0 <= sample.at - gate.closed_at < _HOUR_MS
+            gate = replace(gate, closed_at=sample.at, again=again)
+        return replace(gate, code=code, text=text, good=0, calm_since=None, blind_since=None)
     if not gate.code:
         return gate
     if sample.level is None and sample.swapouts_bytes is None:
         return _blind(gate, sample, policy)
-    calm = sample.at if gate.calm_since is None else gate.calm_since
+    calm = _calm_since(gate, sample)
     gate = replace(gate, good=gate.good + 1, calm_since=calm, blind_since=None)
     # Once is an accident; what comes back has to stay away for longer.
-    again = len(gate.closed_at) > 1
-    patience_s = policy.memory_again_s if again else 0.0
+    patience_s = policy.memory_again_s if gate.again else 0.0
     if gate.good >= policy.memory_good_samples and sample.at - calm >= patience_s * 1000:
         return replace(gate, code="", text="")
     return gate
 
 
 def _remembering(gate: Gate, sample: Sample, policy: Policy) -> Gate:
-    """What counts of the past: closings of the last hour, swapping of the last minute."""
-    closed = tuple(at for at in gate.closed_at if 0 <= sample.at - at < 3_600_000)
-    swapped = gate.swapped
+    """With what it has seen lately. What is older is forgotten, and so is what lies ahead since the
+    clock was set back.
+    """
+    window_ms = policy.memory_swap_window_s * 1000
+    swapped = tuple(each for each in gate.swapped if 0 <= sample.at - each[0] <= window_ms)
     if sample.swapouts_bytes is not None:
-        here = (sample.at, sample.swapouts_bytes)
-        window_ms = policy.memory_swap_window_s * 1000
-        # After a sleep, and when a counter began anew, the growth begins anew too.
-        last = swapped[-1] if swapped else here
-        if not 0 <= sample.at - last[0] <= window_ms or here[1] < last[1]:
-            swapped = ()
-        swapped = (*(each for each in swapped if sample.at - each[0] <= window_ms), here)
-    critical = gate.critical_since
-    if sample.level is not None:
-        since = sample.at if critical is None else critical
-        critical = since if sample.level >= policy.memory_critical_level else None
-    rates = [*_rates_bytes_s(swapped)][-2:]
-    runaway = len(rates) == 2 and min(rates) >= policy.memory_runaway_mb_s * _MIB
-    return replace(
-        gate, closed_at=closed, swapped=swapped, critical_since=critical, runaway=runaway
+        if swapped and sample.swapouts_bytes < swapped[-1][1]:
+            swapped = ()  # The counter began anew.
+        swapped = (*swapped, (sample.at, sample.swapouts_bytes))
+    gate = replace(
+        gate,
+        swapped=swapped,
+        # Not over two samples only: a model that is loaded pushes out what lies idle, and is done.
+        runaway=_grown(swapped) >= policy.memory_runaway_mb_s * policy.memory_swap_window_s * _MIB,
+        high_at=min(gate.high_at, sample.at),
+    )
+    # A level that cannot be asked just now has not become calm; one that is long ago says nothing.
+    if not 0 <= sample.at - gate.level_at <= window_ms:
+        gate = replace(gate, critical_since=None)
+    return (
+        gate if sample.level is None else _remembering_level(gate, sample.at, sample.level, policy)
     )
 
 
-def _rates_bytes_s(swapped: tuple[tuple[int, int], ...]) -> Iterator[float]:
-    for (before, less), (after, more) in pairwise(swapped):
-        yield (more - less) / max(0.001, (after - before) / 1000)
+def _remembering_level(gate: Gate, at: int, level: int, policy: Policy) -> Gate:
+    since = at if gate.critical_since is None else gate.critical_since
+    return replace(
+        gate,
+        critical_since=since if level >= policy.memory_critical_level else None,
+        level_at=at,
+        high_at=at if level >= policy.memory_hold_level else gate.high_at,
+    )
+
+
+def _grown(swapped: tuple[tuple[int, int], ...]) -> int:
+    return swapped[-1][1] - swapped[0][1] if swapped else 0
 
 
 def _distress(gate: Gate, sample: Sample, policy: Policy) -> tuple[str, str]:
@@ -105,20 +118,26 @@ def _distress(gate: Gate, sample: Sample, policy: Policy) -> tuple[str, str]:
             f"The kernel calls the memory pressure {how} (level {sample.level} of 4). Close other"
             " programs; it goes on when the memory has been calm for a while."
         )
-    if len(gate.swapped) > 1:
-        (first, less), (last, more) = gate.swapped[0], gate.swapped[-1]
-        grown = (more - less) / _MIB
-        if grown >= policy.memory_swap_mb:
-            return "SWAPPING", (
-                f"The machine has swapped out {grown:.0f} MB in {(last - first) / 1000:.0f} s."
-                " Close other programs; it goes on when that has stopped."
-            )
+    if (grown := _grown(gate.swapped)) >= policy.memory_swap_mb * _MIB:
+        lasted_s = (gate.swapped[-1][0] - gate.swapped[0][0]) / 1000
+        return "SWAPPING", (
+            f"The machine has swapped out {grown / _MIB:.0f} MB in {lasted_s:.0f} s."
+            " Close other programs; it goes on when that has stopped."
+        )
     return "", ""
+
+
+def _calm_since(gate: Gate, sample: Sample) -> int:
+    """Since when it has been calm, if it is: the latest amounts swapped out are no distress, so
+    there has been none since the first of them."""
+    if gate.calm_since is not None:
+        return min(gate.calm_since, sample.at)
+    return max(gate.high_at, gate.swapped[0][0] if gate.swapped else sample.at)
 
 
 def _blind(gate: Gate, sample: Sample, policy: Policy) -> Gate:
     """Nothing is known any more: it stays closed, but not for ever."""
-    since = sample.at if gate.blind_since is None else gate.blind_since
+    since = sample.at if gate.blind_since is None else min(gate.blind_since, sample.at)
     if sample.at - since >= policy.memory_blind_s * 1000:
         return replace(gate, code="", text="", blind_since=None)
     return replace(gate, good=0, calm_since=None, blind_since=since)

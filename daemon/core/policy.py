@@ -132,7 +132,7 @@ class Policy:
     memory_blind_s: float = 600.0  # Closed, and nothing can be read any more: so long it is kept.
     memory_swap_window_s: float = 45.0  # A2.6: growing swap-outs: in so long
     memory_swap_mb: float = 64.0  # ... so much (MiB); a few idle pages are no distress.
-    memory_runaway_mb_s: float = 100.0  # From here on a training is ended at once.
+    memory_runaway_mb_s: float = 100.0  # All through that window: what runs is ended.
     memory_total_gb: float = 0.0  # [memory] total_gb; 0 = as measured
     memory_sample_s: float = 5.0  # A2.6: so often the memory is looked at
     programs_sample_s: float = 60.0  # A2.10: and the programs beside us

@@ -188,7 +188,7 @@ def test_a_rehearsal_is_not_given_up_for_the_machines_sake() -> None:
 
 def test_swapping_that_runs_away_is_one_at_once() -> None:
     async def story(room: Room, watch: MachineWatch) -> None:
-        for step in range(3):
+        for step in range(6):
             room.probe.seen = replace(CALM, swapouts_bytes=step * GIB)
             await watch.look()
             await asyncio.sleep(5)
