@@ -63,10 +63,10 @@ def why(arguments: Arguments) -> int:
         say(paint(place.NO_DAEMON, "yellow"))
     say(f"{text(found, 'job')}  {phase(raw(found, 'phase'))}  {text(found, 'code')}".rstrip())
     say(f"  {_here(found, 'reason')}")
-    for line in _more(seen, found, alive=alive):
-        say(f"  {line}")
     if check:
         say(f"  First check: {check}")
+    for line in _more(seen, found, alive=alive):
+        say(f"  {line}")
     return 0
 
 
@@ -82,8 +82,8 @@ def _more(seen: Table, found: Table, *, alive: bool) -> Iterator[str]:
     if raw(found, "phase") in ("waiting", "held"):
         earliest, look = raw(found, "not_before"), raw(found, "next_look")
         yield f"Earliest start: {local(earliest) if earliest else 'as soon as that is over.'}"
-        if alive and look:
-            yield f"Next look: {local(look) if look == earliest else 'within seconds'}"
+        if alive and look != earliest:
+            yield "Next look: within seconds."
 
 
 def _look(studio: Path) -> tuple[Table, bool]:

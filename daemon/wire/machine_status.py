@@ -13,14 +13,17 @@ from daemon.core.night import tonight
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.windows import Windows, closes, is_open, opens
-from daemon.core.world import Machine
+from daemon.core.world import World
 from daemon.wire.instants import instant_text
 
 _GIB = 2**30
 
 
-def memory_document(machine: Machine, policy: Policy, need: Need) -> Mapping[str, object]:
-    """The memory as it was last seen; ``need`` is that of the job which is next."""
+def memory_document(world: World, policy: Policy, need: Need) -> Mapping[str, object]:
+    """The memory as it was last seen; ``need`` is that of the job which is next. ``code`` says why
+    nothing starts, which is nothing to a rehearsal.
+    """
+    machine = world.machine
     total = round(policy.memory_total_gb * _GIB) or machine.total_bytes
     return {
         "total_bytes": total,
@@ -29,8 +32,8 @@ def memory_document(machine: Machine, policy: Policy, need: Need) -> Mapping[str
         "reserve_bytes": round(policy.memory_reserve_gb * _GIB),
         "need_bytes": need.total,
         "level": machine.level,
-        "code": machine.code,
-        "text": machine.text,
+        "code": world.strain.code,
+        "text": world.strain.text,
         "unknown": [
             {"signal": signal, "since": instant_text(since)} for signal, since in machine.unknown
         ],

@@ -149,7 +149,7 @@ def status_document(
         "daemon": _daemon(daemon),
         "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
-        "memory": memory_document(world.machine, policy or Policy(), need),
+        "memory": memory_document(world, policy or Policy(), need),
         "windows": windows_document(policy, at) if policy else None,
         "lease": _lease(state, progress, policy),
         "hashing": asdict(hashing) if hashing else None,
