@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
@@ -24,6 +25,9 @@ from daemon.core.tools import ModelRecorded
 from daemon.wire.phrases import counted
 from daemon.wire.text import visible
 
+if TYPE_CHECKING:
+    from daemon.home import Home
+
 _ANSWER_S = 10.0
 # Far above what a job file may hold: the daemon says that one is too large, in its own words.
 _LIMIT_BYTES = 1024 * 1024
@@ -37,27 +41,47 @@ def check(arguments: Arguments) -> int:
     """Say of each file whether it would be accepted; 1 when one would not."""
     studio = place.studio(arguments)
     files = [(_name(Path(file)), _bytes(Path(file))) for file in arguments.files]
-    answers = answered(studio, fold(studio), files)
-    shown = map(visible, arguments.files)
-    fine = [_would(file, answer) for file, answer in zip(shown, answers, strict=True)]
+    state = fold(studio)
+    home = _home(studio)
+    fine = []
+    for shown, events in zip(arguments.files, _decided(home, state, files), strict=True):
+        fine.append(_would(visible(shown), _answer_in(events)))
+        from daemon.cli.foreseen import foreseen  # Half of the program, as below.
+
+        for line in foreseen(home, state, events):
+            say(f"  {line}")
     return 0 if all(fine) else 1
 
 
 def answered(studio: Path, state: State, files: Iterable[tuple[str, bytes]]) -> Iterator[Event]:
     """What acceptance would say of each file, by its name in the inbox and its bytes."""
+    return map(_answer_in, _decided(_home(studio), state, files))
+
+
+def _home(studio: Path) -> Home:
+    from daemon.home import at_home
+
+    return at_home(studio, os.environ)
+
+
+def _decided(
+    home: Home, state: State, files: Iterable[tuple[str, bytes]]
+) -> Iterator[Sequence[Event]]:
+    """The events that would follow from each file."""
     # Half of the program, of which the other verbs need nothing.
     from daemon.bootstrap import examine, model_folders
     from daemon.cli.models import hashed
     from daemon.core.decide import decide
-    from daemon.home import at_home
 
-    home = at_home(studio, os.environ)
     folders = model_folders(home)
     for name, data in files:
         command = hashed(folders, examine(home, folders, name=name, data=data))
-        # One that was never seen always has an answer; what its models are may come before it.
-        events = decide(state, command, home.studio)
-        yield next(event for event in events if not isinstance(event, ModelRecorded))
+        yield decide(state, command, home.studio)
+
+
+def _answer_in(events: Iterable[Event]) -> Event:
+    """One that was never seen always has an answer; what its models are may come before it."""
+    return next(event for event in events if not isinstance(event, ModelRecorded))
 
 
 def _would(file: str, answer: Event) -> bool:

@@ -105,6 +105,14 @@ def clock(instant: str, *, beside: str) -> str:
     return long[11:] if long[:10] == other[:10] else long[:16]
 
 
+def day_clock(instant: str) -> str:
+    """Local time by the day of the week: ``Fri 22:00``; as it is when it is none."""
+    try:
+        return datetime.fromisoformat(instant).astimezone().strftime("%a %H:%M")
+    except (ValueError, OverflowError):
+        return visible(instant)
+
+
 def how_far(lease: Table) -> str:
     """How far the attempt that has the GPU is, by status.json."""
     step = f"step {whole(lease, 'step')} of {whole(lease, 'steps')}"

@@ -9,8 +9,19 @@ from time import sleep
 
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
-from daemon.cli.say import aligned, clock, document, first_check, how_far, local, paint, phase, say
+from daemon.cli.say import (
+    aligned,
+    clock,
+    document,
+    first_check,
+    how_far,
+    local,
+    paint,
+    phase,
+    say,
+)
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, whole
+from daemon.cli.weighing import machine_lines, sum_lines
 
 _QUEUE_SHOWN = 20
 _RECENT_SHOWN = 10
@@ -54,10 +65,25 @@ def why(arguments: Arguments) -> int:
     say(f"  {_here(found, 'reason')}")
     if check:
         say(f"  First check: {check}")
-    earliest = raw(found, "not_before")
-    if raw(found, "phase") in ("waiting", "held"):
-        say(f"  Earliest start: {local(earliest) if earliest else 'as soon as that is over.'}")
+    for line in _more(seen, found, alive=alive):
+        say(f"  {line}")
     return 0
+
+
+def _more(seen: Table, found: Table, *, alive: bool) -> Iterator[str]:
+    """The sum that a job is weighed by, when it is looked at again, when it could start."""
+    lease, need = inner(seen, "lease"), inner(found, "need")
+    if raw(lease, "job") == raw(found, "job") and raw(lease, "tonight"):
+        yield f"Tonight: {text(lease, 'tonight')}"
+    if need:
+        yield "At its peak it needs:"
+        reserve = whole(inner(seen, "memory"), "reserve_bytes")
+        yield from sum_lines(need, reserve_bytes=reserve)
+    if raw(found, "phase") in ("waiting", "held"):
+        earliest, look = raw(found, "not_before"), raw(found, "next_look")
+        yield f"Earliest start: {local(earliest) if earliest else 'as soon as that is over.'}"
+        if alive and look != earliest:
+            yield "Next look: within seconds."
 
 
 def _look(studio: Path) -> tuple[Table, bool]:
@@ -110,8 +136,9 @@ def _watch(studio: Path) -> None:
 def _picture(studio: Path) -> str:
     """Where everything stands, in lines for a person."""
     seen, alive = _look(studio)
-    parts = (_headline(seen, alive=alive), _lease(seen, alive=alive), _queue(seen), _ended(seen))
-    shown = ["\n".join(part) for part in (*parts, _incidents(seen))]
+    machine = machine_lines(seen) if alive else ()
+    lists = (_lease(seen, alive=alive), _queue(seen), _ended(seen), _incidents(seen))
+    shown = ["\n".join(part) for part in ((*_headline(seen, alive=alive), *machine), *lists)]
     return "\n\n".join(part for part in shown if part)
 
 
@@ -155,6 +182,8 @@ def _lease(seen: Table, *, alive: bool) -> Iterator[str]:
             yield "It goes on by itself; the next daemon finds it."
         cancelling = "being cancelled, " if lease.get("cancelling") is True else ""
         yield from aligned([(text(lease, "job"), f"{cancelling}{how_far(lease)}")])
+        if alive and raw(lease, "tonight"):
+            yield f"  Tonight: {text(lease, 'tonight')}"
 
 
 def _queue(seen: Table) -> Iterator[str]:
@@ -174,9 +203,11 @@ def _queue(seen: Table) -> Iterator[str]:
 
 
 def _why_here(seen: Table, job: Table) -> str:
-    """Why a job waits; what is said of the engine above is not said again for each."""
-    said = raw(inner(seen, "engine"), "text")
-    return "It waits for the engine." if said == raw(job, "reason") != "" else _here(job, "reason")
+    """Why a job waits; what is said of the engine or the memory above is not said again."""
+    for part in ("engine", "memory"):
+        if raw(inner(seen, part), "text") == raw(job, "reason") != "":
+            return f"It waits for the {part}."
+    return _here(job, "reason")
 
 
 def _ended(seen: Table) -> Iterator[str]:

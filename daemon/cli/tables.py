@@ -41,6 +41,14 @@ def rows(table: Table, key: str) -> Sequence[Table]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def sizes(table: Table, key: str) -> Sequence[tuple[str, int]]:
+    """The pairs of a text and a whole number in the list at this key, each text printable."""
+    value = table.get(key)
+    items = value if isinstance(value, list) else []
+    pairs = (item for item in items if isinstance(item, list) and len(item) == 2)
+    return [(visible(name), size) for name, size in pairs if (type(name), type(size)) == (str, int)]
+
+
 def texts(table: Table, key: str) -> Sequence[str]:
     """The texts in the list at this key, each in one printable line."""
     value = table.get(key)

@@ -103,8 +103,12 @@ def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None
 
 
 def tonight(job: Job, state: State, policy: Policy, *, at: int) -> str:
-    """What this window holds of a training that runs or begins now, as a sentence."""
+    """What this window holds of a training that runs or begins now, as a sentence; '' where no
+    whole epoch is promised of it.
+    """
     found, spec = share(job, state, policy, at=at), _training(job)
+    if not found.epochs:
+        return ""
     steps = found.left * spec.epoch_steps
     until = at + round((policy.training_start_s + found.epochs * found.epoch_s) * 1000)
     zone = policy.training_windows

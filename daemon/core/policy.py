@@ -103,6 +103,7 @@ class Policy:
     max_training_steps: int = 10_000  # A limit on everything; ten nights of a small Mac.
     max_epochs: int = 100  # A limit on everything: checkpoints that one ledger line can list.
     max_gradient_accumulation: int = 8  # K2.3, W20
+    recommended_gradient_accumulation: int = 4  # K2.3: up to max_gradient_accumulation
     save_every_steps: int = 200  # D2.2, K2.5
     max_images: int = 300  # contract: datasets in lines of 100 images, at most 300
     fewest_images: int = 10  # K4.1: fewer are refused unless forced
@@ -126,6 +127,7 @@ class Policy:
     # The machine.
     min_free_gb: float = 10.0  # Policy table, "disk": below it nothing starts (DISK_LOW).
     memory_reserve_gb: float = 1.0  # A2.6
+    memory_system_gb: float = 3.0  # A2.7: the system alone keeps so much, to 5
     memory_good_samples: int = 3  # A2.6: hysteresis before work goes on
     memory_hold_level: int = 2  # A2.6: kern.memorystatus_vm_pressure_level
     memory_again_s: float = 110.0  # A2.6: calm for so long where it closed before in the last hour

@@ -25,6 +25,8 @@ from daemon.core.events import (
     LedgerRestored,
 )
 from daemon.core.jobs import JobId
+from daemon.core.policy import Policy
+from daemon.core.windows import is_open
 from daemon.errors import WorldError
 from daemon.ports import Clock, Disk
 from daemon.shell.engine_watch import EngineWatch
@@ -64,6 +66,8 @@ class Board:
         clock: Clock,
         daemon: DaemonFacts,
         hashing: Callable[[], Hashing | None],
+        policy: Policy,
+        tick_s: float,
     ) -> None:
         self._disk = disk
         self._loop = loop
@@ -74,6 +78,9 @@ class Board:
         self._daemon = daemon
         self._hashing = hashing
         self._hashing_shown = False
+        self._policy = policy
+        self._tick_ms = round(tick_s * 1000)
+        self._hours: tuple[bool, ...] = ()
         self._touched: dict[JobId, None] = {}
         self._incidents: deque[Notice] = deque(maxlen=INCIDENTS_SHOWN)
         self._writing = asyncio.Lock()
@@ -120,10 +127,10 @@ class Board:
                 raise
 
     async def _write_status(self) -> None:
-        hashing = self._hashing()
+        hashing, at = self._hashing(), self._clock.now()
         document = status_document(
             self._loop.state,
-            at=self._clock.now(),
+            at=at,
             daemon=self._daemon,
             world=self._loop.world,
             engine=self._watch.facts,
@@ -132,6 +139,8 @@ class Board:
             incidents=self._incidents,
             warnings=self._watch.warnings,
             hashing=hashing,
+            policy=self._policy,
+            next_tick=at + self._tick_ms,
         )
         await self._outbox.write_status(document)
         self._hashing_shown = hashing is not None
@@ -156,8 +165,15 @@ class Board:
     def _believe(self, believed: Believed) -> None:
         for entry in believed.entries:
             self._note(entry)
-        if believed.entries or believed.world_changed:
+        if self._hours_turned() or believed.entries or believed.world_changed:
             self._news.set()
+
+    def _hours_turned(self) -> bool:
+        """Whether a window has opened or closed: nothing else may happen then."""
+        before, at = self._hours, self._loop.world.at
+        windows = (self._policy.training_windows, self._policy.panel_windows)
+        self._hours = tuple(is_open(each, at) for each in windows)
+        return self._hours != before
 
     def _note(self, entry: Entry) -> None:
         event = entry.event

@@ -139,6 +139,8 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         clock=ports.clock,
         daemon=setup.daemon,
         hashing=lambda: ports.weights.hashing,
+        policy=setup.policy,
+        tick_s=setup.tick_s,
     )
     return Crew(
         loop,

@@ -15,11 +15,20 @@ from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
 from daemon.core.hurdles import Reason
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
+from daemon.core.needs import NO_NEED
+from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.craft.diagnosis import first_check
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.instants import instant_text
+from daemon.wire.machine_status import (
+    instant_or_none,
+    memory_document,
+    need_document,
+    tonight_or_none,
+    windows_document,
+)
 from daemon.wire.rejected import rejected_folder
 from daemon.wire.sentence import sentence
 from daemon.wire.toml_text import toml_bytes
@@ -107,7 +116,8 @@ def job_status_toml(job: Job) -> bytes:
         "changed_at": instant_text(job.changed_at),
     }
     if job.not_before:
-        top["not_before"] = instant_text(job.not_before)
+        # Until then nothing can be different.
+        top["not_before"] = top["next_look"] = instant_text(job.not_before)
     return toml_bytes(top, [("files", dict(job.files))] if job.files else [])
 
 
@@ -123,21 +133,29 @@ def status_document(
     incidents: Iterable[Notice] = (),
     warnings: Sequence[str] = (),
     hashing: Hashing | None = None,
+    policy: Policy | None = None,
+    next_tick: int = 0,
 ) -> Document:
-    """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s,
-    ``warnings`` tell of how the engine was started.
+    """status.json as a document. ``at`` in ms since 1970; ``reasons`` are ``admission.why``'s, in
+    the order of the line; ``warnings`` tell of how the engine was started. ``policy`` None: by the
+    ledger alone, which knows no hours. ``next_tick``: when admission looks again, 0 = nobody does.
 
     ``queue`` holds open jobs, what runs before what waits; ``recent`` ended ones, newest first.
     """
+    need = next((reason.need for reason in reasons.values()), NO_NEED)
     return {
         "schema": STATUS_SCHEMA,
         "at": instant_text(at),
         "daemon": _daemon(daemon),
         "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
-        "lease": _lease(state, progress),
+        "memory": memory_document(world, policy or Policy(), need),
+        "windows": windows_document(policy, at) if policy else None,
+        "lease": _lease(state, progress, policy),
         "hashing": asdict(hashing) if hashing else None,
-        "queue": [_queued(job, reasons.get(job.id)) for job in _head_of_queue(state)],
+        "queue": [
+            _queued(job, reasons.get(job.id), next_tick) for job in _head_of_queue(state, reasons)
+        ],
         "queue_count": len(state.queue),
         "recent": _recent(state),
         "rejected_count": state.rejected,
@@ -177,7 +195,7 @@ def _engine(world: World, engine: EngineFacts | None) -> Document:
     }
 
 
-def _lease(state: State, progress: Drawing | None) -> Document | None:
+def _lease(state: State, progress: Drawing | None, policy: Policy | None) -> Document | None:
     if state.lease is None:
         return None
     # The one that is drawn; what is before it is only looked at, what is after it made ready.
@@ -201,15 +219,20 @@ def _lease(state: State, progress: Drawing | None) -> Document | None:
         "epoch": seen.epoch,
         "epochs": seen.epochs or getattr(job.spec, "epochs", 0),
         "loss": seen.loss,
+        "need_bytes": job.need_bytes,
+        "tonight": tonight_or_none(job, state, policy) if policy else None,
     }
 
 
-def _head_of_queue(state: State) -> Iterable[Job]:
+def _head_of_queue(state: State, reasons: Mapping[JobId, Reason]) -> Iterable[Job]:
+    """The first of what is open; of what waits in the order of the line, which reasons have."""
+    places = {job: place for place, job in enumerate(reasons)}
     return heapq.nsmallest(
         QUEUE_SHOWN,
         map(state.jobs.__getitem__, state.queue),
         key=lambda job: (
             job.phase in (Phase.WAITING, Phase.HELD),
+            places.get(job.id, len(places)),
             -job.priority,
             job.accepted_seq,
         ),
@@ -245,7 +268,7 @@ def _refused(entry: Entry) -> Document:
     }
 
 
-def _queued(job: Job, reason: Reason | None) -> Document:
+def _queued(job: Job, reason: Reason | None, next_tick: int) -> Document:
     not_before = reason.not_before if reason else job.not_before
     return {
         "job": job.id,
@@ -254,7 +277,9 @@ def _queued(job: Job, reason: Reason | None) -> Document:
         "ref": job.ref,
         "code": reason.code if reason else job.code,
         "reason": reason.text if reason else sentence(job),
-        "not_before": instant_text(not_before) if not_before else None,
+        "not_before": instant_or_none(not_before),
+        "next_look": instant_or_none(reason.next_look or next_tick) if reason else None,
+        "need": need_document(reason.need) if reason else None,
     }
 
 

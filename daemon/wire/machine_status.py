@@ -1,0 +1,86 @@
+"""Spells the machine's part of status.json: its memory, its hours, and what a job needs of them.
+
+Law: what is not known is null, and says since when; it is never called enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daemon.core.job import Job
+from daemon.core.needs import Need
+from daemon.core.night import tonight
+from daemon.core.policy import Policy
+from daemon.core.state import State
+from daemon.core.windows import Windows, closes, is_open, opens
+from daemon.core.world import World
+from daemon.wire.instants import instant_text
+
+_GIB = 2**30
+
+
+def memory_document(world: World, policy: Policy, need: Need) -> Mapping[str, object]:
+    """The memory as it was last seen; ``need`` is that of the job which is next. ``code`` says why
+    nothing starts, which is nothing to a rehearsal.
+    """
+    machine = world.machine
+    total = round(policy.memory_total_gb * _GIB) or machine.total_bytes
+    return {
+        "total_bytes": total,
+        "free_bytes": machine.free_bytes,
+        "ours_bytes": machine.ours_bytes,
+        "reserve_bytes": round(policy.memory_reserve_gb * _GIB),
+        "need_bytes": need.total,
+        "level": machine.level,
+        "code": world.strain.code,
+        "text": world.strain.text,
+        "unknown": [
+            {"signal": signal, "since": instant_text(since)} for signal, since in machine.unknown
+        ],
+        "programs": [{"name": each.name, "bytes": each.bytes} for each in machine.programs],
+        "users": machine.users,
+    }
+
+
+def windows_document(policy: Policy, at: int) -> Mapping[str, object]:
+    """Whether trainings and panels may run now, and when that turns."""
+    return {
+        "training": _hours(policy.training_windows, at),
+        "panels": _hours(policy.panel_windows, at),
+    }
+
+
+def need_document(need: Need) -> Mapping[str, object] | None:
+    """The sum of what a job needs; None where it was not weighed."""
+    if not need.terms:
+        return None
+    return {
+        "total_bytes": need.total,
+        "correction_bytes": need.correction,
+        "terms": [[name, size] for name, size in need.terms],
+    }
+
+
+def tonight_or_none(job: Job, state: State, policy: Policy) -> str | None:
+    """What this window holds of a training that runs. By when its last state was saved, or it was
+    started: what it did since then may be lost yet.
+    """
+    if job.kind != "train":
+        return None
+    saves = [made.saved.at for made in job.checkpoints.values()]
+    return tonight(job, state, policy, at=max(job.changed_at, *saves, 0)) or None
+
+
+def instant_or_none(at: int | None) -> str | None:
+    """An instant in ms; None for none, which is 0 too."""
+    return instant_text(at) if at else None
+
+
+def _hours(windows: Windows, at: int) -> Mapping[str, object]:
+    """``closes`` while they are open, ``opens`` while they are not; None = never."""
+    now = is_open(windows, at)
+    return {
+        "open": now,
+        "closes": instant_or_none(closes(windows, at)) if now else None,
+        "opens": None if now else instant_or_none(opens(windows, at)),
+    }
