@@ -24,6 +24,7 @@ CAMPAIGNS: Mapping[str, str] = {
     "git": "test_git.py",
     "kill": "test_kill.py",
     "matrix": "test_matrix.py",
+    "month": "test_month.py",
     "quality": "test_quality.py",
     "slots": "test_slots.py",
     "windows": "test_windows.py",

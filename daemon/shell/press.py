@@ -29,13 +29,16 @@ _NEVER = ("NOT_A_FILE", "OUTSIDE", "NOT_OURS")
 
 
 class Press:
-    """One life of the daemon: ``await press.run()`` loads the ledger and serves until ``stop``."""
+    """One life of the daemon: ``await press.run()`` loads the ledger and serves until ``stop``.
+
+    ``crew`` works in it; None before the ledger is loaded.
+    """
 
     def __init__(self, ports: Ports, setup: Setup) -> None:
         self._ports = ports
         self._setup = setup
         self._stop = asyncio.Event()
-        self._crew: Crew | None = None
+        self.crew: Crew | None = None
 
     def stop(self) -> None:
         """End soon; what runs on the engine goes on there and is rejoined at the next start."""
@@ -43,8 +46,8 @@ class Press:
 
     def wake_inbox(self, hidden: str = "") -> None:
         """A watcher saw something; ``hidden`` is the dot-name that was renamed to a job's name."""
-        if self._crew is not None:
-            self._crew.inbox.wake(hidden)
+        if self.crew is not None:
+            self.crew.inbox.wake(hidden)
 
     async def run(self) -> None:
         """Serve until ``stop``. Raises ``PersonNeeded`` when it must not go on by itself."""
@@ -65,7 +68,7 @@ class Press:
                 "gone back, by git or from a backup? Put it back with the daemon stopped. New jobs "
                 "are numbered above what is in the outbox; nothing there is overwritten."
             )
-        crew = self._crew = assembled(ports, setup, ledger, loaded.state)
+        crew = self.crew = assembled(ports, setup, ledger, loaded.state)
         ports.alarm.every(setup.tick_s, crew.loop.wake)
         await crew.performer.sweep()
         lost = (loaded.torn.bytes, loaded.torn.kept) if loaded.torn else ()
