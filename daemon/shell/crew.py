@@ -113,16 +113,7 @@ class Crew:
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
     """Everybody, put to work on this ledger and its fold."""
     outbox = Outbox(ports.disk, host=setup.host)
-    loop = Loop(
-        state=state,
-        world=first_world(setup.engine, setup.trainer_text),
-        ledger=ledger,
-        outbox=outbox,
-        clock=ports.clock,
-        gpu=ports.gpu,
-        policy=setup.policy,
-        studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
-    )
+    loop = _loop(ports, setup, ledger, outbox, state=state)
 
     async def evidence(record: ExitRecord) -> str:
         return await machine.kill_evidence(record)  # Of watch and machine, each asks the other.
@@ -150,6 +141,19 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         _inbox(ports, setup, loop, board),
         _performer(ports, setup, bench, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
+    )
+
+
+def _loop(ports: Ports, setup: Setup, ledger: Ledger, outbox: Outbox, *, state: State) -> Loop:
+    return Loop(
+        state=state,
+        world=first_world(setup.engine, setup.trainer_text),
+        ledger=ledger,
+        outbox=outbox,
+        clock=ports.clock,
+        gpu=ports.gpu,
+        policy=setup.policy,
+        studio=Studio(setup.studio, setup.engine == "rehearsal", setup.profiles, need),
     )
 
 

@@ -104,7 +104,7 @@ def ending_text(record: ExitRecord | None, evidence: str = "") -> str:
         case ExitRecord(stopped=str(why)) if why:
             return f"Its shim ended it ({excerpt(why)})."
         case ExitRecord(signal=9):
-            return f"{killed('It', evidence)}."
+            return f"{killed('The engine', evidence)}."
         case ExitRecord(code=None):
             return f"It was ended by signal {record.signal}."
         case _:
