@@ -6,7 +6,7 @@ on the zone's wall clock by zoneinfo, and the next turn is found by walking back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -28,14 +28,10 @@ def week(spans: Sequence[Span]) -> Sequence[bool]:
     return table
 
 
-def clock(zone: ZoneInfo, *, around: int, minutes: int) -> Sequence[int]:
-    """The minute of the week that the wall clock shows in each minute of UTC, from so many before
-    an instant (ms) to so many after it, and two weeks more.
-    """
-    first = around // 60_000 - minutes
-    instants = range(first, first + 2 * minutes + _AHEAD)
-    clocks = (datetime.fromtimestamp(minute * 60, zone) for minute in instants)
-    return tuple(local.weekday() * DAY + local.hour * 60 + local.minute for local in clocks)
+def walls(zone: ZoneInfo, minutes: Iterable[int]) -> Sequence[int]:
+    """The minute of the week that the wall clock shows in each of these minutes since 1970."""
+    clocks = (datetime.fromtimestamp(minute * 60, zone) for minute in minutes)
+    return [local.weekday() * DAY + local.hour * 60 + local.minute for local in clocks]
 
 
 def turns(hours: Sequence[bool]) -> Sequence[int | None]:
@@ -54,7 +50,7 @@ def differences(
     instant (ms), for each of the sets of windows.
     """
     first = around // 60_000 - minutes
-    shown = clock(zone, around=around, minutes=minutes)
+    shown = walls(zone, range(first, first + 2 * minutes + _AHEAD))
     wrong = []
     for spans in sets:
         table, windows = week(spans), Windows(tuple(spans), zone)
