@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from textwrap import fill
 
 from daemon.cli.tables import Table, decimal, raw, whole
 from daemon.wire.text import visible
@@ -54,6 +55,23 @@ def columns() -> int:
         return min(_WIDEST_COLUMNS, max(_NARROWEST_COLUMNS, os.get_terminal_size().columns))
     except OSError:
         return 80
+
+
+def fitted(text: str) -> str:
+    """The text with its lines parted between words where the terminal ends; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(
+        fill(
+            line,
+            columns(),
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
 
 
 def paint(text: str, colour: str) -> str:

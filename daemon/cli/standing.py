@@ -14,6 +14,7 @@ from daemon.cli.say import (
     clock,
     document,
     first_check,
+    fitted,
     how_far,
     local,
     paint,
@@ -38,7 +39,7 @@ def status(arguments: Arguments) -> int:
     elif arguments.watch:
         _watch(studio)
     else:
-        say(_picture(studio))
+        say(fitted(_picture(studio)))
     return 0
 
 
@@ -62,17 +63,17 @@ def why(arguments: Arguments) -> int:
     if not alive:
         say(paint(place.NO_DAEMON, "yellow"))
     say(f"{text(found, 'job')}  {phase(raw(found, 'phase'))}  {text(found, 'code')}".rstrip())
-    say(f"  {_here(found, 'reason')}")
-    if check:
-        say(f"  First check: {check}")
-    for line in _more(seen, found, alive=alive):
-        say(f"  {line}")
+    for line in _more(seen, found, check=check, alive=alive):
+        say(fitted(f"  {line}"))
     return 0
 
 
-def _more(seen: Table, found: Table, *, alive: bool) -> Iterator[str]:
-    """The sum that a job is weighed by, when it is looked at again, when it could start."""
+def _more(seen: Table, found: Table, *, check: str, alive: bool) -> Iterator[str]:
+    """Why a job waits, the sum that it is weighed by, when it could start and is looked at."""
     lease, need = inner(seen, "lease"), inner(found, "need")
+    yield _here(found, "reason")
+    if check:
+        yield f"First check: {check}"
     if raw(lease, "job") == raw(found, "job") and raw(lease, "tonight"):
         yield f"Tonight: {text(lease, 'tonight')}"
     if need:

@@ -41,14 +41,16 @@ def machine_lines(seen: Table) -> Iterator[str]:
             yield f"{name}: {hours}"
 
 
-def sum_lines(need: Table, *, reserve_bytes: int, more: tuple[str, int] | None = None) -> list[str]:
+def sum_lines(
+    need: Table, *, reserve_bytes: int, more: tuple[str, int] | None = None
+) -> Iterator[str]:
     """What a job needs of the memory, term by term; ``more`` is what others need beside it."""
     correction = ("as measured here", whole(need, "correction_bytes"))
     terms = [*sizes(need, "terms"), *([correction] if correction[1] else [])]
     terms += [("in reserve", reserve_bytes), *([more] if more else [])]
     together = whole(need, "total_bytes") + reserve_bytes + (more[1] if more else 0)
-    table = aligned((name, f"{size / 2**30:6.2f} GB") for name, size in [*terms, ("=", together)])
-    return [f"  {line}" for line in table]
+    terms.append(("together", together))
+    return aligned((name, f"{size / 2**30:6.2f} GB") for name, size in terms)
 
 
 def _memory(memory: Table) -> str:

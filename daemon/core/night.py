@@ -113,7 +113,7 @@ def tonight(job: Job, state: State, policy: Policy, *, at: int) -> str:
     until = at + round((policy.training_start_s + found.epochs * found.epoch_s) * 1000)
     zone = policy.training_windows
     if found.whole:
-        return f"All of its {steps} steps, until about {clock_text(zone, until)}."
+        return f"The {steps} steps that are left, until about {clock_text(zone, until)}."
     return (
         f"{found.epochs} of {found.left} epochs ({found.epochs * spec.epoch_steps} of {steps}"
         f" steps), until about {clock_text(zone, until)}; the rest in the next window."

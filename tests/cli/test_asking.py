@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import main
+from daemon.cli.demo import _draw_dataset
 from daemon.cli.drop import drop
 from daemon.cli.follow import Follower
 from daemon.cli.place import Bad
@@ -27,6 +28,15 @@ from tests.cli.studio import (
     whole_story,
 )
 from tests.examples import accepted
+
+TRAINING = """kind = "train"
+trigger = "spyke_plasma_v1"
+dataset = "datasets/spyke"
+steps = 1000
+gradient_accumulation = {}
+checkpoint = "a.safetensors"
+vae = "v.safetensors"
+"""
 
 Captured = pytest.CaptureFixture[str]
 
@@ -261,3 +271,36 @@ def test_a_pattern_means_the_jobs_for_which_it_makes_sense(
         assert main(["retry", "ch02_*"]) == 1
         assert main(["cancel", "nobody"]) == 1
     assert inbox(studio) == []
+
+
+def test_check_says_how_long_a_training_takes_and_when_it_would_start(
+    studio: StudioFiles, tmp_path: Path, capsys: Captured
+) -> None:
+    """K2.3, A5.1: the rehearsal's 0.1 s a pass, times 1.5, and 5 min to begin."""
+    _draw_dataset(studio.root / "datasets" / "spyke")
+    file = tmp_path / "spyke.toml"
+    for passes, took, other in ((1, "8 min", "4 it would take 15"), (4, "15 min", "1 it would")):
+        file.write_text(TRAINING.format(passes))
+        assert main(["check", str(file)]) == 0
+        told = capsys.readouterr().out
+        assert f"  It takes about {took}: 1000 steps are left" in told
+        assert f"  gradient_accumulation = {passes}; 4 to 8 are recommended" in told
+        assert f"with {other}" in told
+    settings = studio.root / "nightpress.toml"
+    settings.write_text('[windows]\ntraining = ["00:00-24:00"]\n')
+    assert main(["check", str(file)]) == 0
+    assert "\n  Begun now: The 1000 steps that are left" in capsys.readouterr().out
+    settings.write_text("[windows]\ntraining = []\n")
+    assert main(["check", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "only inside their windows, and there are none" in told
+    assert "Begun" not in told
+
+
+def test_check_foresees_nothing_of_what_is_refused(
+    studio: StudioFiles, file: str, capsys: Captured
+) -> None:
+    assert main(["check", file]) == 1
+    told = capsys.readouterr().out
+    assert "refused" in told
+    assert not any(word in told for word in ("needs", "takes", "Begun"))

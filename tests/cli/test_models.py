@@ -115,3 +115,22 @@ def test_a_rehearsal_says_that_its_models_are_props(
     shown = capsys.readouterr().out
     assert "stage props" in shown
     assert "No model file is installed." in shown
+
+
+def test_check_adds_up_what_a_panel_needs_and_warns_where_it_never_fits(
+    studio: StudioFiles, tmp_path: Path, capsys: Captured
+) -> None:
+    """A2.7: the models' own numbers, the reserve, and what the system keeps."""
+    panel = tmp_path / "ch01_p003.toml"
+    panel.write_text(PANEL)
+    copytree(Path(__file__).parents[2] / "workflows", studio.root / "workflows")
+    for total_gb, fits in ((64, True), (5, False)):
+        (studio.root / SETTINGS).write_text(f"[memory]\ntotal_gb = {total_gb}\n")
+        assert main(["check", str(panel)]) == 0
+        told = capsys.readouterr().out
+        assert "\n  At its peak it needs:\n" in told
+        assert [f"  {size} GB\n" in told for size in ("1.00", "3.00")] == [True, True]
+        assert (f"warning: This machine has {total_gb}.0 GB in all" in told) is not fits
+    (studio.root / SETTINGS).write_text("[windows]\npanels = []\n")
+    assert main(["check", str(panel)]) == 0
+    assert "Panels are drawn only inside their windows" in capsys.readouterr().out

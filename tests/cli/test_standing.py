@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from time import tzset
 
 import pytest
 
@@ -34,6 +35,27 @@ STATUS = {
     ],
     "rejected_count": 1,
     "incidents": [{"at": "2026-11-22T17:49:00Z", "code": "DISK_LOW", "text": "Little is left."}],
+}
+
+GIB = 2**30
+MEMORY = {
+    "total_bytes": 16 * GIB,
+    "free_bytes": 4 * GIB,
+    "ours_bytes": 2 * GIB,
+    "reserve_bytes": GIB,
+    "need_bytes": 3 * GIB,
+    "code": "",
+    "unknown": [
+        {"signal": "pressure", "since": "2026-11-22T17:14:00.000Z"},
+        {"signal": "swap", "since": "2026-11-22T17:14:00.000Z"},
+    ],
+    "programs": [{"name": "Chrome\x1b[2J", "bytes": 2 * GIB}],
+    "users": 1,
+}
+NEED = {
+    "total_bytes": 3 * GIB,
+    "correction_bytes": -GIB // 2,
+    "terms": [["UNet fp16", 2 * GIB], ["working memory", 3 * GIB // 2]],
 }
 
 
@@ -201,3 +223,96 @@ def test_what_is_wrong_with_the_engine_is_said_once_for_all_who_wait(
         assert main(["status"]) == 0
     shown = capsys.readouterr().out
     assert (shown.count(away), shown.count("It waits for the engine.")) == (1, 5)
+
+
+def shown(studio: StudioFiles, capsys: Captured, *words: str, **more: object) -> str:
+    """What is said of a living daemon's status with these parts."""
+    (studio.root / "outbox" / "status.json").write_text(json.dumps({**STATUS, **more}))
+    with studio.guarded():
+        assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_status_says_what_can_be_had_what_is_unknown_and_what_is_beside_us(
+    studio: StudioFiles, capsys: Captured
+) -> None:
+    """A2.7, A2.10, K2.6"""
+    told = shown(studio, capsys, "status", memory=MEMORY)
+    for line in (
+        "Memory: 6.0 of 16.0 GB can be had (2.0 with the engine); the next job needs 3.0 GB ",
+        " 3.0 GB and 1.0 in reserve\n",
+        ": memory pressure, swap. What is known decides.\n",
+        "Large programs beside it: Chrome\\x1b[2J 2.0 GB\n",
+        "Another user is logged in",
+    ):
+        assert line in told
+    assert told.count("Unknown since") == 1
+    blind = {"total_bytes": 16 * GIB, "free_bytes": None}
+    assert "unknown how much of 16.0 GB" in shown(studio, capsys, "status", memory=blind)
+    assert "Memory" not in shown(studio, capsys, "status", memory={})
+
+
+def test_status_says_why_nothing_starts_once(studio: StudioFiles, capsys: Captured) -> None:
+    text = "Level 2 of 4."
+    queue = [{"job": "b_r1", "phase": "held", "code": "SWAPPING", "reason": text}]
+    memory = {**MEMORY, "code": "SWAPPING", "text": text}
+    told = shown(studio, capsys, "status", memory=memory, queue=queue)
+    assert "SWAPPING: nothing starts. Level 2 of 4.\n" in told
+    assert "b_r1  held  It waits for the memory.\n" in told
+
+
+def test_status_says_when_hours_turn_and_nothing_of_those_that_do_not(
+    studio: StudioFiles, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    tzset()
+    opened = {"open": True, "closes": "2026-11-23T06:00:00.000Z", "opens": None}
+    closed = {"open": False, "closes": None, "opens": "2026-11-27T21:00:00.000Z"}
+    always, never = {"open": True, "closes": None}, {"open": False, "opens": None}
+    hours = {"training": opened, "panels": always}
+    told = shown(studio, capsys, "status", windows=hours)
+    assert "\nTrainings: open until Mon 07:00\n" in told
+    assert "Panels" not in told
+    told = shown(studio, capsys, "status", windows={"training": closed, "panels": never})
+    assert "Trainings: closed until Fri 22:00\nPanels: closed, and never to open\n" in told
+    monkeypatch.undo()
+    tzset()
+
+
+def test_a_training_says_what_tonight_holds_of_it(studio: StudioFiles, capsys: Captured) -> None:
+    lease = {"job": "spyke_v1", "kind": "train", "tonight": "3 of 5 epochs."}
+    queue = [{"job": "spyke_v1", "phase": "running", "reason": "It is trained."}]
+    for words in (["status"], ["why", "spyke_v1"]):
+        told = shown(studio, capsys, *words, lease=lease, queue=queue)
+        assert "\n  Tonight: 3 of 5 epochs.\n" in told
+
+
+def test_why_adds_up_what_a_job_needs(studio: StudioFiles, capsys: Captured) -> None:
+    """A2.7"""
+    job = {"job": "b_r1", "phase": "held", "code": "MEMORY_SHORT", "reason": "Short."}
+    job |= {"not_before": None, "next_look": "2026-11-22T17:50:05.000Z", "need": NEED}
+    told = shown(studio, capsys, "why", "b_r1", memory=MEMORY, queue=[job])
+    assert told.endswith(
+        "  At its peak it needs:\n"
+        "    UNet fp16           2.00 GB\n"
+        "    working memory      1.50 GB\n"
+        "    as measured here   -0.50 GB\n"
+        "    in reserve          1.00 GB\n"
+        "    together            4.00 GB\n"
+        "  Earliest start: as soon as that is over.\n"
+        "  Next look: within seconds.\n"
+    )
+    job |= {"not_before": "2026-11-22T21:00:00.000Z", "next_look": "2026-11-22T21:00:00.000Z"}
+    told = shown(studio, capsys, "why", "b_r1", queue=[{**job, "need": None}])
+    assert "Earliest start: 2026-11-2" in told
+    assert "Next look" not in told
+    assert "needs" not in told
+
+
+def test_on_a_narrow_terminal_no_word_is_cut(
+    studio: StudioFiles, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("daemon.cli.say.columns", lambda: 60)
+    told = shown(studio, capsys, "status", memory=MEMORY)
+    assert "6.0 of 16.0 GB can be had (2.0 with the engine); the\n  next job needs" in told

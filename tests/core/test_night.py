@@ -82,12 +82,19 @@ def test_what_the_maker_wants_now_has_no_end() -> None:
 
 @pytest.mark.parametrize(
     ("pace", "words"),
-    [(5.0, "All of its 990 steps, until about Tue 00:00."), (30.0, "3 of 5 epochs (594 of 990")],
+    [
+        (5.0, "The 990 steps that are left, until about Tue 00:00."),
+        (30.0, "3 of 5 epochs (594 of 990"),
+    ],
 )
 def test_tonights_share_is_told_in_a_sentence(pace: float, words: str) -> None:
     """Policy table, "night"."""
     told = tonight(SPYKE, State(paces={pace_of(SPYKE): pace}), POLICY, at=EVENING)
     assert told.startswith(words)
+
+
+def test_no_night_is_promised_to_less_than_an_epoch() -> None:
+    assert tonight(SPYKE, State(paces={pace_of(SPYKE): 400.0}), POLICY, at=EVENING) == ""
 
 
 @given(when=minutes, epoch_s=st.floats(1.0, 40_000.0))

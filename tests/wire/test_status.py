@@ -13,8 +13,11 @@ from daemon.core.events import CheckpointSaved, Entry
 from daemon.core.hurdles import Reason
 from daemon.core.job import Checkpoint, Job
 from daemon.core.jobs import OPEN_PHASES, JobId, Phase
+from daemon.core.needs import Need
+from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import World
+from daemon.core.windows import Span, Windows
+from daemon.core.world import Heavy, Machine, World
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.sentence import sentence
 from daemon.wire.status import (
@@ -31,6 +34,9 @@ from tests.examples import job
 
 DAEMON = DaemonFacts(version="0.1.0", pid=4711, studio="a1b2", started_at=0)
 READY = World(engine="comfyui", engine_code="", engine_text="")
+GIB = 2**30
+NEED = Need((("UNet fp16", 1_719_000_000), ("working memory", 900_000_000)), -119_000_000)
+NIGHT = Windows((Span(frozenset(range(7)), 22 * 60, 7 * 60),))
 ENGINE = EngineFacts("comfyui", "0.3.64", "mps", "mps", (), "3.11", "2.8", "darwin", "managed")
 
 
@@ -205,3 +211,110 @@ def test_the_file_that_is_hashed_is_told() -> None:
     assert document(state)["hashing"] is None
     told = document(state, hashing=Hashing("a.safetensors", 5, 9))["hashing"]
     assert told == {"name": "a.safetensors", "bytes_done": 5, "bytes": 9}
+
+
+def test_the_memory_is_told_with_what_is_unknown_and_what_the_next_job_needs() -> None:
+    """A2.7, A2.10, K2.6"""
+    seen = Machine(
+        total_bytes=16 * GIB,
+        free_bytes=4 * GIB,
+        ours_bytes=2 * GIB,
+        level=2,
+        code="MEMORY_PRESSURE",
+        text="It is under pressure.",
+        unknown=(("swap", 1_795_000_000_000),),
+        programs=(Heavy("Chrome", GIB),),
+        users=1,
+    )
+    first, other = job("one"), job("two", seq=2)
+    reasons = {first.id: Reason("A", "A.", need=NEED), other.id: Reason("B", "B.")}
+    world = World("comfyui", machine=seen)
+    state = state_of([first, other])
+    assert document(state, world=world, reasons=reasons)["memory"] == {
+        "total_bytes": 16 * GIB,
+        "free_bytes": 4 * GIB,
+        "ours_bytes": 2 * GIB,
+        "reserve_bytes": GIB,
+        "need_bytes": 2_500_000_000,
+        "level": 2,
+        "code": "MEMORY_PRESSURE",
+        "text": "It is under pressure.",
+        "unknown": [{"signal": "swap", "since": "2026-11-18T11:06:40.000Z"}],
+        "programs": [{"name": "Chrome", "bytes": GIB}],
+        "users": 1,
+    }
+    rehearsing = World("rehearsal", machine=seen)
+    assert document(state, world=rehearsing)["memory"]["code"] == ""
+    smaller = Policy(memory_total_gb=8.0)
+    assert document(state, world=world, policy=smaller)["memory"]["total_bytes"] == 8 * GIB
+    nothing = document(State())["memory"]
+    assert (nothing["total_bytes"], nothing["free_bytes"], nothing["need_bytes"]) == (None, None, 0)
+
+
+def test_the_hours_say_when_they_turn_and_the_ledger_knows_none() -> None:
+    policy = Policy(training_windows=NIGHT, panel_windows=Windows((), NIGHT.zone))
+    told = document(State(), policy=policy)["windows"]
+    assert told["training"] == {"open": False, "closes": None, "opens": "2026-11-18T22:00:00.000Z"}
+    assert told["panels"] == {"open": False, "closes": None, "opens": None}
+    day = Policy(training_windows=Windows((Span(frozenset(range(7)), 0, 12 * 60),)))
+    told = document(State(), policy=day)["windows"]
+    assert told["training"] == {"open": True, "closes": "2026-11-18T12:00:00.000Z", "opens": None}
+    assert told["panels"] == {"open": True, "closes": None, "opens": None}
+    assert document(State())["windows"] is None
+
+
+def test_who_waits_is_told_the_sum_and_the_next_look() -> None:
+    """A2.7"""
+    soon, later, unknown = job("soon"), job("later", seq=2), job("unknown", seq=3)
+    reasons = {
+        soon.id: Reason("MEMORY_SHORT", "Short.", need=NEED),
+        later.id: Reason("WINDOW_CLOSED", "Closed.", 1_795_000_060_000, 1_795_000_060_000),
+    }
+    state = state_of([soon, later, unknown])
+    tick = 1_795_000_002_000
+    first, second, third = document(state, reasons=reasons, next_tick=tick)["queue"]
+    assert first["need"] == {
+        "total_bytes": 2_500_000_000,
+        "correction_bytes": -119_000_000,
+        "terms": [["UNet fp16", 1_719_000_000], ["working memory", 900_000_000]],
+    }
+    assert first["next_look"] == "2026-11-18T11:06:42.000Z"
+    assert (second["next_look"], second["need"]) == ("2026-11-18T11:07:40.000Z", None)
+    assert (third["next_look"], third["need"]) == (None, None)
+    assert document(state, reasons=reasons)["queue"][0]["next_look"] is None
+
+
+def test_the_queue_is_in_the_order_of_the_line() -> None:
+    """Inside their window trainings go before panels, whatever came first."""
+    panel, training = job("panel", priority=5), job("training", seq=2)
+    reasons = {each.id: Reason("IN_LINE", "Wait.") for each in (training, panel)}
+    queue = document(state_of([panel, training]), reasons=reasons)["queue"]
+    assert [row["job"] for row in queue] == ["training_v1", "panel_v1"]
+
+
+def test_the_lease_says_what_the_window_holds_and_what_the_attempt_needs() -> None:
+    """K3.2"""
+    running = job("spyke", phase=Phase.RUNNING)._replace(kind="train", spec=TRAIN, need_bytes=7)
+    began = 1_795_000_000_000 + 39_200_000
+    running = running._replace(changed_at=began)
+    state, policy = state_of([running], lease=running.id), Policy(training_windows=NIGHT)
+    lease = document(state, policy=policy)["lease"]
+    assert lease["need_bytes"] == 7
+    assert lease["tonight"] == "The 990 steps that are left, until about Thu 02:32."
+    # From the last state on, whatever was done since.
+    line = Entry(
+        7, began + 14_400_000, CheckpointSaved(running.id, 594, "c", 0.1, 1, 9, "", 0), "", ""
+    )
+    saved = running._replace(checkpoints={594: Checkpoint("c", 0.1, 1, line, 9, "")})
+    lease = document(state_of([saved], lease=saved.id), policy=policy)["lease"]
+    assert lease["tonight"] == "The 396 steps that are left, until about Thu 03:51."
+    assert document(state)["lease"]["tonight"] is None
+    panel = job(phase=Phase.RUNNING)
+    assert document(state_of([panel], lease=panel.id), policy=policy)["lease"]["tonight"] is None
+
+
+def test_status_toml_says_when_a_held_job_is_looked_at_again() -> None:
+    held = job(phase=Phase.HELD)._replace(code="WINDOW_CLOSED", not_before=1_795_000_000_000)
+    status = tomllib.loads(job_status_toml(held).decode())
+    assert status["not_before"] == status["next_look"] == "2026-11-18T11:06:40.000Z"
+    assert "next_look" not in tomllib.loads(job_status_toml(job(phase=Phase.HELD)).decode())
