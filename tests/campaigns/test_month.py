@@ -86,10 +86,8 @@ def _deeds(machine: Machine, studios: list[Studio]) -> Iterator[tuple[int, Deed]
             steps, more = 1000 + 1000 * (number % 4), ""
             if number % 7 == 2 and steps < 2500:
                 more = "resume = false"
-            yield (
-                instant(f"{date}T15:00"),
-                _dropping(studio, name, training(name, steps=steps, more=more)),
-            )
+            text = training(name, steps=steps, more=more)
+            yield instant(f"{date}T15:00"), _dropping(studio, name, text)
         if number in LID_DAYS:
             yield instant(f"{date}T02:30"), partial(machine.wake_up, 3.0)
         if number in KILL_DAYS:
@@ -127,6 +125,6 @@ def _judged(studio: Studio, troubles: Troubles) -> str:
     counted = Counter(kinds.values())
     return (
         f"{studio.name}: {counted['panel']} panels, {counted['train']} trainings, {len(lines)}"
-        f" lines; attempts at trainings: {dict(codes)}; looked at in {studio.minutes} minutes; reasons"
-        f" told: {dict(studio.codes)}; job.held an hour and job: {holds_an_hour(lines)} at most"
+        f" lines; attempts at trainings: {dict(codes)}; looked at in {studio.minutes} minutes;"
+        f" reasons told: {dict(studio.codes)}; job.held an hour and job: {holds_an_hour(lines)} at most"
     )
