@@ -135,7 +135,7 @@ class ReportCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class ReportEnded:
-    """``evidence`` is a sentence: what was seen; ``peak_bytes`` 0 = not measured."""
+    """``evidence`` is a sentence: what was seen; ``peak_bytes``, ``step_s``: 0 = not measured."""
 
     job: JobId
     attempt: int
@@ -143,6 +143,7 @@ class ReportEnded:
     code: str = ""
     evidence: str = ""
     peak_bytes: int = 0
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

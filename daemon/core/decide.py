@@ -183,7 +183,8 @@ def _ended(state: State, command: ReportEnded, studio: Studio) -> Sequence[Event
     if job is None:
         return []
     end = climbed(command, job, state, studio.profiles)
-    return [AttemptEnded(job.id, job.attempt, end.outcome, end.code, end.evidence, end.peak_bytes)]
+    measured = end.peak_bytes, end.step_s
+    return [AttemptEnded(job.id, job.attempt, end.outcome, end.code, end.evidence, *measured)]
 
 
 def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:

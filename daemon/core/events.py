@@ -106,7 +106,7 @@ class PromptSent:
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """The lease is given back. ``evidence`` says what was seen, ``peak_bytes`` the most memory that
-    it took; 0 = not measured.
+    it took, ``step_s`` how long a training's step took at last, awake; 0 = not measured.
     """
 
     type: ClassVar[str] = "attempt.ended"
@@ -116,6 +116,7 @@ class AttemptEnded:
     code: str
     evidence: str
     peak_bytes: int
+    step_s: float
 
 
 @dataclass(frozen=True, slots=True)

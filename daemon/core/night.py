@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import TrainSpec
+from daemon.core.jobs import Phase, TrainSpec
 from daemon.core.needs import pace_of
 from daemon.core.policy import Policy
 from daemon.core.state import State
@@ -44,7 +44,7 @@ def share(job: Job, state: State, policy: Policy, *, at: int) -> Share:
     """What a training that begins ``at`` can do before its window closes (A5.1, K3.2)."""
     spec = _training(job)
     epoch_s, measured = _epoch_s(job, spec, state, policy)
-    left = spec.epochs - max(job.checkpoints, default=0) // spec.epoch_steps
+    left = spec.epochs - _done(job, spec)
     end = None if spec.when == "now" else closes(policy.training_windows, at)
     if end is None:
         return Share(left, left, epoch_s, None, measured)
@@ -75,14 +75,15 @@ def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None
 
     Never past its window; and, for whatever else can wait so long, when a state was just saved.
     """
-    machine, windows = world.strain, policy.training_windows
-    night = _training(job).when == "night"
+    machine, windows, spec = world.strain, policy.training_windows, _training(job)
+    night = spec.when == "night"
+    later = (
+        "It goes on from its last epoch" if spec.resume else "With resume = false it begins anew"
+    )
     if night and not is_open(windows, world.at):
-        text = "The training window has closed. It goes on from its last epoch in the next one."
-        return Stop("WINDOW_END", text)
+        return Stop("WINDOW_END", f"The training window has closed. {later} in the next one.")
     if machine.runaway:
-        text = f"{machine.text} It goes on from its last epoch when that has stopped."
-        return Stop("MEMORY_PRESSURE", text)
+        return Stop("MEMORY_PRESSURE", f"{machine.text} {later} when that has stopped.")
     if not going.saved:
         return None
     end = closes(windows, world.at) if night else None
@@ -90,15 +91,13 @@ def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None
     if end is not None and ends > end:
         text = (
             f"The next state would be saved at {clock_text(windows, ends)}, and the window closes"
-            f" at {clock_text(windows, end)}. It goes on from here in the next one."
+            f" at {clock_text(windows, end)}. {later} in the next one."
         )
         return Stop("WINDOW_END", text)
     if machine.code:
-        text = f"{machine.text} It was stopped after its last epoch, and goes on from there."
-        return Stop("MEMORY_PRESSURE", text)
+        return Stop("MEMORY_PRESSURE", f"{machine.text} {later}.")
     if policy.require_ac and machine.on_ac is False:
-        text = "The Mac runs on its battery. It goes on from its last epoch when it is plugged in."
-        return Stop("ON_BATTERY", text)
+        return Stop("ON_BATTERY", f"The Mac runs on its battery. {later} when it is plugged in.")
     return None
 
 
@@ -144,6 +143,19 @@ def lasting(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _done(job: Job, spec: TrainSpec) -> int:
+    """The epochs that need no more learning: those with a state to go on from, which the last has
+    not; with resume = false only those of the attempt that runs.
+    """
+    now = job.attempt if job.phase is Phase.RUNNING else 0
+    steps = [
+        step
+        for step, made in job.checkpoints.items()
+        if step < spec.steps and (spec.resume or made.attempt == now)
+    ]
+    return max(steps, default=0) // spec.epoch_steps
 
 
 def _epoch_s(job: Job, spec: TrainSpec, state: State, policy: Policy) -> tuple[float, bool]:

@@ -196,7 +196,7 @@ def apply(state: State, entry: Entry) -> None:
             state.running = tuple(other for other in state.running if other != job)
             state.losses = state.losses + 1 if outcome is Outcome.LOST else 0
             _learn(state, event)
-            _weigh(state, event)
+            _measure(state, event)
         case CheckpointSaved():
             state.losses = 0
             _pace(state, event)
@@ -255,8 +255,9 @@ def _learn(state: State, ended: AttemptEnded) -> None:
         state.learnt[key] = (tries + 1, mended + good)
 
 
-def _weigh(state: State, ended: AttemptEnded) -> None:
-    """What was cut short says only what it took at least."""
+def _measure(state: State, ended: AttemptEnded) -> None:
+    """What was cut short says only what it took at least; how fast it was, it says all the same."""
+    _pace(state, ended)
     job = state.jobs.get(ended.job)
     if job is None or not job.need_bytes or not ended.peak_bytes:
         return
@@ -265,10 +266,10 @@ def _weigh(state: State, ended: AttemptEnded) -> None:
             state.weighed[key] = (job.need_bytes, ended.peak_bytes)
 
 
-def _pace(state: State, saved: CheckpointSaved) -> None:
-    job = state.jobs.get(saved.job)
-    if job is not None and isinstance(job.spec, TrainSpec) and saved.step_s > 0:
-        state.paces[pace_of(job)] = saved.step_s / job.spec.gradient_accumulation
+def _pace(state: State, told: CheckpointSaved | AttemptEnded) -> None:
+    job = state.jobs.get(told.job)
+    if job is not None and isinstance(job.spec, TrainSpec) and told.step_s > 0:
+        state.paces[pace_of(job)] = told.step_s / job.spec.gradient_accumulation
 
 
 def _apply_to_job(state: State, entry: Entry) -> None:

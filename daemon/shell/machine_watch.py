@@ -181,8 +181,11 @@ class MachineWatch:
         return "; ".join([*told, *filter(None, [await _in_time(reported, "")])])
 
     def _critical_s(self) -> float:
+        """How long it was seen to be: who wakes from a sleep has seen nothing yet (K3.5)."""
         since = self._gate.critical_since
-        return (self._clock.now() - since) / 1000 if since is not None else 0.0
+        if since is None or self._looked is None:
+            return 0.0
+        return (self._looked[0] - since) / 1000
 
     def _runaway(self) -> bool:
         return self._gate.runaway or self._critical_s() >= self._policy.memory_critical_training_s
@@ -221,10 +224,11 @@ class MachineWatch:
         job = state.jobs[state.lease] if state.lease else None
         if job is not None and job.kind == "train":
             folder = attempts_of(job)[-1].folder
-            self._note(job, max(await self._footprint(await self._trainer.pid(folder))))
+            pid = await _in_time(self._trainer.pid(folder), None)
+            self._note(job, max(await self._footprint(pid)))
         if self._host is None:
             return self._guessed(state)
-        pid = await self._host.pid()
+        pid = await _in_time(self._host.pid(), None)
         held, high = await self._footprint(pid)
         if job is not None and job.kind == "panel":
             # The system keeps the highest mark of a process: risen, it is this attempt's.

@@ -125,10 +125,11 @@ class Training:
                 await self._report(attempt, Verdict(outcome, error.code, error.text))
                 return
         try:
-            end = await self._follow(attempt)
+            watch = await self._watch(attempt)
+            end = await self._follow(watch)
         finally:
             self._progress.report(None)
-        await self._report(attempt, end)
+        await self._report(attempt, end, step_s=watch.step_s)
 
     async def stop(self, job: Job) -> None:
         """End the attempt, wherever it is, and report that it was cancelled."""
@@ -206,9 +207,12 @@ class Training:
         folder, nonce = attempt.folder, attempt.nonce
         return await self._trainer.end_orphan(folder, nonce=nonce, grace_s=grace_s)
 
-    async def _follow(self, attempt: Attempt) -> Verdict:
+    async def _watch(self, attempt: Attempt) -> TrainingWatch:
         config = await file_or_none(self._disk, attempt.path(CONFIG))
-        watch = TrainingWatch(self._disk, attempt, done_epochs(config or b""))
+        return TrainingWatch(self._disk, attempt, done_epochs(config or b""))
+
+    async def _follow(self, watch: TrainingWatch) -> Verdict:
+        attempt = watch.attempt
         heard_s, told = _now(), False
         if not await self._was_restarted(attempt):
             # Whoever watched it before may have died between a checkpoint's line and its seal.
@@ -299,12 +303,13 @@ class Training:
         start = read_start(data, nonce=attempt.nonce)
         return start is not None and start.boot != await self._trainer.boot()
 
-    async def _report(self, attempt: Attempt, end: Verdict) -> None:
+    async def _report(self, attempt: Attempt, end: Verdict, *, step_s: float = 0.0) -> None:
         where = f" Its logs are in {attempt.folder}/." if end.outcome in _DOUBTFUL else ""
         text = portable_text(end.text, self._shop.places)[:_EVIDENCE_CHARS] + where
         peak_bytes = await self._machine.peak(attempt.job)
         job, number = attempt.job.id, attempt.number
-        await self._ask(ReportEnded(job, number, end.outcome, end.code, text, peak_bytes))
+        code = end.code
+        await self._ask(ReportEnded(job, number, end.outcome, code, text, peak_bytes, step_s))
 
 
 def _now() -> float:

@@ -28,6 +28,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
+        self._anew = False
         self.step_s = 0.0
 
     def seen(self, step: int) -> None:
@@ -37,8 +38,15 @@ class Pace:
         if self._first is None:
             self._first = step, now()
         done = step - self._first[0]
-        if done >= _FEWEST_STEPS:
-            self.step_s = (now() - self._first[1]) / done
+        if done < _FEWEST_STEPS:
+            return
+        self.step_s = (now() - self._first[1]) / done
+        if self._anew:
+            self._first, self._anew = (step, now()), False
+
+    def begin_anew(self) -> None:
+        """From here on only what comes counts: a Mac that grows hot grows slow (A5.1)."""
+        self._anew = True
 
 
 class TrainingWatch:
@@ -65,9 +73,14 @@ class TrainingWatch:
         return heard
 
     @property
+    def step_s(self) -> float:
+        """What a step takes lately, in awake seconds; 0 = not known yet."""
+        return round(self._pace.step_s, 3)
+
+    @property
     def epoch_s(self) -> float:
         """What an epoch takes in this run, in awake seconds; 0 = not known yet."""
-        return self._pace.step_s * self.attempt.spec.epoch_steps
+        return self.step_s * self.attempt.spec.epoch_steps
 
     def standing(self) -> Drawing:
         """How far it is, in true steps."""
@@ -104,5 +117,6 @@ class TrainingWatch:
                     "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
                 )
             else:
-                reports.append(replace(report, step_s=round(self._pace.step_s, 3)))
+                reports.append(replace(report, step_s=self.step_s))
+                self._pace.begin_anew()
         return reports

@@ -47,15 +47,16 @@ def _tells_its_need(started: _Line) -> _Line:
     return started if "need_bytes" in started else {**started, "need_bytes": 0}
 
 
-def _tells_its_pace(saved: _Line) -> _Line:
+def _tells_its_pace(told: _Line) -> _Line:
     """0.2.0 measured the first."""
-    return saved if "step_s" in saved else {**saved, "step_s": 0.0}
+    return told if "step_s" in told else {**told, "step_s": 0.0}
 
 
 _STEPS: Mapping[str, Sequence[Callable[[_Line], _Line]]] = {
     "image.judged": (_tells_how_it_was_made, _tells_its_map),
     "checkpoint.saved": (_tells_its_size, _tells_its_pace),
     "attempt.started": (_tells_its_need,),
+    "attempt.ended": (_tells_its_pace,),
     "model.recorded": (_tells_its_parts,),
 }
 """By type, in the order of the releases; a step is never changed once its release is out."""

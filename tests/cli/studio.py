@@ -130,7 +130,7 @@ def drawn(name: str = "ch01_p003") -> list[Event]:
         AttemptStarted(job, 1, "comfyui", "default", 0),
         PromptSent(job, 1, 1, "0f0f0f0f-0000-0000-0000-000000000000"),
         judged(job, sha256="c" * 64, scores={"mean": 0.5}),
-        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
+        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
         ResultPublished(job, {f"{job}.png": "c" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),
     ]
@@ -141,7 +141,7 @@ def failed(name: str = "ch01_p003") -> list[Event]:
     job = JobId(f"{name}_v1")
     return [
         AttemptStarted(job, 1, "comfyui", "default", 0),
-        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "mean 0.0", 0),
+        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "mean 0.0", 0, 0.0),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
     ]
 
@@ -155,7 +155,7 @@ def training(name: str = "spyke") -> list[Event]:
         DatasetRecorded(job, pictures),
         AttemptStarted(job, 1, "comfyui", "default", 0),
         CheckpointSaved(job, 198, "1" * 64, 0.123456, 1, 9, "mps", 0.0),
-        AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0),
+        AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0, 0.0),
         AttemptStarted(job, 2, "comfyui", "default", 0),
     ]
 
@@ -166,7 +166,7 @@ def trained(name: str = "spyke") -> list[Event]:
     return [
         *training(name),
         CheckpointSaved(job, 396, "2" * 64, 0.1, 2, 9, "mps", 0.0),
-        AttemptEnded(job, 2, Outcome.SUCCEEDED, "", "", 0),
+        AttemptEnded(job, 2, Outcome.SUCCEEDED, "", "", 0, 0.0),
         ResultPublished(job, {"checkpoints/spyke_v1-000396.safetensors": "2" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),
         JobApproved(job, 0, 396),
@@ -218,7 +218,7 @@ def printed(
         accepted(name, spec=replace(spec, loras=loras)),
         AttemptStarted(job, 1, "comfyui", "default", 0),
         drawn_by,
-        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0),
+        AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
         ResultPublished(job, {f"{job}.png": sha256, f"{job}.lock.toml": "b" * 64}),
         JobEnded(job, Phase.PUBLISHED, ""),
         JobApproved(job, 1, 0),

@@ -303,7 +303,7 @@ def test_a_picture_that_was_approved_against_the_judge_says_so(
         accepted("night"),
         AttemptStarted(job, 1, "comfyui", "cpu-vae", 0),
         drawn,
-        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "It is black.", 0),
+        AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "It is black.", 0, 0.0),
         ResultPublished(job, {"night_v1.refused.png": sha}),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
     )

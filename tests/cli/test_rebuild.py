@@ -73,7 +73,7 @@ def drawn() -> list[Event]:
         ModelRecorded(VAE.role, VAE.name, VAE.sha256, VAE.bytes, VAE.dtype, {}),
         AttemptStarted(JOB, 1, "comfyui", "default", 0),
         judged,
-        AttemptEnded(JOB, 1, Outcome.SUCCEEDED, "", "", 0),
+        AttemptEnded(JOB, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
     ]
 
 

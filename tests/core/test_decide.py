@@ -575,7 +575,7 @@ def test_an_end_is_recorded_as_it_was_reported() -> None:
     desk = desk_with(Phase.RUNNING)
     report = ReportEnded(CH01, 1, Outcome.FAILED, "WRONG_SIZE", "Too small.", 123)
     assert desk.do(report) == [
-        AttemptEnded(CH01, 1, Outcome.FAILED, "WRONG_SIZE", "Too small.", 123),
+        AttemptEnded(CH01, 1, Outcome.FAILED, "WRONG_SIZE", "Too small.", 123, 0.0),
         JobEnded(CH01, Phase.FAILED, "WRONG_SIZE"),
     ]
 

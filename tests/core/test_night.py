@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.core.events import Entry, Incident
+from daemon.core.job import Checkpoint
+from daemon.core.jobs import Phase
 from daemon.core.needs import pace_of
 from daemon.core.night import Standing, lasting, share, stop, tonight
 from daemon.core.policy import Policy
@@ -76,6 +79,33 @@ def test_accumulation_makes_each_step_so_much_longer() -> None:
     assert other == 4 * one
 
 
+def saved(*steps: int, attempt: int = 1) -> dict[int, Checkpoint]:
+    line = Entry(1, EVENING, Incident("CODE", ""), "", "")
+    return {step: Checkpoint("c" * 64, 0.1, attempt, line, 9, "mps") for step in steps}
+
+
+def test_what_is_saved_need_not_be_learnt_again() -> None:
+    """K3.2: split at states."""
+    assert share(SPYKE._replace(checkpoints=saved(198, 396)), State(), POLICY, at=EVENING).left == 3
+
+
+def test_without_resume_every_attempt_has_all_of_it_before_it() -> None:
+    """K3.2: else the next night's plan would take a whole training for the rest of one."""
+    whole = SPYKE._replace(spec=replace(TRAIN, resume=False), checkpoints=saved(198, 396))
+    assert share(whole, State(), POLICY, at=EVENING).left == EPOCHS
+    running = whole._replace(phase=Phase.RUNNING, attempt=1)
+    assert share(running, State(), POLICY, at=EVENING).left == EPOCHS - 2
+    again = running._replace(attempt=2)
+    assert share(again, State(), POLICY, at=EVENING).left == EPOCHS
+
+
+def test_after_the_last_epoch_there_is_no_state_so_it_is_learnt_again() -> None:
+    """One that was lost in its very end would else wait for ever for a window without it."""
+    lost = SPYKE._replace(checkpoints=saved(198, 396, 594, 792, 990))
+    found = share(lost, State(), POLICY, at=EVENING)
+    assert (found.left, found.epochs) == (1, 1)
+
+
 def test_what_the_maker_wants_now_has_no_end() -> None:
     assert share(NOW, State(), POLICY, at=at("2026-11-23 12:00")).whole
 
@@ -136,6 +166,16 @@ def test_the_machine_is_obeyed_when_a_state_was_saved_and_at_once_when_it_swaps_
     """A2.8, A5.3"""
     found = stop(NOW, POLICY, world(EVENING, machine), Standing(60.0, saved=saved))
     assert (found.code if found else "") == (code if saved or not waits else "")
+
+
+def test_only_what_can_go_on_from_its_last_epoch_is_said_to() -> None:
+    going = Standing(60.0, saved=True)
+    for resume, words in ((True, "on from its last epoch"), (False, "resume = false it begins")):
+        told = SPYKE._replace(spec=replace(TRAIN, resume=resume))
+        for machine in (Machine(code="SWAPPING", text="It swaps."), Machine(on_ac=False)):
+            found = stop(told, POLICY, world(EVENING, machine), going)
+            assert found is not None
+            assert words in found.text
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_an_attempts_end_gives_the_lease_back_and_moves_the_job(
     outcome: Outcome, phase: Phase
 ) -> None:
     desk = running()
-    end = AttemptEnded(CH01, 1, outcome, "CODE", "What was seen.", 0)
+    end = AttemptEnded(CH01, 1, outcome, "CODE", "What was seen.", 0, 0.0)
     state = fold([entry(end, seq=desk.state.seq + 1, at=77)], desk.state)
     job = state.jobs[CH01]
     assert state.lease is None

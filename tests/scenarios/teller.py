@@ -9,9 +9,11 @@ one turn), then ``----``, then what it led to; lines that begin with ``#`` are t
     ended JOB OUTCOME [CODE] [attempt=N]    outcomes as in the ledger
     published|gone JOB
     cancel|retry JOB [drop=N]    pause|resume [drop=N]
-    checkpoint|installed JOB STEP           of a training
+    checkpoint JOB STEP [pace=S]    installed JOB STEP      of a training
     approve JOB image=N | checkpoint=STEP [drop=N]
     observe engine=up|down  gpu=free|busy  disk=ample|low  trainer=there|missing
+        power=ac|battery  memory=calm|pressed  at=HH:MM (the next time that it is, in UTC)
+    hours training=HH:MM-HH:MM              from now on; else always
     start [comfyui|external|rehearsal|none] [forget=N]
         the daemon starts on the ledger, which a power cut has robbed of its last N lines;
         ``comfyui`` is its own child, ``external`` is not
@@ -31,6 +33,7 @@ from daemon.core.commands import (
     Command,
     ConfirmInstalled,
     Observe,
+    ObserveMachine,
     RecordPrompt,
     ReportUnpublishable,
 )
@@ -44,8 +47,10 @@ from daemon.core.plan import (
     RunTraining,
     StopAttempt,
 )
-from daemon.core.policy import LADDER
+from daemon.core.policy import LADDER, Policy
+from daemon.core.windows import Span, Windows
 from daemon.core.world import World
+from daemon.wire.window_text import read_span
 from tests.core.asking import (
     ENGINE,
     MAKING,
@@ -129,6 +134,14 @@ def _serve(desk: Desk, lines: Sequence[Line]) -> Sequence[Event]:
         if engine:
             desk.profiles = () if engine == "external" else LADDER
         return desk.restart(world, forget=lines[0].number("forget", 0))
+    if lines[0].verb == "hours":
+        night = read_span(lines[0].options["training"])
+        assert isinstance(night, Span), night
+        desk.policy = Policy(training_windows=Windows((night,)))
+        return []
+    for line in lines:
+        if "at" in line.options:
+            desk.at = _next(desk.at, line.options["at"])
     return desk.do(*(_command(desk, line) for line in lines))
 
 
@@ -150,7 +163,8 @@ def _command(desk: Desk, line: Line) -> Command:
             )
         case "checkpoint":
             step = int(line.words[1])
-            return checkpoint(name, step, attempt=attempt)
+            pace = float(line.options.get("pace", 0.0))
+            return replace(checkpoint(name, step, attempt=attempt), step_s=pace)
         case "installed":
             step = int(line.words[1])
             file = f"{name}-{step:06d}.safetensors"
@@ -170,7 +184,10 @@ def _command(desk: Desk, line: Line) -> Command:
         case "gone":
             return ReportUnpublishable(JobId(name), "Its pictures are not there.")
         case "observe":
-            return Observe(_seen(desk.world, line.options))
+            seen = _seen(desk.world, line.options)
+            if line.options.keys() & {"power", "memory"}:
+                return ObserveMachine(seen.machine)
+            return Observe(seen)
         case _:
             raise ValueError(f"a story has no command {line.verb!r}")
 
@@ -205,9 +222,23 @@ def _seen(world: World, options: Mapping[str, str]) -> World:
                 world = replace(world, trainer_text=text)
             case "disk", "ample" | "low":
                 world = replace(world, free_bytes=2**40 if how == "ample" else 2**30)
+            case "power", "ac" | "battery":
+                machine = replace(world.machine, on_ac=how == "ac")
+                world = replace(world, machine=machine)
+            case "memory", "calm" | "pressed":
+                code, text = ("", "") if how == "calm" else ("SWAPPING", "It swaps.")
+                world = replace(world, machine=replace(world.machine, code=code, text=text))
+            case "at", _:
+                pass
             case _:
                 raise ValueError(f"nobody can observe {what}={how}")
     return world
+
+
+def _next(at: int, clock: str) -> int:
+    """The next time that it is so late, in ms since 1970."""
+    hour, minute = map(int, clock.split(":"))
+    return at + ((hour * 60 + minute) * 60_000 - at) % 86_400_000
 
 
 def _event(event: Event) -> str:

@@ -168,10 +168,26 @@ def test_critical_for_long_is_a_reason_to_give_a_picture_up() -> None:
         await watch.look()
         assert watch.pressed() == ""
         await asyncio.sleep(POLICY.memory_critical_s)
+        await watch.look()
         assert "20 s" in watch.pressed()
         room.probe.seen = CALM
         await watch.look()
         assert watch.pressed() == ""
+
+    live(Room(), story)
+
+
+def test_what_was_critical_before_a_sleep_was_not_so_all_night() -> None:
+    """K3.5"""
+
+    async def story(room: Room, watch: MachineWatch) -> None:
+        room.probe.seen = replace(CALM, level=4)
+        await watch.look()
+        room.ahead_ms = 8 * 3_600_000
+        assert watch.pressed() == ""
+        await watch.look()
+        assert watch.pressed() == ""
+        assert not room.machine.runaway
 
     live(Room(), story)
 

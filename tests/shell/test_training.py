@@ -24,6 +24,7 @@ from daemon.shell.progress import Progress
 from daemon.shell.training import Training
 from daemon.shell.training_folder import attempts_of
 from daemon.shell.training_start import Workshop
+from daemon.wire.sd_scripts import CONFIG, done_epochs
 from daemon.wire.seal import Seal, render_seal
 from daemon.wire.shim_record import (
     EXIT,
@@ -146,6 +147,12 @@ class Floor:
         """The steps of the checkpoints in the ledger, in its order."""
         events = [entry.event for entry in self.desk.entries]
         return [event.step for event in events if isinstance(event, CheckpointSaved)]
+
+    @property
+    def began(self) -> list[int]:
+        """After which epoch each attempt was told to begin."""
+        orders = self.trainer.orders
+        return [done_epochs(self.disk.data(f"{order.folder}/{CONFIG}")) for order in orders]
 
     def marker(self) -> str:
         """Why the latest attempt was told to stop; '' when it was not."""

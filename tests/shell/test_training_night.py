@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
+from daemon.core.commands import ReportIncident
 from daemon.core.events import AttemptEnded, CheckpointSaved, Incident
+from daemon.core.needs import pace_of
 from daemon.core.policy import Policy
 from daemon.core.windows import Span, Windows
 from daemon.ports import Program, Signals
+from daemon.shell.training_watch import Pace
 from tests.shell.machine_fake import CALM, GIB, LoopClock
 from tests.shell.test_training import Floor, whole
-from tests.shell.trainer_fake import Run, Script
+from tests.shell.trainer_fake import Died, Run, Script, Stopped
 from tests.virtual_time import run
 
 MIDNIGHT_MS = 1_795_392_000_000
@@ -81,6 +85,86 @@ def test_it_stops_after_the_last_state_that_is_predicted_to_fall_inside() -> Non
     assert stopped[0] < 74.0
 
 
+def test_a_night_in_which_the_mac_sleeps_ends_when_it_wakes_and_counts_in_no_pace() -> None:
+    """K3.5, A5.2: the wall clock ends the window, the awake one measures the steps."""
+    floor = Floor(slow(10.0), whole)
+    night(floor, ends_s=3_600.0)
+
+    async def story() -> None:
+        def sleep() -> None:
+            floor.clock.began_ms += 8 * 3_600_000
+
+        change = later(75.0, sleep)
+        await floor.attempt()
+        assert asyncio.get_running_loop().time() < 78.0
+        await change
+
+    run(story())
+    assert floor.ends == [("stopped", "WINDOW_END")]
+    assert "MACHINE_SLEPT" in [told.code for told in floor.told if isinstance(told, ReportIncident)]
+    assert abs(floor.desk.state.paces[pace_of(floor.job)] - 10.0) < 0.5
+
+
+def test_a_night_without_a_single_state_teaches_the_next_one_its_pace() -> None:
+    """K3.1, K3.2: else it would begin in vain night after night."""
+
+    async def endless(run: Run) -> None:
+        run.begin()
+        for run.step in range(1, 1_000):
+            run.say("stderr.log", f"\rsteps:  50%|#| {run.step}/8 [00:01<00:01,  1.00s/it]")
+            await run.rest(30.0)
+
+    floor = Floor(endless)
+    night(floor, ends_s=600.0)
+    run(floor.attempt())
+    assert (floor.ends, floor.saved) == ([("stopped", "WINDOW_END")], [])
+    assert abs(floor.desk.state.paces[pace_of(floor.job)] - 30.0) < 1.0
+
+
+def test_over_three_nights_nothing_is_learnt_twice() -> None:
+    """K3.2, K2.5: split at its states, each night by a daemon that knows nothing."""
+    floor = Floor(slow(10.0), slow(10.0), whole)
+    night(floor, ends_s=25.0)
+
+    async def story() -> None:
+        for _ in range(2):
+            await floor.attempt()
+            here_ms = round(asyncio.get_running_loop().time() * 1000)
+            floor.clock.began_ms = MIDNIGHT_MS + 3_600_000 - 25_000 - here_ms
+        floor.policy = Policy()
+        await floor.attempt()
+
+    run(story())
+    assert floor.ends == [("stopped", "WINDOW_END")] * 2 + [("succeeded", "")]
+    assert floor.saved == [2, 4, 6, 8]
+    assert floor.began == [0, 1, 2]
+
+
+def test_a_power_cut_between_the_order_to_stop_and_the_end_costs_no_epoch() -> None:
+    """N4.4, K2.5: its shim never answered; the next attempt goes on from the last state."""
+
+    async def deaf(run: Run) -> None:
+        run.step_s = 10.0
+        with suppress(Stopped):
+            await run.whole()
+        raise Died
+
+    floor = Floor(deaf, whole)
+    night(floor, ends_s=75.0)
+
+    async def story() -> None:
+        change = later(64.5, lambda: setattr(floor.trainer, "boot_now", "another"))
+        await floor.attempt()
+        await change
+        floor.policy = Policy()
+        await floor.attempt()
+
+    run(story())
+    assert floor.ends == [("lost", "MACHINE_RESTARTED"), ("succeeded", "")]
+    assert floor.saved == [2, 4, 6, 8]
+    assert floor.began == [0, 3]
+
+
 @pytest.mark.parametrize(
     ("seen", "code"),
     [(replace(CALM, level=2), "MEMORY_PRESSURE"), (replace(CALM, on_ac=False), "ON_BATTERY")],
@@ -109,6 +193,7 @@ def test_swapping_that_runs_away_stops_it_at_once() -> None:
 
     async def story() -> None:
         async def swap() -> None:
+            await asyncio.sleep(2.0)  # Between two looks.
             for step in range(5):
                 await asyncio.sleep(5.0)
                 floor.probe.seen = replace(CALM, swapouts_bytes=step * GIB)
@@ -165,6 +250,21 @@ def test_a_checkpoint_says_how_fast_its_steps_were() -> None:
     assert paces[0] == 0.0
     assert all(abs(pace - 10.0) < 0.5 for pace in paces[3:])
     assert abs(next(iter(floor.desk.state.paces.values())) - 10.0) < 0.5
+
+
+def test_a_mac_that_grows_slow_is_believed_to_stay_so() -> None:
+    """A5.1: the pace is that since the last checkpoint; else the last state would come too late."""
+    pace = Pace()
+
+    async def story() -> None:
+        for step in range(1, 200):
+            pace.seen(step)
+            await asyncio.sleep(10.0 if step < 100 else 20.0)
+            if step == 100:
+                pace.begin_anew()
+
+    run(story())
+    assert abs(pace.step_s - 20.0) < 0.5
 
 
 def test_an_attempt_says_how_much_memory_it_took() -> None:

@@ -116,7 +116,7 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     AttemptStarted: st.builds(AttemptStarted, jobs, counts, texts, texts),
     PromptSent: st.builds(PromptSent, jobs, counts, counts, texts),
     AttemptEnded: st.builds(
-        AttemptEnded, jobs, counts, st.sampled_from(Outcome), texts, texts, counts
+        AttemptEnded, jobs, counts, st.sampled_from(Outcome), texts, texts, counts, numbers
     ),
     ImageJudged: st.builds(
         ImageJudged,
@@ -241,7 +241,7 @@ CONTRACT = {
     "job.held": "job code text not_before",
     "attempt.started": "job attempt engine profile need_bytes",
     "prompt.sent": "job attempt image prompt_id",
-    "attempt.ended": "job attempt outcome code evidence peak_bytes",
+    "attempt.ended": "job attempt outcome code evidence peak_bytes step_s",
     "image.judged": "job attempt image sha256 verdict scores engine models template "
     "template_sha256 workflow_sha256 bytes perceptual_hash rung map_sha256",
     "checkpoint.saved": "job step sha256 loss attempt bytes device step_s",

@@ -146,7 +146,7 @@ def test_a_panel_that_took_several_attempts_says_why() -> None:
     job = JobId("ch01_p003_v1")
     lost: list[Event] = [
         AttemptStarted(job, 1, "comfyui", "default", 0),
-        AttemptEnded(job, 1, Outcome.LOST, "ENGINE_GONE", "It went away.", 0),
+        AttemptEnded(job, 1, Outcome.LOST, "ENGINE_GONE", "It went away.", 0, 0.0),
     ]
     asked, *rest = whole_story()
     _, again = told(asked, *lost, *rest)["Drawn"]
@@ -161,7 +161,7 @@ def test_a_failure_says_what_was_seen_and_what_to_look_at_first() -> None:
 
 def test_a_job_that_was_lost_twice_is_not_started_again_and_it_says_so() -> None:
     job = JobId("ch01_p003_v1")
-    lost = AttemptEnded(job, 2, Outcome.LOST, "PROMPT_LOST", "It is nowhere.", 0)
+    lost = AttemptEnded(job, 2, Outcome.LOST, "PROMPT_LOST", "It is nowhere.", 0, 0.0)
     (item,) = told(*taken(), lost, JobEnded(job, Phase.QUARANTINED, "PROMPT_LOST"))["Failed"]
     assert "twice, so it is not started a third time: It is nowhere." in item.text
 

@@ -63,7 +63,11 @@ def test_a_line_of_today_passes_as_it_is() -> None:
         "image.judged": ("engine", "map_sha256"),
         "checkpoint.saved": ("bytes", "step_s"),
     }
-    told |= {"attempt.started": ("need_bytes",), "model.recorded": ("parts",)}
+    told |= {
+        "attempt.started": ("need_bytes",),
+        "attempt.ended": ("step_s",),
+        "model.recorded": ("parts",),
+    }
     for kind in (*told, "incident"):
         line: dict[str, object] = {"job": "a_v1", **dict.fromkeys(told.get(kind, ()), 3)}
         assert upcast(kind, line) is line
@@ -73,4 +77,10 @@ def test_what_0_1_0_wrote_needs_each_of_the_steps() -> None:
     [segment] = (LEDGERS / "0.1.0").glob("*.jsonl")
     lines = [json.loads(line) for line in segment.read_bytes().splitlines()]
     changed = {line["type"] for line in lines if upcast(line["type"], line) is not line}
-    assert changed == {"image.judged", "checkpoint.saved", "attempt.started", "model.recorded"}
+    assert changed == {
+        "image.judged",
+        "checkpoint.saved",
+        "attempt.started",
+        "attempt.ended",
+        "model.recorded",
+    }
