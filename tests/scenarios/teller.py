@@ -184,10 +184,10 @@ def _command(desk: Desk, line: Line) -> Command:
         case "gone":
             return ReportUnpublishable(JobId(name), "Its pictures are not there.")
         case "observe":
-            seen = _seen(desk.world, line.options)
+            world = _seen(desk.world, line.options)
             if line.options.keys() & {"power", "memory"}:
-                return ObserveMachine(seen.machine)
-            return Observe(seen)
+                return ObserveMachine(world.machine)
+            return Observe(world)
         case _:
             raise ValueError(f"a story has no command {line.verb!r}")
 

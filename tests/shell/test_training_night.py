@@ -196,7 +196,7 @@ def test_swapping_that_runs_away_stops_it_at_once() -> None:
             await asyncio.sleep(2.0)  # Between two looks.
             for step in range(5):
                 await asyncio.sleep(5.0)
-                floor.probe.seen = replace(CALM, swapouts_bytes=step * GIB)
+                floor.probe.seen = replace(CALM, swapouts_bytes=2 * step * GIB)
 
         swapping = asyncio.ensure_future(swap())
         await floor.attempt()
