@@ -28,13 +28,15 @@ class Pace:
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
+        self._last = 0
         self._anew = False
         self.step_s = 0.0
 
     def seen(self, step: int) -> None:
         """So many steps are done now."""
-        if step < 1:
-            return
+        if step <= self._last:
+            return  # The one that is under way has no length yet.
+        self._last = step
         if self._first is None:
             self._first = step, now()
         done = step - self._first[0]

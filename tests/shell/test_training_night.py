@@ -267,6 +267,31 @@ def test_a_mac_that_grows_slow_is_believed_to_stay_so() -> None:
     assert abs(pace.step_s - 20.0) < 0.5
 
 
+def test_a_step_that_is_under_way_is_not_slow_yet() -> None:
+    pace = Pace()
+
+    async def story() -> None:
+        for step in range(1, 8):
+            for _ in range(4):
+                pace.seen(step)
+                await asyncio.sleep(2.5)
+
+    run(story())
+    assert abs(pace.step_s - 10.0) < 0.1
+
+
+def test_a_process_that_cannot_be_asked_for_keeps_no_training_from_its_end() -> None:
+    """Policy table: no job fails for a look at the machine."""
+    floor = Floor(whole)
+
+    async def unasked(folder: str) -> int | None:
+        raise OSError(f"{folder} cannot be read")
+
+    floor.trainer.pid = unasked  # type: ignore[method-assign]
+    run(floor.attempt())
+    assert floor.ends == [("succeeded", "")]
+
+
 def test_an_attempt_says_how_much_memory_it_took() -> None:
     """Policy table: predicted and measured."""
     floor = Floor(whole)
