@@ -109,7 +109,7 @@ def test_swapping_that_runs_away_stops_it_at_once() -> None:
 
     async def story() -> None:
         async def swap() -> None:
-            for step in range(5):
+            for step in range(6):
                 await asyncio.sleep(5.0)
                 floor.probe.seen = replace(CALM, swapouts_bytes=step * GIB)
 
