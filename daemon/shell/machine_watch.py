@@ -49,10 +49,10 @@ class Blind:
         return Signals(None, None, None, None, None, None, unknown=())
 
     async def programs(self) -> tuple[Program, ...] | None:
-        return None
+        return ()
 
     async def users(self) -> int | None:
-        return None
+        return 0
 
     async def footprint(self, _pid: int) -> tuple[int, int] | None:
         return None
@@ -89,7 +89,7 @@ class MachineWatch:
         self._strain = 0, ""
         self._unknown: dict[str, int] = {}
         self._programs_at = 0.0
-        self._programs: tuple[Program, ...] = ()
+        self._programs: tuple[Program, ...] | None = ()
         self._peaks: dict[tuple[JobId, int], int] = {}
         self._mark: tuple[int | None, int] = (None, 0)
         drawn = state().jobs.get(state().drawn or JobId(""))
@@ -118,8 +118,10 @@ class MachineWatch:
         self._gate = observe(self._gate, sample, self._policy)
         if self._gate.critical_since is not None or self._gate.runaway:
             self._strain = at, self._gate.text.partition(".")[0]
-        self._unknown = {name: self._unknown.get(name, at) for name in sorted(seen.unknown)}
-        rivals = [each for each in self._programs if each.trains]
+        beside = {"programs": self._programs, "users": users}
+        unseen = {*seen.unknown, *(name for name, each in beside.items() if each is None)}
+        self._unknown = {name: self._unknown.get(name, at) for name in sorted(unseen)}
+        rivals = [each for each in self._programs or () if each.trains]
         machine = Machine(
             total_bytes=seen.total_bytes,
             free_bytes=_stepped(seen.free_bytes),
@@ -191,7 +193,7 @@ class MachineWatch:
         return self._gate.runaway or self._critical_s() >= self._policy.memory_critical_training_s
 
     def _heavy(self) -> list[Program]:
-        return [each for each in self._programs if not each.trains]
+        return [each for each in self._programs or () if not each.trains]
 
     def _notice_sleep(self) -> None:
         """By the wall clock ahead of the one that stands still in sleep (K3.5)."""
@@ -215,8 +217,7 @@ class MachineWatch:
         if now() < self._programs_at:
             return
         self._programs_at = now() + self._policy.programs_sample_s
-        found = await _in_time(self._probe.programs(), None)
-        self._programs = found or ()
+        self._programs = await _in_time(self._probe.programs(), None)
 
     async def _measure(self) -> int:
         """What our engine holds now; the attempt that runs is measured by the way."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 _PAGE = re.compile(r"page size of (\d{1,9}) bytes")
-_ROW = re.compile(r'^"?([A-Za-z][A-Za-z -]*?)"?:\s+(\d{1,18})\.?\s*$', re.MULTILINE)
+_ROW = re.compile(r'^"?([A-Za-z][A-Za-z -]*?)"?:\s+(\d{1,18})\.\s*$', re.MULTILINE)
 _KIB = re.compile(r"^(\w+):\s+(\d{1,18}) kB\s*$", re.MULTILINE)
-_COUNT = re.compile(r"^(\w+) (\d{1,18})\s*$", re.MULTILINE)
+_COUNT = re.compile(r"^(\w+) (\d{1,18})\n", re.MULTILINE)
 _CHARGE = re.compile(r"\s(\d{1,3})%;")
 _LEVELS = (1, 2, 4)
 _TAKEN = ("Pages wired down", "Anonymous pages", "Pages occupied by compressor")

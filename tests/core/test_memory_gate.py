@@ -265,6 +265,8 @@ def test_a_clock_that_is_set_back_keeps_no_gate_closed() -> None:
     gate = later(gate, *((back_s + n * 5.0, 1, 0) for n in range(26)))
     assert not gate.code
     assert gate.critical_since is None
+    blind = later(closed(), (5, None, None), *((back_s + n * 5.0, None, None) for n in range(122)))
+    assert not blind.code
 
 
 levels = st.sampled_from([None, 1, 2, 4])

@@ -116,7 +116,8 @@ def test_a_probe_that_fails_leaves_the_rest_known_and_holds_nobody(look: str, ho
     room = live(Room(host=FakeHost(serving=Serving("life 1", "default"))), story)
     assert room.machine.code == ""
     assert (room.machine.free_bytes is None) == (look == "signals")
-    assert bool(room.machine.unknown) == (look == "signals")
+    unknown = {"signals": ["memory", "power", "pressure", "swap"], "footprint": []}
+    assert [name for name, _ in room.machine.unknown] == unknown.get(look, [look])
 
 
 def test_what_is_unknown_is_said_with_since_when() -> None:

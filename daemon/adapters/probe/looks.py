@@ -21,13 +21,28 @@ class Look(Generic[T]):
     def __init__(self, see: Callable[[], T | None], *, limit_s: float) -> None:
         self._see, self._limit_s = see, limit_s
         self._pending: asyncio.Future[T | None] | None = None
+        self._late = False
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has missed its deadline, and not ended since."""
+        return self._late and self._pending is not None and not self._pending.done()
 
     async def take(self) -> T | None:
-        """What is seen now; None when it cannot be seen, or not in time."""
-        if self._pending is not None and not self._pending.done():
+        """What is seen now; None when it cannot be seen, or not in time. Whoever asks while it is
+        taken shares it."""
+        if self.hangs:
             return None
+        pending = self._pending
+        if pending is None or pending.done():
+            pending = self._pending = self._begun()
+        done, _ = await asyncio.wait([pending], timeout=self._limit_s)
+        self._late = not done
+        return pending.result() if done else None
+
+    def _begun(self) -> asyncio.Future[T | None]:
         loop = asyncio.get_running_loop()
-        pending = self._pending = loop.create_future()
+        pending: asyncio.Future[T | None] = loop.create_future()
 
         def end(seen: T | None) -> None:
             if not pending.done():
@@ -40,7 +55,9 @@ class Look(Generic[T]):
             with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
                 loop.call_soon_threadsafe(end, seen)
 
-        # A daemon thread: one that hangs must not keep the program from ending.
-        threading.Thread(target=work, daemon=True, name="look").start()
-        done, _ = await asyncio.wait([pending], timeout=self._limit_s)
-        return pending.result() if done else None
+        try:
+            # A daemon thread: one that hangs must not keep the program from ending.
+            threading.Thread(target=work, daemon=True, name="look").start()
+        except RuntimeError:  # There is no room for another thread just now.
+            end(None)
+        return pending

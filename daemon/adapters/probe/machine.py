@@ -5,6 +5,7 @@ Law: each signal is read by itself and may be missing by itself; what is absurd 
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import subprocess
 import sys
@@ -34,7 +35,8 @@ Say = Callable[..., str]
 
 _COMMAND_S = 2.0
 _LIMIT_S = 3.0
-_SLOW_S = 10.0
+_SLOWER = 3
+"""Times as long as the others may a look at all processes take."""
 
 
 class MachineProbe:
@@ -51,20 +53,20 @@ class MachineProbe:
         limit_s: float = _LIMIT_S,
     ) -> None:
         self._mac, self._say, self._root = system == "darwin", say or _say, root
+        self._limit_s = limit_s
         mac = self._mac
         self._memory = Look(self._mac_memory if mac else self._linux_memory, limit_s=limit_s)
         self._level = Look(self._pressure, limit_s=limit_s)
         self._swap = Look(self._mac_swapouts if mac else self._linux_swapouts, limit_s=limit_s)
         self._power = Look(self._mac_power if mac else _any_power, limit_s=limit_s)
-        self._programs = Look(programs, limit_s=_SLOW_S)
+        self._programs = Look(programs, limit_s=_SLOWER * limit_s)
         self._users = Look(others, limit_s=limit_s)
         self._footprints: dict[int, Look[tuple[int, int]]] = {}
 
     async def signals(self) -> Signals:
-        memory = _sane_memory(await self._memory.take())
-        level = await self._level.take() if self._mac else None
-        swap = _whole(await self._swap.take())
-        plugged = await self._power.take()
+        looks = self._memory.take(), self._swap.take(), self._power.take(), self._level.take()
+        any_memory, swap, plugged, level = await asyncio.gather(*looks)
+        memory = _sane_memory(any_memory)
         seen: Mapping[str, object] = {"memory": memory, "swap": swap, "power": plugged}
         if self._mac:  # Linux has no such level.
             seen = {**seen, "pressure": level}
@@ -80,11 +82,12 @@ class MachineProbe:
         return await self._users.take()
 
     async def footprint(self, pid: int) -> tuple[int, int] | None:
-        known = self._footprints.get(pid)
-        if known is None:
-            known = Look(lambda: footprint(pid), limit_s=_LIMIT_S)
-            self._footprints = {pid: known}  # One process of ours is looked at at a time.
-        return await known.take()
+        if pid not in self._footprints:
+            # One that hangs is kept, lest it be begun again.
+            hanging = {each: look for each, look in self._footprints.items() if look.hangs}
+            look = Look(lambda: footprint(pid), limit_s=self._limit_s)
+            self._footprints = {**hanging, pid: look}
+        return await self._footprints[pid].take()
 
     async def kill_evidence(self, *, pid: int, since: int) -> str:
         return await evidence(pid=pid, since=since)
@@ -98,6 +101,8 @@ class MachineProbe:
         return _any_memory()
 
     def _pressure(self) -> int | None:
+        if not self._mac:
+            return None
         name = "kern.memorystatus_vm_pressure_level"
         return pressure_level(self._say("/usr/sbin/sysctl", "-n", name))
 
@@ -118,21 +123,27 @@ class MachineProbe:
         if machine is None:
             return _any_memory()
         total, free = machine
-        with suppress(OSError, ValueError):
-            # In a container, what its group may have and has; "max" is no number.
-            group = self._read("proc/self/cgroup").strip().rpartition("0::")[2].lstrip("/")
-            folder = f"sys/fs/cgroup/{group}".rstrip("/")
-            limit = int(self._read(f"{folder}/memory.max"))
-            used = int(self._read(f"{folder}/memory.current"))
-            left = limit - used + reclaimable(self._read(f"{folder}/memory.stat"))
-            return min(total, limit), max(0, min(free, left))
+        with suppress(OSError):
+            group = self._read("proc/self/cgroup").strip().rpartition("0::/")[2]
+            for folder in (Path(group), *Path(group).parents):
+                limit, left = self._group(Path("sys/fs/cgroup") / folder)
+                total, free = min(total, limit), min(free, left)
         return total, free
+
+    def _group(self, folder: Path) -> tuple[int, int]:
+        """What a cgroup may have, and what of it is left: of a container, or a service."""
+        with suppress(OSError, ValueError):  # "max" is no number: it may have everything.
+            limit = int(self._read(folder / "memory.max"))
+            used = int(self._read(folder / "memory.current"))
+            left = limit - used + reclaimable(self._read(folder / "memory.stat"))
+            return limit, max(0, left)
+        return sys.maxsize, sys.maxsize
 
     def _linux_swapouts(self) -> int | None:
         pages = swapped_pages(self._read("proc/vmstat"))
         return None if pages is None else pages * mmap.PAGESIZE
 
-    def _read(self, path: str) -> str:
+    def _read(self, path: str | Path) -> str:
         return (self._root / path).read_text(encoding="ascii", errors="replace")
 
 
@@ -153,16 +164,17 @@ def _any_memory() -> tuple[int, int]:
     return memory.total, memory.available
 
 
-def _any_power() -> tuple[bool, int | None]:
+def _any_power() -> tuple[bool, int | None] | None:
     battery = psutil.sensors_battery()
     if battery is None:
         return True, None  # A desktop, or a machine of no substance.
-    return bool(battery.power_plugged), round(battery.percent)
+    return _charge(battery.power_plugged, round(battery.percent))
+
+
+def _charge(plugged: bool | None, percent: int) -> tuple[bool, int | None] | None:
+    """psutil tells None where it cannot tell."""
+    return None if plugged is None else (plugged, percent if 0 <= percent <= 100 else None)
 
 
 def _sane_memory(seen: tuple[int, int] | None) -> tuple[int, int] | None:
     return seen if seen is not None and 0 <= seen[1] <= seen[0] and seen[0] > 0 else None
-
-
-def _whole(seen: int | None) -> int | None:
-    return seen if seen is not None and seen >= 0 else None

@@ -40,11 +40,15 @@ _TRAINS = re.compile(
     r"(^|/)(train_network|sdxl_train\w*|train_db|fine_tune|train_textual_inversion"
     r"|flux_train\w*|train_dreambooth\w*|train_text_to_image\w*)\.py$|OneTrainer"
 )
+_INTERPRETER = re.compile(r"(^|/)(python[\d.]*|accelerate|torchrun)$", re.IGNORECASE)
+"""What a trainer's command line begins with; an editor's has its script's name too."""
 _OURS = re.compile(r"(^|/)daemon/shim\.py$")
 
 
 @dataclass(frozen=True, slots=True)
-class _Process:
+class Process:
+    """One that runs, as far as it lets itself be seen."""
+
     pid: int
     parent: int
     name: str
@@ -60,14 +64,14 @@ def programs() -> tuple[Program, ...]:
     return judged({process.pid: process for process in _processes()}, own=os.getpid())
 
 
-def judged(found: Mapping[int, _Process], *, own: int) -> tuple[Program, ...]:
+def judged(found: Mapping[int, Process], *, own: int) -> tuple[Program, ...]:
     """Who of these is worth a word. ``own`` is the daemon's pid."""
     sizes: dict[str, tuple[int, int]] = {}
     rivals = []
     for process in found.values():
         if _is_ours(process, found, own):
             continue
-        if any(_TRAINS.search(word) for word in process.words):
+        if _trains(process.words):
             rivals.append(process)
         elif name := _program(process.name):
             pid, size = sizes.get(name, (process.pid, 0))
@@ -87,7 +91,7 @@ def others() -> int:
     return len({user.name for user in psutil.users()} - {own})
 
 
-def _processes() -> Iterator[_Process]:
+def _processes() -> Iterator[Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error), process.oneshot():
             words: Sequence[str] = ()
@@ -96,19 +100,23 @@ def _processes() -> Iterator[_Process]:
             held = 0
             with suppress(psutil.Error):
                 held = process.memory_info().rss
-            yield _Process(process.pid, process.ppid(), process.name(), words, held)
+            yield Process(process.pid, process.ppid(), process.name(), words, held)
 
 
-def _is_ours(process: _Process, found: Mapping[int, _Process], own: int) -> bool:
+def _is_ours(process: Process, found: Mapping[int, Process], own: int) -> bool:
     """Whether we or a shim are among its ancestors."""
     seen: set[int] = set()
-    here: _Process | None = process
+    here: Process | None = process
     while here is not None and here.pid not in seen:
         if here.pid == own or any(_OURS.search(word) for word in here.words):
             return True
         seen.add(here.pid)
         here = found.get(here.parent)
     return False
+
+
+def _trains(words: Sequence[str]) -> bool:
+    return any(map(_INTERPRETER.search, words[:2])) and any(map(_TRAINS.search, words))
 
 
 def _program(name: str) -> str:
@@ -120,6 +128,6 @@ def _program(name: str) -> str:
     return ""
 
 
-def _script(process: _Process) -> str:
+def _script(process: Process) -> str:
     named = (word for word in process.words if _TRAINS.search(word))
     return next(named, process.name).rpartition("/")[2]
