@@ -159,7 +159,7 @@ UNEXPLAINED: Sequence[tuple[Lines, Callable[[Lines], Lines], str]] = [
     (CANCELLED_LINES, changed("attempt.ended", code=""), "cancelled without a code"),
     (CANCELLED_LINES, changed("attempt.ended", evidence=""), "cancelled without a sentence"),
     (CANCELLED_LINES, changed("job.ended", code=""), "cancelled without a code"),
-    (PAUSED_LINES, without("job.held"), "waits after seq 3 for no reason"),
+    (PAUSED_LINES, without("job.held"), "waits after seq 5 for no reason"),
     (PAUSED_LINES, changed("job.held", text=""), "for no reason"),
     (PAUSED_LINES, changed("job.held", code=""), "for no reason"),
     (PAUSED_LINES, without("control.taken"), "never ended"),
