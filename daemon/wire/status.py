@@ -159,11 +159,16 @@ def status_document(
         "queue_count": len(state.queue),
         "recent": _recent(state),
         "rejected_count": state.rejected,
-        "incidents": [
-            {"at": instant_text(notice.at), "code": notice.code, "text": notice.text}
-            for notice in heapq.nlargest(INCIDENTS_SHOWN, incidents, key=lambda notice: notice.at)
-        ],
+        "incidents": _latest(incidents),
     }
+
+
+def _latest(incidents: Iterable[Notice]) -> list[Document]:
+    latest = heapq.nlargest(INCIDENTS_SHOWN, incidents, key=lambda notice: notice.at)
+    return [
+        {"at": instant_text(notice.at), "code": notice.code, "text": notice.text}
+        for notice in latest
+    ]
 
 
 def status_json(document: Document) -> bytes:

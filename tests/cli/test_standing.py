@@ -289,8 +289,13 @@ def test_a_training_says_what_tonight_holds_of_it(studio: StudioFiles, capsys: C
 
 def test_why_adds_up_what_a_job_needs(studio: StudioFiles, capsys: Captured) -> None:
     """A2.7"""
-    job = {"job": "b_r1", "phase": "held", "code": "MEMORY_SHORT", "reason": "Short."}
-    job |= {"not_before": None, "next_look": "2026-11-22T17:50:05.000Z", "need": NEED}
+    job: dict[str, object] = {"job": "b_r1", "phase": "held", "code": "MEMORY_SHORT"}
+    job |= {
+        "reason": "Short.",
+        "not_before": None,
+        "next_look": "2026-11-22T17:50:05.000Z",
+        "need": NEED,
+    }
     told = shown(studio, capsys, "why", "b_r1", memory=MEMORY, queue=[job])
     assert told.endswith(
         "  At its peak it needs:\n"
