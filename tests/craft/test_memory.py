@@ -78,6 +78,9 @@ def learnt(size: int, dim: int, *, lean: bool, unet: bool) -> Measured:
 PANELS = {
     "512x768": drew(7_029_256_192, 512, 768),
     "512x512, PyTorch attention": drew(5_315_850_240, 512, 512, *SDPA),
+    "512x512, fp32, LoRA, PyTorch attention": drew(
+        7_491_870_720, 512, 512, *SDPA, profile="fp32-unet", **LORA
+    ),
     "512x512, LoRA, ControlNet": drew(7_223_656_448, 512, 512, **LORA, **HINT),
 }
 TRAININGS = {
