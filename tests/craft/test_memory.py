@@ -87,6 +87,7 @@ PANELS = {
 TRAININGS = {
     "32": learnt(6_825_476_096, 32, lean=True, unet=False),
     "16, no gradient checkpointing": learnt(8_166_604_800, 16, lean=False, unet=False),
+    "128": learnt(7_494_111_232, 128, lean=True, unet=False),
     "4, UNet only": learnt(6_768_558_080, 4, lean=True, unet=True),
 }
 
