@@ -36,7 +36,7 @@ _QUERIES = 4_096
 """So many are answered at once where the attention is sub-quadratic, and memory is plenty."""
 
 _TRAINER_BYTES = 440 * _MB
-_LEARNING_BYTES: Mapping[bool, int] = {True: 6_900, False: 14_500}
+_LEARNING_BYTES: Mapping[bool, int] = {True: 6_900, False: 13_500}
 """For a pixel, with gradient checkpointing and without."""
 _KEPT: Mapping[str, int] = {"AdamW": 2, "Lion": 1, "Prodigy": 4, "AdaFactor": 1}
 """How much an optimizer keeps for each number that it trains; only AdamW's was measured."""

@@ -71,17 +71,23 @@ def learnt(size: int, dim: int, *, lean: bool, unet: bool) -> Measured:
     return Measured(size, spec)
 
 
-# ComfyUI 0.3.64 and sd-scripts 48d368fa, torch 2.13 on a CPU with 23 GB: a checkpoint of SD 1.5 of
-# full size in fp16 with its own VAE, a VAE beside it, a LoRA of 32 and a ControlNet, in a server
-# that had just been started as nightpress starts it (--fp16-unet --fp32-vae), one step; and two
-# steps of a training with nightpress's documents. The sum of VmHWM over the processes.
+# Measured on Linux, not on a Mac: ComfyUI 0.3.64 and sd-scripts 48d368fa, torch 2.13 on a CPU with
+# 23 GB. A checkpoint of SD 1.5 of full size in fp16 with its own VAE, a VAE beside it, a LoRA of 32
+# and a ControlNet; a server that had just been started as nightpress starts it, one or two steps;
+# a training with nightpress's own documents, one or two steps at 512. The sum of VmHWM over the
+# processes; of the last training what was resident.
 PANELS = {
     "512x768": drew(7_029_256_192, 512, 768),
     "512x512, PyTorch attention": drew(5_315_850_240, 512, 512, *SDPA),
+    "512x512, fp32, LoRA, PyTorch attention": drew(
+        7_491_870_720, 512, 512, *SDPA, profile="fp32-unet", **LORA
+    ),
     "512x512, LoRA, ControlNet": drew(7_223_656_448, 512, 512, **LORA, **HINT),
 }
 TRAININGS = {
     "32": learnt(6_825_476_096, 32, lean=True, unet=False),
+    "16, no gradient checkpointing": learnt(8_166_604_800, 16, lean=False, unet=False),
+    "128": learnt(7_494_111_232, 128, lean=True, unet=False),
     "4, UNet only": learnt(6_768_558_080, 4, lean=True, unet=True),
 }
 
