@@ -161,7 +161,7 @@ class _Studio:
         attempt = 1
         if self.chance.random() < 0.02:
             yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000)
-            yield AttemptEnded(job, 1, Outcome.LOST, "ENGINE_DIED", "Its process is gone.", 0)
+            yield AttemptEnded(job, 1, Outcome.LOST, "ENGINE_DIED", "Its process is gone.", 0, 0.0)
             attempt = 2
         yield from self._drawn(job, attempt, images)
         if self.chance.random() < 0.1:
@@ -203,7 +203,7 @@ class _Studio:
             stem = job if images == 1 else f"{job}-{image:02}"
             for end in (".lock.toml", ".png", ".workflow.json"):
                 files[stem + end] = _hash(f"{job} {image}{end if end != '.png' else ''}")
-        yield AttemptEnded(job, attempt, Outcome.SUCCEEDED, "", "", 5_905_580_032)
+        yield AttemptEnded(job, attempt, Outcome.SUCCEEDED, "", "", 5_905_580_032, 0.0)
         yield ResultPublished(job, files)
         yield JobEnded(job, Phase.PUBLISHED, "")
 
@@ -221,7 +221,7 @@ class _Studio:
             yield CheckpointSaved(
                 job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1, 9_551_520, "mps", 10.2
             )
-        yield AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 9_663_676_416)
+        yield AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 9_663_676_416, 0.0)
         yield ResultPublished(job, {lora_file(job, 990): _hash(f"{job} 990")})
         yield JobEnded(job, Phase.PUBLISHED, "")
         yield ControlTaken(job, "approve", "", self._file("approve", job.encode()))

@@ -15,7 +15,7 @@ from daemon.core.events import Entry, Incident, JobRejected, LedgerRestored
 from daemon.core.hurdles import Reason
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, Phase
-from daemon.core.needs import NO_NEED
+from daemon.core.needs import NO_NEED, Need
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import World
@@ -142,25 +142,32 @@ def status_document(
 
     ``queue`` holds open jobs, what runs before what waits; ``recent`` ended ones, newest first.
     """
-    need = next((reason.need for reason in reasons.values()), NO_NEED)
     return {
         "schema": STATUS_SCHEMA,
         "at": instant_text(at),
         "daemon": _daemon(daemon),
         "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
-        "memory": memory_document(world, policy or Policy(), need),
+        "memory": memory_document(world, policy or Policy(), _next_need(reasons)),
         "windows": windows_document(policy, at) if policy else None,
         "lease": _lease(state, progress, policy),
         "hashing": asdict(hashing) if hashing else None,
-        "queue": [
-            _queued(job, reasons.get(job.id), next_tick) for job in _head_of_queue(state, reasons)
-        ],
+        "queue": _queue(state, reasons, next_tick),
         "queue_count": len(state.queue),
         "recent": _recent(state),
         "rejected_count": state.rejected,
         "incidents": _latest(incidents),
     }
+
+
+def _next_need(reasons: Mapping[JobId, Reason]) -> Need:
+    """Of the job that is first in line."""
+    return next((reason.need for reason in reasons.values()), NO_NEED)
+
+
+def _queue(state: State, reasons: Mapping[JobId, Reason], next_tick: int) -> list[Document]:
+    shown = _head_of_queue(state, reasons)
+    return [_queued(job, reasons.get(job.id), next_tick) for job in shown]
 
 
 def _latest(incidents: Iterable[Notice]) -> list[Document]:

@@ -126,5 +126,5 @@ def _judged(studio: Studio, troubles: Troubles) -> str:
     return (
         f"{studio.name}: {counted['panel']} panels, {counted['train']} trainings, {len(lines)}"
         f" lines; attempts at trainings: {dict(codes)}; looked at in {studio.minutes} minutes;"
-        f" reasons told: {dict(studio.codes)}; job.held an hour and job: {holds_an_hour(lines)} at most"
+        f" reasons told: {dict(studio.codes)}; at most {holds_an_hour(lines)} job.held an hour"
     )
