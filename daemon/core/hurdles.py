@@ -5,12 +5,13 @@ Law: whatever is not known keeps nobody waiting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 from daemon.core.decide import Studio
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import TrainSpec
+from daemon.core.jobs import PanelSpec, TrainSpec
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.needs import NO_NEED, Need
 from daemon.core.night import arithmetic, clock_text, lasting, share
@@ -43,11 +44,27 @@ class Scene:
     world: World
     policy: Policy
     studio: Studio
+    needs: dict[Hashable, Need] = field(default_factory=dict, compare=False)
 
     def need(self, job: Job) -> Need:
-        """The memory that the next attempt is predicted to take."""
+        """The memory that the next attempt is predicted to take; the pages of a chapter are alike,
+        and are weighed once.
+        """
         profile = profile_for(job, self.state, self.studio.profiles)
-        return self.studio.weigh(job._replace(profile=profile), self.state, self.policy)
+        alike = _alike(job), profile
+        if alike not in self.needs:
+            asked = job._replace(profile=profile)
+            self.needs[alike] = self.studio.weigh(asked, self.state, self.policy)
+        return self.needs[alike]
+
+
+def _alike(job: Job) -> Hashable:
+    """What two jobs share that need the same."""
+    spec = job.spec
+    if not isinstance(spec, PanelSpec):
+        return job.id
+    loras, net = tuple(lora.name for lora in spec.loras), spec.controlnet and spec.controlnet.model
+    return is_rehearsal(job.id), spec.checkpoint, spec.vae, loras, net, spec.width, spec.height
 
 
 def unfit(scene: Scene, job: Job) -> Reason | None:

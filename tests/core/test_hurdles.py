@@ -15,13 +15,13 @@ from daemon.core.commands import Observe, ObserveMachine
 from daemon.core.events import AttemptStarted, JobHeld
 from daemon.core.hurdles import GIB, unfit
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, Outcome
+from daemon.core.jobs import JobId, Outcome, PanelSpec
 from daemon.core.needs import Need
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.windows import Span, Windows, is_open
 from daemon.core.world import Heavy, Machine
-from tests.core.asking import DOWN, TRAIN, checkpoint, ended, panel, training
+from tests.core.asking import DOWN, PANEL, TRAIN, checkpoint, ended, panel, training
 from tests.desk import READY, REHEARSING, Desk
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -215,9 +215,13 @@ def test_a_rehearsal_asks_nothing_of_the_machine() -> None:
 
 
 def weigh(job: Job, _state: State, _policy: Policy) -> Need:
-    """A training takes 9 GB, a panel 4, of which 3.5 are weights; p0's takes 6."""
-    size = {"train": 9.0, "panel": 4.0}[job.kind] if job.name != "p0" else 6.0
+    """A training takes 9 GB, a panel 4, a wide one 6."""
+    wide = isinstance(job.spec, PanelSpec) and job.spec.width == WIDE.width
+    size = 6.0 if wide else {"train": 9.0, "panel": 4.0}[job.kind]
     return Need((("UNet", round(size * GIB) - GIB), ("work", GIB)))
+
+
+WIDE = replace(PANEL, width=768, height=512)
 
 
 def weighing(machine: Machine) -> Desk:
@@ -264,7 +268,7 @@ def test_what_can_never_fit_says_so() -> None:
 
 def test_a_smaller_job_passes_one_that_does_not_fit() -> None:
     desk = weighing(Machine(16 * GIB, 5 * GIB))
-    desk.do(panel("p0"))
+    desk.do(panel("p0", spec=WIDE))
     desk.do(panel("p1"))
     assert desk.state.lease == "p1_v1"
     assert desk.reasons()[JobId("p0_v1")].code == "MEMORY_SHORT"
