@@ -5,7 +5,7 @@ Law: whenever nothing runs and the queue is not empty, the job at its head has a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -26,11 +26,7 @@ def line(state: State, policy: Policy, *, at: int) -> Sequence[Job]:
     """The jobs that wait for the GPU: inside a training window trainings before panels (one that
     never closes gives nobody precedence), then higher priority, then the order of acceptance.
     """
-    waiting = [
-        job
-        for job in map(state.jobs.__getitem__, state.queue)
-        if job.phase in (Phase.WAITING, Phase.HELD)
-    ]
+    waiting = list(_waiting(state))
     windows = policy.training_windows
     trains = windows.spans != ALWAYS.spans and any(job.kind == "train" for job in waiting)
     night = trains and is_open(windows, at)
@@ -42,10 +38,16 @@ def line(state: State, policy: Policy, *, at: int) -> Sequence[Job]:
 
 def admit(scene: Scene) -> Sequence[Event]:
     """The start of the next attempt, or why those that could be next are held (said once a
-    reason).
+    reason): the head of the line, and the first training, which waits for other things.
     """
-    state = scene.state
-    waiting = line(state, scene.policy, at=scene.world.at)
+    state, world = scene.state, scene.world
+    if state.running and not _may_follow(scene):
+        # That something runs is why panels wait, and no news.
+        trainings = [job for job in _waiting(state) if job.kind == "train"]
+        return _held(
+            scene, sorted(trainings, key=lambda job: (-job.priority, job.accepted_seq))[:1]
+        )
+    waiting = line(state, scene.policy, at=world.at)
     if not waiting:
         return []
     blocked = nobody(scene)
@@ -53,39 +55,46 @@ def admit(scene: Scene) -> Sequence[Event]:
     if first is not None and (not state.running or _follows(scene, first)):
         profile = profile_for(first, state, scene.studio.profiles)
         need = scene.need(first).predicted
-        return [AttemptStarted(first.id, first.attempt + 1, scene.world.engine, profile, need)]
-    return _holds(scene, waiting, blocked)
-
-
-def _holds(scene: Scene, waiting: Sequence[Job], blocked: Reason | None) -> Sequence[Event]:
-    """Of the head of the line, and of the first training, which waits for other things."""
-    # While something runs, that is why the others wait, and it is no news.
-    running = bool(scene.state.running)
-    heads = {} if running else {waiting[0].id: blocked or unfit(scene, waiting[0])}
+        return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile, need)]
+    heads = [] if state.running else [waiting[0]]
     training = next((job for job in waiting if job.kind == "train"), None)
-    if training is not None:
-        heads.setdefault(training.id, unfit(scene, training))
+    if training is not None and training not in heads:
+        heads.append(training)
+    return _held(scene, heads, blocked)
+
+
+def _waiting(state: State) -> Iterator[Job]:
+    jobs = map(state.jobs.__getitem__, state.queue)
+    return (job for job in jobs if job.phase in (Phase.WAITING, Phase.HELD))
+
+
+def _held(scene: Scene, heads: Sequence[Job], blocked: Reason | None = None) -> Sequence[Event]:
+    """Why each of these is held, where that is news; ``blocked``: what holds the first of all."""
     held = []
-    for name, reason in heads.items():
-        job = scene.state.jobs[name]
+    for place, job in enumerate(heads):
+        reason = (None if place or scene.state.running else blocked) or unfit(scene, job)
         if reason is not None and (job.phase is not Phase.HELD or job.code != reason.code):
-            held.append(JobHeld(name, reason.code, reason.text, reason.not_before))
+            held.append(JobHeld(job.id, reason.code, reason.text, reason.not_before))
     return held
 
 
-def _follows(scene: Scene, first: Job) -> bool:
-    """Whether an attempt may be made ready while the one before it draws its last picture.
-
-    Only a picture may follow a picture: a training needs the GPU for itself, and before it the
-    engine has to let go of it. Another launch profile waits too: all that run share one engine.
-    """
+def _may_follow(scene: Scene) -> bool:
+    """Whether an attempt may be made ready while the one before it draws its last picture."""
     state = scene.state
     last = state.jobs[state.running[-1]]
-    if scene.world.closing != (last.id, last.attempt) or last.kind != "panel" or last.cancelling:
-        return False
-    if first.kind != "panel" or len(state.running) >= scene.policy.max_running:
-        return False
-    return profile_for(first, state, scene.studio.profiles) == last.profile
+    closing = scene.world.closing == (last.id, last.attempt)
+    room = len(state.running) < scene.policy.max_running
+    return closing and room and last.kind == "panel" and not last.cancelling
+
+
+def _follows(scene: Scene, first: Job) -> bool:
+    """Whether this one may. Only a picture may follow a picture: a training needs the GPU for
+    itself, and before it the engine has to let go of it. Another launch profile waits too: all that
+    run share one engine.
+    """
+    last = scene.state.jobs[scene.state.running[-1]]
+    profile = profile_for(first, scene.state, scene.studio.profiles)
+    return first.kind == "panel" and profile == last.profile
 
 
 def chosen(scene: Scene, waiting: Sequence[Job]) -> Job | None:
