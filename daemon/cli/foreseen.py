@@ -66,11 +66,11 @@ def _memory(wanted: Need, policy: Policy) -> Iterator[str]:
 def _hours(job: Job, spec: TrainSpec, found: Share, policy: Policy) -> Iterator[str]:
     """How long it takes (A5.1), and what accumulation costs (K2.3)."""
     learns_s, passes = found.left * found.epoch_s, spec.gradient_accumulation
-    took = lasting(policy.training_start_s + learns_s)
+    took = lasting(found.start_s + learns_s)
     yield f"It takes about {took}: {arithmetic(job, found, policy)}."
     low, high = policy.recommended_gradient_accumulation, policy.max_gradient_accumulation
     other = low if passes == 1 else 1
-    would = lasting(policy.training_start_s + learns_s / passes * other)
+    would = lasting(found.start_s + learns_s / passes * other)
     yield (
         f"gradient_accumulation = {passes}; {low} to {high} are recommended, and each makes a step"
         f" that much longer: with {other} it would take {would}."

@@ -121,7 +121,7 @@ def _out_of_hours(scene: Scene, job: Job) -> Reason | None:
     text = (
         f"The training window closes at {clock_text(windows, found.closes)}, in {left}, which is"
         f" too short for {one}: {arithmetic(job, found, policy)}, and it takes"
-        f" {lasting(policy.training_start_s)} to begin."
+        f" {lasting(found.start_s)} to begin."
     )
     if following and not share(job, scene.state, policy, at=following).epochs:
         text += " The next one is too short as well: widen [windows] training, or lower save_every."

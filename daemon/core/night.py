@@ -24,12 +24,13 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 @dataclass(frozen=True, slots=True)
 class Share:
     """What of a training a window holds. ``epochs`` of the ``left`` ones fit before ``closes`` (ms
-    since 1970, None = it never does), each of ``epoch_s`` seconds with all caution; ``measured``:
-    by this machine's own pace.
+    since 1970, None = it never does): ``start_s`` seconds to begin, and ``epoch_s`` each with all
+    caution; ``measured``: by this machine's own pace.
     """
 
     epochs: int
     left: int
+    start_s: float
     epoch_s: float
     closes: int | None
     measured: bool
@@ -46,10 +47,11 @@ def share(job: Job, state: State, policy: Policy, *, at: int) -> Share:
     epoch_s, measured = _epoch_s(job, spec, state, policy)
     left = spec.epochs - _done(job, spec)
     end = None if spec.when == "now" else closes(policy.training_windows, at)
-    if end is None:
-        return Share(left, left, epoch_s, None, measured)
-    room_s = (end - at) / 1000 - policy.training_start_s
-    return Share(min(left, max(0, int(room_s // epoch_s))), left, epoch_s, end, measured)
+    start_s = policy.rehearsal_start_s if is_rehearsal(job.id) else policy.training_start_s
+    fit = left
+    if end is not None:
+        fit = min(left, max(0, int(((end - at) / 1000 - start_s) // epoch_s)))
+    return Share(fit, left, start_s, epoch_s, end, measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def tonight(job: Job, state: State, policy: Policy, *, at: int) -> str:
     if not found.epochs:
         return ""
     steps = found.left * spec.epoch_steps
-    until = at + round((policy.training_start_s + found.epochs * found.epoch_s) * 1000)
+    until = at + round((found.start_s + found.epochs * found.epoch_s) * 1000)
     zone = policy.training_windows
     if found.whole:
         return f"The {steps} steps that are left, until about {clock_text(zone, until)}."

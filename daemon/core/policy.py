@@ -148,6 +148,7 @@ class Policy:
     prior_step_s: float = 10.8  # K3.3: 1000 steps take 2-4 h
     rehearsal_step_s: float = 0.1  # What the rehearsal's trainer takes at most.
     training_start_s: float = 300.0  # Loading, and caching the latents.
+    rehearsal_start_s: float = 2.0
     night_margin: float = (
         1.1  # A step may take longer than it did: the last state is safely inside.
     )
