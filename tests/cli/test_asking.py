@@ -276,12 +276,12 @@ def test_a_pattern_means_the_jobs_for_which_it_makes_sense(
 def test_check_says_how_long_a_training_takes_and_when_it_would_start(
     studio: StudioFiles, tmp_path: Path, capsys: Captured
 ) -> None:
-    """K2.3, A5.1: the rehearsal's 0.1 s a pass, times 1.5, and 5 min to begin."""
+    """K2.3, A5.1: the rehearsal's 0.1 s a pass, times 1.5, and 2 s to begin."""
     _draw_dataset(studio.root / "datasets" / "spyke")
     file = tmp_path / "spyke.toml"
     for passes, took, other in (
-        (1, "8 min", "4 it would take 15"),
-        (4, "15 min", "1 it would take 8"),
+        (1, "3 min", "4 it would take 10"),
+        (4, "10 min", "1 it would take 3"),
     ):
         file.write_text(TRAINING.format(passes))
         assert main(["check", str(file)]) == 0
