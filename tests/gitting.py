@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,13 +175,13 @@ class Writer:
 
     def _missing(self, paths: Sequence[str] | Mapping[str, object]) -> int:
         """How many whole lines are not where they were written to."""
-        return sum(
-            len(self.written[path]) - (self.root / path).read_bytes().count(b"\n")
-            if (self.root / path).exists()
-            else len(self.written[path])
-            for path in paths
-            if path in self.written
-        )
+        known = [path for path in paths if path in self.written]
+        return sum(len(self.written[path]) - self._there(path) for path in known)
+
+    def _there(self, path: str) -> int:
+        with suppress(FileNotFoundError):  # Git may be about to put another in its place.
+            return (self.root / path).read_bytes().count(b"\n")
+        return 0
 
     def _check_restored(self, missing: int) -> None:
         said = sum(each.lines for each in self.ledger.restored)
