@@ -12,9 +12,10 @@ from itertools import islice
 from daemon.core.events import AttemptStarted, Event, JobHeld
 from daemon.core.hurdles import GIB, Reason, Scene, unfit, unmade
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, PanelSpec, Phase
+from daemon.core.jobs import REGULARIZATION, JobId, PanelSpec, Phase
 from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
+from daemon.core.stages import next_stage
 from daemon.core.state import State
 from daemon.core.windows import ALWAYS, is_open
 
@@ -30,10 +31,13 @@ def line(state: State, policy: Policy, *, at: int) -> Sequence[Job]:
     windows = policy.training_windows
     trains = windows.spans != ALWAYS.spans and any(job.kind == "train" for job in waiting)
     night = trains and is_open(windows, at)
-    return sorted(
-        waiting,
-        key=lambda job: (night and job.kind != "train", -job.priority, job.accepted_seq),
-    )
+
+    def place(job: Job) -> tuple[bool, bool, int, int]:
+        # By day, a hundred pictures that nobody waits for come after all others (D3.1).
+        behind = not night and next_stage(job, state) == REGULARIZATION
+        return night and job.kind != "train", behind, -job.priority, job.accepted_seq
+
+    return sorted(waiting, key=place)
 
 
 def admit(scene: Scene) -> Sequence[Event]:
@@ -54,8 +58,8 @@ def admit(scene: Scene) -> Sequence[Event]:
     first = None if blocked else chosen(scene, waiting)
     if first is not None and (not state.running or _follows(scene, first)):
         profile = profile_for(first, state, scene.studio.profiles)
-        need = scene.need(first).predicted
-        return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile, need)]
+        need, stage = scene.need(first).predicted, next_stage(first, state)
+        return [AttemptStarted(first.id, first.attempt + 1, world.engine, profile, need, stage)]
     heads = [] if state.running else [waiting[0]]
     training = next((job for job in waiting if job.kind == "train"), None)
     if training is not None and training not in heads:
@@ -123,7 +127,8 @@ def models(job: Job | None) -> tuple[str, ...] | None:
 
 def able(scene: Scene, waiting: Iterable[Job]) -> Job | None:
     """The first of these jobs that could run on what is there, None when none could."""
-    drawable = islice((job for job in waiting if unmade(job, scene.world) is None), _WEIGHED)
+    made = (job for job in waiting if unmade(job, scene.state, scene.world) is None)
+    drawable = islice(made, _WEIGHED)
     return next((job for job in drawable if unfit(scene, job) is None), None)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from daemon.core.commands import TakeControl
 from daemon.core.events import ControlTaken, Event, JobApproved
 from daemon.core.job import Job
-from daemon.core.jobs import Control, JobId, Phase
+from daemon.core.jobs import TRAINING, Control, JobId, Phase
 from daemon.core.state import State, drop_of
 
 RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})
@@ -64,7 +64,8 @@ def _pictures(job: Job) -> Sequence[int]:
 
 def _unapprovable(job: Job, control: Control) -> str:
     """Why this picture or checkpoint cannot be approved, as a sentence; '' when it can."""
-    if job.open:
+    trained = TRAINING in job.stages and job.phase in _WAITING
+    if job.open and not trained:
         return f"{job.id} is {job.phase}: approve what it made when it has ended."
     if job.kind == "panel":
         pictures = _pictures(job)

@@ -216,7 +216,7 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
 
 
 def _recorded(job: JobId, images: Sequence[TrainingImage]) -> Sequence[DatasetRecorded]:
-    pictures = [(image.name, image.sha256, image.caption_sha256) for image in images]
+    pictures = [(each.name, each.sha256, each.caption_sha256, each.source) for each in images]
     return [
         DatasetRecorded(job, tuple(pictures[first : first + _IMAGES_A_LINE]))
         for first in range(0, len(pictures), _IMAGES_A_LINE)

@@ -81,7 +81,8 @@ class JobHeld:
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
     """The GPU lease is taken. ``attempt`` counts from 1 in each job; ``need_bytes`` is the memory
-    that it was predicted to take, 0 = not predicted, and before release 0.2.0.
+    that it was predicted to take, 0 = not predicted, and before release 0.2.0. ``stage`` is what
+    of a training it is for: '' = the training itself, and all that a panel has.
     """
 
     type: ClassVar[str] = "attempt.started"
@@ -90,6 +91,7 @@ class AttemptStarted:
     engine: str
     profile: str
     need_bytes: int
+    stage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,13 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecorded:
-    """At most 100 images a line, as (file name, its sha256, its caption's sha256)."""
+    """At most 100 images a line, as (file name, its sha256, its caption's sha256, where it is
+    from); before release 0.2.0 nobody said where.
+    """
 
     type: ClassVar[str] = "dataset.recorded"
     job: JobId
-    images: tuple[tuple[str, str, str], ...]
+    images: tuple[tuple[str, str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

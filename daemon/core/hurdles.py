@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from daemon.core.decide import Studio
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import PanelSpec, TrainSpec
+from daemon.core.jobs import DRAWN, TRAINING, PanelSpec, TrainSpec
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.needs import NO_NEED, Need
 from daemon.core.night import arithmetic, clock_text, lasting, share
 from daemon.core.policy import Policy
+from daemon.core.stages import next_stage
 from daemon.core.state import State
 from daemon.core.windows import Windows, is_open, opens
 from daemon.core.world import Machine, World
@@ -53,7 +54,7 @@ class Scene:
         profile = profile_for(job, self.state, self.studio.profiles)
         alike = _alike(job), profile
         if alike not in self.needs:
-            asked = job._replace(profile=profile)
+            asked = job._replace(profile=profile, stage=next_stage(job, self.state))
             self.needs[alike] = self.studio.weigh(asked, self.state, self.policy)
         return self.needs[alike]
 
@@ -70,22 +71,27 @@ def _alike(job: Job) -> Hashable:
 def unfit(scene: Scene, job: Job) -> Reason | None:
     """Why this job cannot be run on what is there now; None when it can."""
     return (
-        unmade(job, scene.world)
+        unmade(job, scene.state, scene.world)
         or _out_of_hours(scene, job)
-        or (_unwise(scene) if job.kind == "train" else None)
+        or (None if _draws(job, scene.state) else _unwise(scene))
         or _too_large(scene, job)
     )
 
 
-def unmade(job: Job, world: World) -> Reason | None:
+def _draws(job: Job, state: State) -> bool:
+    """Whether the next attempt draws pictures; else it trains."""
+    return job.kind == "panel" or next_stage(job, state) in DRAWN
+
+
+def unmade(job: Job, state: State, world: World) -> Reason | None:
     """Why there is nothing to make this job with; None when there is.
 
-    A training needs the trainer only: it goes on while ComfyUI is away.
+    What is trained needs the trainer only: it goes on while ComfyUI is away.
     """
     if is_rehearsal(job.id) == (world.engine == "rehearsal"):
-        if job.kind == "train":
-            return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
-        return Reason(world.engine_code, world.engine_text) if world.engine_code else None
+        if _draws(job, state):
+            return Reason(world.engine_code, world.engine_text) if world.engine_code else None
+        return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
     if is_rehearsal(job.id):
         text = (
             "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
@@ -104,11 +110,16 @@ def unmade(job: Job, world: World) -> Reason | None:
 def _out_of_hours(scene: Scene, job: Job) -> Reason | None:
     """A job whose window is closed, or too short for it."""
     policy, at = scene.policy, scene.world.at
+    windows, stage = policy.training_windows, next_stage(job, scene.state)
     if not isinstance(job.spec, TrainSpec):
         return _closed(policy.panel_windows, "Panels are drawn", "panels", at)
     if job.spec.when == "now":
         return None
-    windows = policy.training_windows
+    if stage != TRAINING:
+        # Short, or a few pictures at a time: by day as well, so that the night is for training.
+        if is_open(windows, at):
+            return None
+        return _closed(policy.panel_windows, f"Its {stage} is made", "panels", at)
     closed = _closed(windows, "Trainings run", "training", at)
     if closed is not None:
         return replace(closed, text=f'{closed.text} when = "now" in the job file would not wait.')

@@ -37,9 +37,14 @@ from daemon.core.events import (
 )
 from daemon.core.ids import split_job
 from daemon.core.jobs import (
+    DRAWN,
+    GRID,
+    NO_PICTURE,
     OPEN_PHASES,
     OVERRIDDEN,
+    PROBE,
     QUALITY_CODES,
+    TRAINING,
     FileFacts,
     JobId,
     Kind,
@@ -95,6 +100,8 @@ class Job(NamedTuple):
     each attempt's: the chain value of the line that started it, which nothing else can have;
     ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
+    ``stage`` is what the current attempt at a training is for, ``stages`` those that are over, and
+    ``series`` the pictures that they have drawn.
     ``place`` counts the acceptances of the studio up to its own; ``need_bytes`` is what the current
     attempt was predicted to take. A job that publishes with a
     ``code`` publishes what there is of it, and has failed all the same.
@@ -134,6 +141,14 @@ class Job(NamedTuple):
     place: int = 0
     reproduced: PictureReproduced | None = None
     need_bytes: int = 0
+    stage: str = TRAINING
+    stages: tuple[str, ...] = ()
+    series: Mapping[str, Mapping[int, Image]] = _NONE
+
+    @property
+    def draws(self) -> bool:
+        """Whether the current attempt draws pictures; else it trains."""
+        return self.kind == "panel" or self.stage in DRAWN
 
     @property
     def open(self) -> bool:
@@ -148,7 +163,9 @@ class Job(NamedTuple):
 
     def stands(self, image: Image) -> bool:
         """Whether a picture of it is a result, so that it need not be drawn again."""
-        return isinstance(self.spec, PanelSpec) and passes(image.verdict, self.spec)
+        if isinstance(self.spec, PanelSpec):
+            return passes(image.verdict, self.spec)
+        return image.verdict not in NO_PICTURE
 
     @property
     def on_a_rung(self) -> bool:
@@ -165,14 +182,10 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         return _accepted(event, entry)
     assert job is not None, f"{event.type} for a job that was never accepted"
     match event:
-        case JobHeld(code=code, text=text, not_before=not_before):
-            return _moved(job, entry, Phase.HELD, code=code, text=text, not_before=not_before)
-        case AttemptStarted(attempt=attempt, engine=engine, profile=profile, need_bytes=need):
-            started = _moved(job, entry, Phase.RUNNING)._replace(attempt=attempt, engine=engine)
-            # What was seen stays, until another is drawn in its place.
-            images = {n: image for n, image in job.images.items() if image.judged}
-            nonces = {**job.nonces, attempt: entry.chain}
-            return started._replace(profile=profile, images=images, nonces=nonces, need_bytes=need)
+        case JobHeld():
+            return _held(job, entry, event)
+        case AttemptStarted():
+            return _started(job, entry, event)
         case PromptSent(image=image, prompt_id=prompt_id):
             return job._replace(images={**job.images, image: Image(prompt_id)})
         case ImageJudged(image=image):
@@ -227,6 +240,32 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             assert_never(event)
 
 
+def _held(job: Job, entry: Entry, event: JobHeld) -> Job:
+    if event.code == "RESULT_GONE":
+        # Its last epoch is trained again, and what is drawn with it is drawn again.
+        over = tuple(stage for stage in job.stages if stage not in (TRAINING, GRID))
+        job = job._replace(stages=over)
+    not_before = event.not_before
+    return _moved(job, entry, Phase.HELD, code=event.code, text=event.text, not_before=not_before)
+
+
+def _started(job: Job, entry: Entry, event: AttemptStarted) -> Job:
+    # What was seen stays, until another is drawn in its place.
+    seen = {n: image for n, image in job.images.items() if image.judged}
+    nonces = job.nonces
+    if event.stage not in DRAWN:
+        nonces = {**nonces, event.attempt: entry.chain}
+    return _moved(job, entry, Phase.RUNNING)._replace(
+        attempt=event.attempt,
+        engine=event.engine,
+        profile=event.profile,
+        stage=event.stage,
+        images=seen if event.stage == job.stage else {},
+        nonces=nonces,
+        need_bytes=event.need_bytes,
+    )
+
+
 def _accepted(event: JobAccepted, entry: Entry) -> Job:
     parts = split_job(event.job)
     assert parts is not None, f"not a job id: {event.job}"
@@ -266,6 +305,9 @@ def _approved(job: Job, entry: Entry, event: JobApproved) -> Job:
     # Its status file says so, and has to be written again by whoever comes after a crash.
     chosen = (*job.approved, event.image or event.checkpoint)
     job = job._replace(approved=chosen, changed_seq=entry.seq)
+    if TRAINING in job.stages and job.open:
+        # Who has chosen needs no grid.
+        return _moved(job, entry, Phase.PUBLISHING)._replace(stages=(*job.stages, GRID))
     refused = job.images.get(event.image)
     if refused is None or refused.judged is None or job.stands(refused):
         return job
@@ -275,16 +317,43 @@ def _approved(job: Job, entry: Entry, event: JobApproved) -> Job:
     return _moved(job, entry, Phase.PUBLISHING, code=code, text=text)._replace(images=images)
 
 
+def _succeeded(job: Job, entry: Entry) -> Job:
+    """A stage of a training is over: the next one waits, or all that was made is published."""
+    spec = job.spec
+    if isinstance(spec, PanelSpec):
+        return _moved(job, entry, Phase.PUBLISHING)
+    last = GRID if spec.grid else TRAINING
+    phase = Phase.PUBLISHING if job.stage == last else Phase.WAITING
+    drawn = {job.stage: job.images} if job.stage in DRAWN else {}
+    return _moved(job, entry, phase)._replace(
+        stages=(*job.stages, job.stage),
+        series={**job.series, **drawn},
+        images={},
+        lost=(),
+        unlucky=0,
+    )
+
+
 def _attempt_ended(job: Job, entry: Entry, event: AttemptEnded) -> Job:
     code, text = event.code, event.evidence
     if code in QUALITY_CODES and event.outcome in (Outcome.STOPPED, Outcome.FAILED):
         job = job._replace(rungs=(*job.rungs, job.profile), lost=())
+    if job.stage == PROBE:
+        # Nothing that comes later may take it for a part of the training.
+        left = {number: nonce for number, nonce in job.nonces.items() if number != event.attempt}
+        job = job._replace(nonces=left)
     if job.cancelling or event.outcome is Outcome.CANCELLED:
         stopped = _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         return stopped._replace(cancelling=False)
     match event.outcome:
         case Outcome.SUCCEEDED:
-            return _moved(job, entry, Phase.PUBLISHING)
+            return _succeeded(job, entry)
+        case Outcome.FAILED if job.stage == GRID:
+            # What was trained is a result without it.
+            return _succeeded(job, entry)
+        case Outcome.FAILED if job.kind == "train":
+            failed = _moved(job, entry, Phase.FAILED, code=code, text=text)
+            return failed._replace(images={}, lost=())
         case Outcome.FAILED:
             # What was drawn is kept: the good ones are results, the others may be approved.
             drawn = any(image.judged for image in job.images.values())

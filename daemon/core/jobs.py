@@ -33,8 +33,17 @@ class Phase(StrEnum):
 
 OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISHING})
 
+TRAINING, TRIGGER, REGULARIZATION, PROBE, GRID = "", "trigger", "regularization", "probe", "grid"
+"""The stages of a training, which its attempts are for; a panel has none."""
+
+DRAWN = frozenset({TRIGGER, REGULARIZATION, GRID})
+"""The stages whose pictures the engine draws, by sub-prompts of the job."""
+
 GOOD = "good"
 """The verdict on a picture that is a result."""
+
+NO_PICTURE = ("", "WRONG_SIZE")
+"""Verdicts on what nobody can take for the picture that was asked for."""
 
 OVERRIDDEN = "overridden"
 """The verdict of a person on a picture that the judge had refused."""
@@ -146,7 +155,7 @@ class PanelSpec:
 def passes(verdict: str, spec: PanelSpec) -> bool:
     """Whether a picture with this verdict is a result; a panel may be meant to be black."""
     # What is drawn again is compared with the first; nobody judges it anew.
-    none = ("", "WRONG_SIZE") if spec.reproduces else ("", "WRONG_SIZE", "EMPTY_POSE_MAP")
+    none = NO_PICTURE if spec.reproduces else (*NO_PICTURE, "EMPTY_POSE_MAP")
     return verdict in (GOOD, OVERRIDDEN) or (verdict not in none and not spec.quality)
 
 
@@ -160,11 +169,23 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Regularization:
+    """Pictures of what the character is one of, drawn without a LoRA (D3): how many, by which
+    prompt, and the words that stand for a caption.
+    """
+
+    count: int
+    prompt: str
+    class_tokens: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSpec:
     """A training. Before acceptance ``steps`` may be 0 (by the policy from the number of images).
 
     ``images`` to ``epochs`` are resolved at acceptance: ``steps`` is then ``epochs`` whole epochs
-    of ``epoch_steps`` optimizer steps, in which each image is seen ``repeats`` times.
+    of ``epoch_steps`` optimizer steps, in which each image is seen ``repeats`` times, and as many
+    of the ``regularization`` beside them. ``probe``: a short run tries it before its first night.
     """
 
     trigger: str
@@ -195,6 +216,8 @@ class TrainSpec:
     repeats: int = 0
     epoch_steps: int = 0
     epochs: int = 0
+    regularization: Regularization | None = None
+    probe: bool = False
 
 
 Spec = PanelSpec | TrainSpec
@@ -234,11 +257,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class TrainingImage:
-    """A picture of a dataset and its caption, as copied: file name and both hashes."""
+    """A picture of a dataset and its caption, as copied: file name and both hashes; ``source`` is
+    where the maker has it from (K4.3), '' = not told. One with source ``regularization`` was drawn
+    for the training, and has no caption.
+    """
 
     name: str
     sha256: str
     caption_sha256: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

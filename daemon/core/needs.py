@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import PanelSpec
+from daemon.core.jobs import TrainSpec
+from daemon.core.stages import drawn_as
 
 if TYPE_CHECKING:
     from daemon.core.job import Job
@@ -53,23 +54,18 @@ def nothing(_job: Job, _state: State, _policy: Policy) -> Need:
 
 
 def kin(job: Job) -> str:
-    """What two jobs share whose predictions err alike: their kind and their engine."""
-    return f"{job.kind} {'rehearsal' if is_rehearsal(job.id) else 'comfyui'}"
+    """What two jobs share whose predictions err alike: what is done, and their engine."""
+    kind = "panel" if job.draws else "train"
+    return f"{kind} {'rehearsal' if is_rehearsal(job.id) else 'comfyui'}"
 
 
 def configuration(job: Job) -> str:
     """What two jobs share that take the same memory; what one of them took is true of the other."""
-    spec = job.spec
-    if isinstance(spec, PanelSpec):
-        hint = spec.controlnet.model if spec.controlnet else "-"
-        size, profile = f"{spec.width}x{spec.height}", job.profile or "default"
-        return f"{kin(job)} {profile} {spec.checkpoint} {size} {len(spec.loras)} {hint}"
+    spec, drawn = job.spec, drawn_as(job)
+    if drawn is not None:
+        hint = drawn.controlnet.model if drawn.controlnet else "-"
+        size, profile = f"{drawn.width}x{drawn.height}", job.profile or "default"
+        return f"{kin(job)} {profile} {drawn.checkpoint} {size} {len(drawn.loras)} {hint}"
+    assert isinstance(spec, TrainSpec), f"{job.id} is neither drawn nor trained"
     lean = f"{spec.gradient_checkpointing:d}{spec.unet_only:d}"
     return f"{kin(job)} {spec.checkpoint} {spec.network_dim} {lean} {spec.optimizer}"
-
-
-def pace_of(job: Job) -> str:
-    """What two trainings share whose passes take the same time."""
-    spec = job.spec
-    assert not isinstance(spec, PanelSpec), f"{job.id} trains nothing"
-    return f"{kin(job)} {spec.gradient_checkpointing:d}{spec.unet_only:d} {spec.optimizer}"

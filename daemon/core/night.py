@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import Phase, TrainSpec
-from daemon.core.needs import pace_of
+from daemon.core.jobs import TRAINING, Phase, TrainSpec
 from daemon.core.policy import Policy
+from daemon.core.stages import pace_of
 from daemon.core.state import State
 from daemon.core.windows import Windows, closes, is_open
 from daemon.core.world import World
@@ -78,7 +78,8 @@ def stop(job: Job, policy: Policy, world: World, going: Standing) -> Stop | None
     Never past its window; and, for whatever else can wait so long, when a state was just saved.
     """
     machine, windows, spec = world.strain, policy.training_windows, _training(job)
-    night = spec.when == "night"
+    # The run that tries it is short, and may be made by day.
+    night = spec.when == "night" and job.stage == TRAINING
     later = (
         "It goes on from its last epoch" if spec.resume else "With resume = false it begins anew"
     )

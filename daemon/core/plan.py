@@ -71,10 +71,10 @@ def plan(state: State) -> Sequence[Effect]:
         match job.phase:
             case Phase.RUNNING if job.cancelling:
                 effects.append(StopAttempt(job.id, job.attempt))
-            case Phase.RUNNING if job.kind == "train":
-                effects.append(RunTraining(job.id, job.attempt))
-            case Phase.RUNNING:
+            case Phase.RUNNING if job.draws:
                 effects.append(RunAttempt(job.id, job.attempt))
+            case Phase.RUNNING:
+                effects.append(RunTraining(job.id, job.attempt))
             case Phase.PUBLISHING:
                 effects.append(PublishResult(job.id, job.attempt))
             case (
@@ -99,7 +99,7 @@ def engine_wanted(state: State) -> str | None:
     if state.lease is None:
         return DEFAULT_PROFILE
     job = state.jobs[state.lease]
-    return None if job.kind == "train" else job.profile or DEFAULT_PROFILE
+    return job.profile or DEFAULT_PROFILE if job.draws else None
 
 
 def prompts_of(state: State) -> set[str]:

@@ -40,8 +40,9 @@ from daemon.core.jobs import (
     Outcome,
     TrainSpec,
 )
-from daemon.core.needs import configuration, kin, pace_of
+from daemon.core.needs import configuration, kin
 from daemon.core.shelf import Shelf
+from daemon.core.stages import pace_of
 from daemon.core.tools import EngineRecorded, ModelRecorded
 
 REFUSALS_KEPT = 200

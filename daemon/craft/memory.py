@@ -18,6 +18,7 @@ from daemon.core.job import Job
 from daemon.core.jobs import Engine, ModelFacts, PanelSpec, TrainSpec
 from daemon.core.needs import NO_NEED, Need, configuration, kin
 from daemon.core.policy import Policy
+from daemon.core.stages import drawn_as
 from daemon.core.state import State
 
 _Term = tuple[str, int]
@@ -69,7 +70,7 @@ def need(job: Job, state: State, policy: Policy) -> Need:
     """
     if is_rehearsal(job.id):
         return NO_NEED
-    match job.spec:
+    match drawn_as(job) or job.spec:
         case PanelSpec() as panel:
             found = Need(_panel(panel, _flags(job.profile, state), state))
         case TrainSpec() as training:

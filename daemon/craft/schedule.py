@@ -28,17 +28,19 @@ class Schedule:
 
 
 def schedule(
-    policy: Policy, *, images: int, steps: int, save_every: int, accumulation: int
+    policy: Policy, *, images: int, steps: int, save_every: int, accumulation: int, beside: bool
 ) -> Schedule:
     """The schedule for ``images`` pictures; ``steps`` 0 = by the policy. Batch is always 1.
 
     An epoch of images x repeats pictures makes one step of each ``accumulation`` of them, and a
-    short last group still makes one (measured).
+    short last group still makes one. ``beside``: as many regularization pictures are shown beside
+    them, however many there are (measured).
     """
+    shown = 2 * images if beside else images
     steps = steps or default_training_steps(policy, images=images)
     wanted = min(save_every, steps)
-    repeats = max(1, round(wanted * accumulation / images))
-    epoch_steps = -(-images * repeats // accumulation)
+    repeats = max(1, round(wanted * accumulation / shown))
+    epoch_steps = -(-shown * repeats // accumulation)
     epochs = max(1, round(steps / epoch_steps))
     limits = (policy.max_default_training_steps, policy.overfit_training_steps - 1)
     if epochs > 1 and any(steps <= limit < epochs * epoch_steps for limit in limits):

@@ -1,4 +1,4 @@
-"""Conducts one attempt at a panel: picture after picture, each looked at while the next is drawn.
+"""Conducts one attempt at pictures: one after the other, each looked at while the next is drawn.
 
 Law: whatever can be done beforehand is done while the engine is busy, and nothing that can be done
 afterwards keeps it idle; but a prompt is sent only when its id is durable and the one before it has
@@ -43,34 +43,56 @@ _HINT = (
     "The hint image as it was taken, $STUDIO/{}, {}, so nothing is drawn after it. Drop the job's"
     " file again (`nightpress again`): the hint is copied anew."
 )
+MAX_PICTURES = 1_000
 _NEEDS_FREEING = frozenset({"OUT_OF_MEMORY", "MEMORY_PRESSURE", "STALLED"})
 
 
+def pages_of(spec: PanelSpec) -> Sequence[PanelSpec]:
+    """A panel's pictures, each by itself."""
+    return [replace(spec, seeds=(seed,)) for seed in spec.seeds]
+
+
 class PanelAttempt:
-    """One attempt, in one life of the daemon."""
+    """One attempt, in one life of the daemon. Its ``pages`` have one seed each, and may differ in
+    prompt and LoRAs; ``most`` of them are drawn before somebody else may have a turn.
+    """
 
     def __init__(
-        self, bench: Bench, renderer: Renderer, hearing: Hearing, job: Job, spec: PanelSpec
+        self,
+        bench: Bench,
+        renderer: Renderer,
+        hearing: Hearing,
+        job: Job,
+        pages: Sequence[PanelSpec],
+        *,
+        most: int = MAX_PICTURES,
     ) -> None:
         self._bench = bench
         self._renderer = renderer
         self._hearing = hearing
         self._job = job
-        self._spec = spec
+        self._pages = pages
+        self._most = most
+        self._first = pages[0]
         self._talk: Conversation | None = None
-        self._judging = Judging(bench, renderer, job, spec)
-        self._again = Reproducing(bench, job, spec.reproduces) if spec.reproduces else None
+        self._judging = Judging(bench, renderer, job, pages)
+        again = self._first.reproduces
+        self._again = Reproducing(bench, job, again) if again else None
 
     async def run(self) -> Ended:
         """Draw what is not drawn yet. Raises ``GivenUp``, ``AskerError`` and ``WorldError``."""
         try:
             await self._bench.ready(self._job.profile)
             ended = Ended(Outcome.SUCCEEDED)
-            if todo := await self._todo():
+            todo = await self._todo()
+            if todo:
                 sheet = await self._sheet()
                 # Before anything is sent, or it is missed.
                 async with self._hearing.ears() as ears:
-                    ended = await self._draw_and_look(sheet, ears, todo)
+                    ended = await self._draw_and_look(sheet, ears, todo[: self._most])
+            if ended.outcome is Outcome.SUCCEEDED and len(todo) > self._most:
+                left = len(todo) - self._most
+                return Ended(Outcome.STOPPED, "IN_TURNS", f"{left} of its pictures are left.")
             if self._again is not None and ended.outcome is Outcome.SUCCEEDED:
                 await self._again.conclude()
         except GivenUp as given_up:
@@ -84,7 +106,7 @@ class PanelAttempt:
     async def _todo(self) -> Sequence[int]:
         """The pictures that are not there, whole and good."""
         todo = []
-        for image in range(1, len(self._spec.seeds) + 1):
+        for image in range(1, len(self._pages) + 1):
             before = self._job.images.get(image)
             if before is not None and self._job.stands(before):
                 state = self._bench.state()
@@ -94,22 +116,20 @@ class PanelAttempt:
         return todo
 
     async def _sheet(self) -> Sheet:
-        spec, hint = self._spec, await self._upload_hint()
+        name, hint = self._first.workflow, await self._upload_hint()
         if self._again is not None:
-            return await self._again.sheet(hint, [lora.name for lora in spec.loras])
-        pattern = await self._bench.patterns.get(
-            spec.workflow, lambda: read_pattern(self._bench.disk, spec.workflow)
-        )
+            return await self._again.sheet(hint, [lora.name for lora in self._first.loras])
+        pattern = await self._bench.patterns.get(name, lambda: read_pattern(self._bench.disk, name))
 
-        def bound(seed: int, loras: Sequence[str]) -> BoundGraph:
-            return bind(pattern.template, spec, seed=seed, loras=loras, hint=hint)
+        def bound(page: PanelSpec, loras: Sequence[str]) -> BoundGraph:
+            return bind(pattern.template, page, seed=page.seeds[0], loras=loras, hint=hint)
 
         return Sheet(bound, f"{pattern.name}.json", pattern.sha256)
 
     async def _upload_hint(self) -> str | None:
-        if self._spec.controlnet is None:
+        if self._first.controlnet is None:
             return None
-        wanted = self._spec.controlnet.sha256
+        wanted = self._first.controlnet.sha256
         name = hint_name(wanted)
         path = f"{job_folder(self._job.id)}/{name}"
         try:
@@ -163,10 +183,10 @@ class PanelAttempt:
 
     async def _prepare(self, sheet: Sheet, image: int) -> Prepared:
         """All that can be done for a picture before its turn."""
-        bench, spec = self._bench, self._spec
-        aliases = await self._aliases()
-        loras = [aliases.get(lora.name, lora.name) for lora in spec.loras]
-        bound = sheet.bound(spec.seeds[image - 1], loras)
+        bench, page = self._bench, self._pages[image - 1]
+        aliases = await self._aliases(page)
+        loras = [aliases.get(lora.name, lora.name) for lora in page.loras]
+        bound = sheet.bound(page, loras)
         wrong = complaints(bound, bench.policy, bench.packs)
         if wrong:
             raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
@@ -209,12 +229,12 @@ class PanelAttempt:
         for code, text in forbidden_nodes(classes, modules, self._bench.packs, bound.packs):
             raise GivenUp(Outcome.FAILED, code, text)
 
-    async def _aliases(self) -> Mapping[str, str]:
+    async def _aliases(self, page: PanelSpec) -> Mapping[str, str]:
         """Other names for LoRAs of which the ledger knows several: the engine tells files by their
         names, and would draw with whichever it has in memory.
         """
         found: dict[str, str] = {}
-        for lora in self._spec.loras:
+        for lora in page.loras:
             facts = await self._bench.weights.facts(role="lora", name=lora.name)
             known = self._bench.state().recorded.values()
             changed = any(key_of(other) == key_of(facts) and other != facts for other in known)
@@ -275,7 +295,7 @@ class PanelAttempt:
         return Left(prepared, talk, said)
 
     def _order(self, prepared: Prepared) -> DrawOrder:
-        job, spec = self._job, self._spec
+        job, spec = self._job, self._pages[prepared.image - 1]
         order = DrawOrder(
             prompt_id=prepared.prompt,
             graph=with_prefix(prepared.bound, file_prefix(prepared.prompt)),

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from daemon.core.commands import Command
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, ModelFacts, Outcome
+from daemon.core.jobs import JobId, ModelFacts, Outcome, PanelSpec
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.craft.graph import BoundGraph
@@ -80,11 +80,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What all pictures of one attempt share: ``bound`` gives the graph of a seed and of the files
-    of the job's LoRAs; the template that it is bound from, by name and hash.
+    """What all pictures of one attempt share: ``bound`` gives the graph of a page and of the files
+    of its LoRAs; the template that it is bound from, by name and hash.
     """
 
-    bound: Callable[[int, Sequence[str]], BoundGraph]
+    bound: Callable[[PanelSpec, Sequence[str]], BoundGraph]
     template: str
     template_sha256: str
 

@@ -50,8 +50,10 @@ def resolved(
         steps=spec.steps,
         save_every=spec.save_every,
         accumulation=spec.gradient_accumulation,
+        beside=spec.regularization is not None,
     )
-    cut = f"{plan.epochs} epochs of {plan.epoch_steps} ({images} pictures x {plan.repeats})"
+    beside = ", and as many for regularization" if spec.regularization else ""
+    cut = f"{plan.epochs} epochs of {plan.epoch_steps} ({images} pictures x {plan.repeats}{beside})"
     said = [f"{plan.steps} steps: {cut}, with a checkpoint after each."]
     if plan.steps > policy.max_default_training_steps:
         said.append(f"More than {policy.max_default_training_steps} steps mostly learn by heart.")

@@ -6,7 +6,7 @@ Law: what the engine calls a success is a result only when pixels and log say so
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -56,16 +56,19 @@ class Left:
 class Judging:
     """The pictures of one attempt, one after the other."""
 
-    def __init__(self, bench: Bench, renderer: Renderer, job: Job, spec: PanelSpec) -> None:
+    def __init__(
+        self, bench: Bench, renderer: Renderer, job: Job, pages: Sequence[PanelSpec]
+    ) -> None:
         self._bench, self._renderer = bench, renderer
-        self._job, self._spec = job, spec
+        self._job, self._pages = job, pages
         self._told: set[str] = set()
 
     async def judge(self, sheet: Sheet, left: Left) -> Ended | None:
         """Fetch, look at and keep a picture; None when it is a result. Raises ``GivenUp``, and
         ``WorldError`` PICTURE_BROKEN.
         """
-        bench, job, spec, image = self._bench, self._job, self._spec, left.prepared.image
+        bench, job, image = self._bench, self._job, left.prepared.image
+        spec = self._pages[image - 1]
         drawn = await left.talk.result()
         if spec.reproduces and not was_drawn(left.prepared.bound.graph, drawn.cached):
             raise GivenUp(Outcome.LOST, "CACHED", _CACHED)

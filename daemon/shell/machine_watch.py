@@ -223,7 +223,7 @@ class MachineWatch:
         """What our engine holds now; the attempt that runs is measured by the way."""
         state = self._state()
         job = state.jobs[state.lease] if state.lease else None
-        if job is not None and job.kind == "train":
+        if job is not None and not job.draws:
             folder = attempts_of(job)[-1].folder
             pid = await _in_time(self._trainer.pid(folder), None)
             self._note(job, max(await self._footprint(pid)))
@@ -231,7 +231,7 @@ class MachineWatch:
             return self._guessed(state)
         pid = await _in_time(self._host.pid(), None)
         held, high = await self._footprint(pid)
-        if job is not None and job.kind == "panel":
+        if job is not None and job.draws:
             # The system keeps the highest mark of a process: risen, it is this attempt's.
             self._note(job, high if self._mark[0] == pid and high > self._mark[1] else held)
         self._mark = pid, high

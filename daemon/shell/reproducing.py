@@ -45,7 +45,7 @@ class Reproducing:
             raise GivenUp(Outcome.FAILED, "HASH_CHANGED", " ".join(changed))
         workflow = original.lock.workflow
 
-        def bound(_: int, loras: Sequence[str]) -> BoundGraph:
+        def bound(_: PanelSpec, loras: Sequence[str]) -> BoundGraph:
             return original.bound(dict(zip(names, loras, strict=True)), hint)
 
         return Sheet(bound, workflow.template, workflow.template_sha256)

@@ -95,11 +95,13 @@ def _use(
 
 async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
     spec, job, studio = attempt.spec, attempt.job, shop.places["$STUDIO"]
-    seal = await resume_point(shop.disk, job) if spec.resume else None
+    probes = job.stage == PROBE
+    seal = await resume_point(shop.disk, job) if spec.resume and not probes else None
     at = sd_scripts.Whereabouts(
         checkpoint=shop.weights.path(role="checkpoint", name=spec.checkpoint),
         vae=shop.weights.path(role="vae", name=spec.vae),
         dataset=f"{studio}/{job_folder(job.id)}/{DATASET_COPY}",
+        regularization=f"{studio}/{kept_folder(job.id, REGULARIZATION)}",
         output=f"{studio}/{attempt.path(OUT)}",
         tokenizer=shop.tokenizer,
         state=f"{studio}/{seal.folder}" if seal else "",
@@ -110,6 +112,7 @@ async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
         name=job.id,
         attempt=attempt.number,
         done_epochs=seal.epoch if seal else 0,
+        probe_steps=min(shop.policy.probe_steps, spec.steps) if probes else 0,
     )
     dataset = sd_scripts.dataset_document(spec, at, shop.policy)
     return {sd_scripts.CONFIG: config, sd_scripts.DATASET: dataset}
@@ -121,15 +124,23 @@ async def _check_dataset(
     """Whether the copy still is what was accepted: the lock will say that it was learnt from."""
     job = attempt.job
     folder = f"{job_folder(job.id)}/{DATASET_COPY}"
-    images = job.dataset
+    images = [image for image in job.dataset if image.source != REGULARIZATION]
     if len(images) < attempt.spec.images:
         # A power cut between the lines of one acceptance has left the first of them alone.
-        images = await images_in(disk, folder)
-        await ask(RecordDataset(job.id, images))
+        images = list(await images_in(disk, folder))
+        await ask(RecordDataset(job.id, tuple(images)))
     wanted: dict[str, str] = {}
     for image in images:
         caption = f"{image.name.rpartition('.')[0]}{sd_scripts.CAPTION_ENDING}"
         wanted |= {image.name: image.sha256, caption: image.caption_sha256}
+    await _check_folder(disk, folder, wanted)
+    if attempt.spec.regularization is not None:
+        beside = [image for image in job.dataset if image.source == REGULARIZATION]
+        drawn = {image.name: image.sha256 for image in beside}
+        await _check_folder(disk, kept_folder(job.id, REGULARIZATION), drawn)
+
+
+async def _check_folder(disk: Disk, folder: str, wanted: Mapping[str, str]) -> None:
     there = {item.name for item in await disk.list(folder)}
     if not there:
         raise _changed(f"{folder}/ is gone")

@@ -23,23 +23,29 @@ STATES_KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Absolute paths. ``tokenizer`` '' = the trainer's own cache; ``state`` '' = from the start."""
+    """Absolute paths. ``tokenizer`` '' = the trainer's own cache; ``state`` '' = from the start;
+    ``regularization`` is the folder of those pictures, where any are asked for.
+    """
 
     checkpoint: str
     vae: str
     dataset: str
+    regularization: str
     output: str
     tokenizer: str
     state: str
 
 
 def config_document(
-    spec: TrainSpec, at: Whereabouts, *, name: str, attempt: int, done_epochs: int
+    spec: TrainSpec, at: Whereabouts, *, name: str, attempt: int, done_epochs: int, probe_steps: int
 ) -> bytes:
-    """The document for ``--config_file``; ``name`` is the job's and that of its files."""
+    """The document for ``--config_file``; ``name`` is the job's and that of its files.
+
+    ``probe_steps``: only so many are made, to see how they go; 0 = all of them.
+    """
     sections: list[Section] = [
         ("models", _models(at)),
-        ("learning", _learning(spec)),
+        ("learning", _learning(spec, probe_steps)),
         ("memory", _memory(spec)),
         ("output", _output(at, name=name, comment=f"{name}, attempt {attempt}")),
     ]
@@ -54,7 +60,9 @@ def _models(at: Whereabouts) -> Table:
     return {"pretrained_model_name_or_path": at.checkpoint, "vae": at.vae, **tokenizer}
 
 
-def _learning(spec: TrainSpec) -> Table:
+def _learning(spec: TrainSpec, probe_steps: int) -> Table:
+    # Where both are given the trainer heeds the epochs.
+    length = {"max_train_steps": probe_steps} if probe_steps else {"max_train_epochs": spec.epochs}
     return {
         "network_module": "networks.lora",
         "network_dim": spec.network_dim,
@@ -63,7 +71,7 @@ def _learning(spec: TrainSpec) -> Table:
         "learning_rate": float(spec.learning_rate),
         "optimizer_type": spec.optimizer,
         "lr_scheduler": spec.lr_scheduler,
-        "max_train_epochs": spec.epochs,
+        **length,
         "gradient_accumulation_steps": spec.gradient_accumulation,
         "seed": spec.seed,
         **({"clip_skip": spec.clip_skip} if spec.clip_skip > 1 else {}),
@@ -114,7 +122,12 @@ def dataset_document(spec: TrainSpec, at: Whereabouts, policy: Policy) -> bytes:
         "num_repeats": spec.repeats,
         "caption_extension": CAPTION_ENDING,
     }
-    return toml_bytes({}, [("datasets", [dataset]), ("datasets.subsets", [images])])
+    subsets: list[Table] = [images]
+    if spec.regularization is not None:
+        words = spec.regularization.class_tokens
+        # As many of them are shown as of the others, whatever their number.
+        subsets.append({"image_dir": at.regularization, "is_reg": True, "class_tokens": words})
+    return toml_bytes({}, [("datasets", [dataset]), ("datasets.subsets", subsets)])
 
 
 def done_epochs(config: bytes) -> int:

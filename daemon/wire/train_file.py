@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationInfo
 
-from daemon.core.jobs import Asked, TrainSpec
+from daemon.core.jobs import Asked, Regularization, TrainSpec
 from daemon.core.policy import Policy
 from daemon.wire import name_rules as names
 from daemon.wire.complaints import STRICT, between, fault, policy_of, rule
@@ -27,21 +27,12 @@ _RESOLUTION = (
     "are lost. Remove the line."
 )
 _CUDA = "This is CUDA-only and does not exist on a Mac. Remove the line."
-_REGULARIZATION = (
-    "This version draws no regularization pictures yet, and to train without them is not what this "
-    "asks for. Remove the table, and keep a copy of the file for a later version."
-)
-_NO_GRID = (
-    "No [grid] is drawn in this version. Approve the checkpoints to be compared, and draw a panel "
-    "with each of them: the best is often not the last."
-)
 _RESOLUTION_KEYS = ("resolution", "train_resolution", "max_resolution", "width", "height")
 
 UNKNOWN = {
     **dict.fromkeys(("batch_size", "batch", "train_batch_size"), _BATCH),
     **dict.fromkeys(_RESOLUTION_KEYS, _RESOLUTION),
     **dict.fromkeys(("xformers", "mem_eff_attn"), _CUDA),
-    "regularization": _REGULARIZATION,
     "use_8bit_adam": f'{_CUDA} The optimizer is named by optimizer = "AdamW"',
     **dict.fromkeys(("name", "panel"), 'The name of what is trained is `lora`: lora = "spyke"'),
 }
@@ -80,13 +71,35 @@ Accumulation = Annotated[int, between(1, "max_gradient_accumulation", "each make
 Curve = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "adafactor"]
 
 
+_POSES = ("full body, running, side view", "upper body, sitting, night")
+"""What a grid shows where none is asked for: poses that hardly a dataset has (D2.3)."""
+_MOST_IN_A_GRID = 6
+
+
+def _few(values: list[object], *, what: str) -> str:
+    if len(values) <= _MOST_IN_A_GRID:
+        return ""
+    return f"{len(values)} {what} are more than a grid shows. Choose up to {_MOST_IN_A_GRID}."
+
+
 class GridTable(BaseModel):
     """``[grid]``"""
 
     model_config = STRICT
-    prompts: list[names.SpokenText] = Field(examples=[["spyke_plasma_v1, running, side view"]])
-    seeds: list[names.Seed] = [1, 2]
+    prompts: Annotated[list[names.SpokenText], rule(partial(_few, what="prompts"))] = Field(
+        examples=[["spyke_plasma_v1, running, side view"]]
+    )
+    seeds: Annotated[list[names.Seed], rule(partial(_few, what="seeds"))] = [1, 2]
     strength: names.LoraStrength = _MISSION.lora_strength
+
+
+class RegularizationTable(BaseModel):
+    """``[regularization]``"""
+
+    model_config = STRICT
+    count: Annotated[int, between(10, "most_regularization", "100 to 200 are usual")] = 150
+    prompt: names.SpokenText = Field(examples=["anime character, male, full body"])
+    class_: names.SpokenText = Field(alias="class", examples=["anime character"])
 
 
 class TrainFile(BaseModel):
@@ -125,13 +138,21 @@ class TrainFile(BaseModel):
     resume: bool = True
     force: bool = False
     waive_trigger_probe: bool = False
+    regularization: RegularizationTable | None = None
     grid: GridTable | None = None
 
     def asked(self) -> Asked:
         """The training that this file asks for; ``steps`` 0 = by the policy."""
-        spec = _SPEC.validate_python({**self.model_dump(), "steps": self.steps or 0})
-        warnings = (_NO_GRID,) if self.grid is not None else ()
-        return Asked("train", self.lora, self.ref, self.priority, self.rerun, spec, warnings)
+        grid = self.grid or GridTable(prompts=[f"{self.trigger}, {pose}" for pose in _POSES])
+        beside = self.regularization
+        resolved = {
+            "steps": self.steps or 0,
+            "probe": self.when == "night",
+            "grid": grid.model_dump() if grid.prompts and grid.seeds else None,
+            "regularization": beside and Regularization(beside.count, beside.prompt, beside.class_),
+        }
+        spec = _SPEC.validate_python({**self.model_dump(), **resolved})
+        return Asked("train", self.lora, self.ref, self.priority, self.rerun, spec)
 
 
 _SPEC = TypeAdapter(TrainSpec)

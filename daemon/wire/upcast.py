@@ -47,6 +47,16 @@ def _tells_its_need(started: _Line) -> _Line:
     return started if "need_bytes" in started else {**started, "need_bytes": 0}
 
 
+def _tells_its_stage(started: _Line) -> _Line:
+    """0.2.0 was the first whose trainings had stages."""
+    return started if "stage" in started else {**started, "stage": ""}
+
+
+def _tells_sources(recorded: _Line) -> _Line:
+    """0.2.0 asked for them first."""
+    return {**recorded, "images": [[*image, ""][:4] for image in recorded["images"]]}
+
+
 def _tells_its_pace(told: _Line) -> _Line:
     """0.2.0 measured the first."""
     return told if "step_s" in told else {**told, "step_s": 0.0}
@@ -55,7 +65,8 @@ def _tells_its_pace(told: _Line) -> _Line:
 _STEPS: Mapping[str, Sequence[Callable[[_Line], _Line]]] = {
     "image.judged": (_tells_how_it_was_made, _tells_its_map),
     "checkpoint.saved": (_tells_its_size, _tells_its_pace),
-    "attempt.started": (_tells_its_need,),
+    "attempt.started": (_tells_its_need, _tells_its_stage),
+    "dataset.recorded": (_tells_sources,),
     "attempt.ended": (_tells_its_pace,),
     "model.recorded": (_tells_its_parts,),
 }

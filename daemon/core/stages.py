@@ -1,0 +1,93 @@
+"""The stages of a training: what is drawn before and after it, and the short run that tries it.
+
+Law: which stage is next follows from the ledger alone; a stage that is over is never begun again
+but to make anew what is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daemon.core.ids import is_rehearsal
+from daemon.core.jobs import (
+    DRAWN,
+    GRID,
+    PROBE,
+    REGULARIZATION,
+    TRAINING,
+    TRIGGER,
+    LoraUse,
+    PanelSpec,
+    TrainSpec,
+)
+
+if TYPE_CHECKING:
+    from daemon.core.job import Job
+    from daemon.core.state import State
+
+UNRELATED = "a quiet mountain lake, pine trees, morning fog, no humans"
+"""A prompt that has nothing of the character: what a LoRA changes in it, it does not keep to its
+trigger (K6.2)."""
+
+_SIDE, _STEPS, _CFG = 512, 20, 7.0
+
+
+def next_stage(job: Job, state: State) -> str:
+    """What the next attempt at a job is for; '' for a panel, and for the training itself."""
+    spec, over = job.spec, job.stages
+    if not isinstance(spec, TrainSpec):
+        return TRAINING
+    if TRAINING in over:
+        return GRID
+    fresh = not job.checkpoints
+    if fresh and not spec.waive_trigger_probe and TRIGGER not in over:
+        return TRIGGER
+    if spec.regularization is not None and REGULARIZATION not in over:
+        return REGULARIZATION
+    if fresh and spec.probe and PROBE not in over and pace_of(job) not in state.paces:
+        return PROBE
+    return TRAINING
+
+
+def page(spec: TrainSpec, prompt: str, *, seed: int, lora: LoraUse | None = None) -> PanelSpec:
+    """One picture that a training asks for, complete; nobody judges whether it is a good one."""
+    return PanelSpec(
+        prompt=prompt,
+        negative="",
+        width=_SIDE,
+        height=_SIDE,
+        seeds=(seed,),
+        variations=1,
+        steps=_STEPS,
+        cfg=_CFG,
+        sampler="euler",
+        scheduler="normal",
+        denoise=1.0,
+        clip_skip=spec.clip_skip,
+        checkpoint=spec.checkpoint,
+        vae=spec.vae,
+        workflow="panel",
+        quality=False,
+        loras=(lora,) if lora else (),
+    )
+
+
+def drawn_as(job: Job) -> PanelSpec | None:
+    """What the current attempt draws, as far as its size goes: a panel's own, the like of a drawn
+    stage's; None for what is trained.
+    """
+    spec = job.spec
+    if isinstance(spec, PanelSpec):
+        return spec
+    if job.stage not in DRAWN:
+        return None
+    lora = LoraUse(job.id, 1.0) if job.stage == GRID else None
+    return page(spec, "", seed=0, lora=lora)
+
+
+def pace_of(job: Job) -> str:
+    """What two trainings share whose passes take the same time."""
+    spec = job.spec
+    assert isinstance(spec, TrainSpec), f"{job.id} trains nothing"
+    engine = "rehearsal" if is_rehearsal(job.id) else "comfyui"
+    return f"train {engine} {spec.gradient_checkpointing:d}{spec.unet_only:d} {spec.optimizer}"
