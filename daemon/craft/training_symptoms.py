@@ -129,4 +129,16 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "a saved state of the training cannot be read",
         "An earlier state is taken next. If it happens twice, check the disk.",
     ),
+    "GRID_FAILED": (
+        "the checkpoints' pictures could not be put together into grid.png",
+        "See how much memory is free, then `nightpress retry JOB`; or approve one by its loss.csv.",
+    ),
+    "MEMORISED": (
+        "a checkpoint draws its training images again",
+        "Look at grid.png: approve an earlier checkpoint, or train fewer steps on more pictures.",
+    ),
+    "OVERFIT": (
+        "a checkpoint follows its captions much better than other prompts",
+        "Look at the novel prompts in grid.png first, and approve an earlier checkpoint.",
+    ),
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from daemon.core.jobs import ModelFacts
+from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
@@ -144,6 +145,14 @@ class Pixels(Protocol):
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN for bytes that are no whole picture."""
+        ...
+
+    async def grid(self, sheet: Sheet) -> bytes:
+        """The sheet as one PNG, the same bytes again for the same sheet (and release of Pillow).
+
+        A cell whose picture is none is drawn empty. Raises ``WorldError`` GRID_FAILED; so does a
+        sheet of more than ``grid.MAX_CELLS``.
+        """
         ...
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from daemon.adapters.pixels.composing import compose
+from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.errors import WorldError
 from daemon.wire.text import excerpt
@@ -39,6 +41,12 @@ class PictureReader:
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
         return PictureStats(**await self._answer("stats", png))
+
+    async def grid(self, sheet: Sheet) -> bytes:
+        """In a process of its own, which takes a few seconds and its memory with it. Raises
+        ``WorldError`` GRID_FAILED.
+        """
+        return await compose(sheet)
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:
         """Raises as ``measure`` does, of either."""
