@@ -160,7 +160,7 @@ class _Studio:
             yield JobHeld(job, "WINDOW", "Panels are drawn from 22:00 to 07:00.", 0)
         attempt = 1
         if self.chance.random() < 0.02:
-            yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000)
+            yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000, "")
             yield AttemptEnded(job, 1, Outcome.LOST, "ENGINE_DIED", "Its process is gone.", 0, 0.0)
             attempt = 2
         yield from self._drawn(job, attempt, images)
@@ -170,7 +170,7 @@ class _Studio:
             yield JobApproved(job, 1, 0)
 
     def _drawn(self, job: JobId, attempt: int, images: int) -> Iterator[Event]:
-        yield AttemptStarted(job, attempt, "comfyui", "default", 4_301_000_000)
+        yield AttemptStarted(job, attempt, "comfyui", "default", 4_301_000_000, "")
         files = {}
         for image in range(1, images + 1):
             graph = _hash(f"{job} graph {image}")
@@ -209,14 +209,14 @@ class _Studio:
 
     def _training(self, name: str) -> Iterator[Event]:
         pictures = tuple(
-            (f"{name}_{n:03}.png", _hash(f"{name} {n}"), _hash(f"{name} {n} caption"))
+            (f"{name}_{n:03}.png", _hash(f"{name} {n}"), _hash(f"{name} {n} caption"), "")
             for n in range(30)
         )
         request = f'kind = "train"\nlora = "{name}"\ntrigger = "{name}_plasma"\nsteps = 990\n'
         job, accepted = self._accepted(name, "train", request, _train_spec(name))
         yield accepted
         yield DatasetRecorded(job, pictures)
-        yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000)
+        yield AttemptStarted(job, 1, "comfyui", "default", 4_301_000_000, "")
         for step in range(198, 991, 198):
             yield CheckpointSaved(
                 job, step, _hash(f"{job} {step}"), 0.1 + 9 / step, 1, 9_551_520, "mps", 10.2

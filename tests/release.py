@@ -113,7 +113,7 @@ def rare(accepted: JobAccepted) -> Sequence[Event]:
     return (
         replace(accepted, job=job, ref="run-7/ch01/9", file=file),
         JobHeld(job, "DISK_LOW", "9.2 GB are free on the studio's disk, and 10 are needed.", 0),
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "The picture is black.", 0, 0.0),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
         CalibrationMeasured((31.2, 31.4, 31.1), 0.02, {"device": "mps", "torch": "2.5.1"}),

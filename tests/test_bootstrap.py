@@ -39,7 +39,7 @@ def drew_for_real(folder: Path, environment: Mapping[str, str]) -> None:
     host = at_home(folder, environment).host
     job = JobId("ch01_p003_v1")
     StudioFiles(folder, host=host).write(
-        started(), *taken(), AttemptStarted(job, 1, "comfyui", "default", 0)
+        started(), *taken(), AttemptStarted(job, 1, "comfyui", "default", 0, stage="")
     )
 
 

@@ -210,6 +210,10 @@ class Weights(Protocol):
         """
         ...
 
+    async def take_back(self, folder: str) -> None:
+        """Remove a folder of LoRAs that were installed for a while, if it is there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerFacts:

@@ -137,9 +137,11 @@ class Outbox:
         judged = job.images[image].judged if image in job.images else None
         if judged is None or not isinstance(judged.event, ImageJudged):
             return None
-        published = f"{job_folder(job.id)}/{result_stem(job, image)}"
-        staged = _staged_stem(job, image, attempt=judged.event.attempt)
-        for stem in (staged, published, f"{published}{_REFUSED}"):
+        stems = [_staged_stem(job, image, attempt=judged.event.attempt)]
+        if job.kind == "panel":
+            published = f"{job_folder(job.id)}/{result_stem(job, image)}"
+            stems += [published, f"{published}{_REFUSED}"]
+        for stem in stems:
             if (found := await self._whole(stem, judged.event, state)) is not None:
                 return found
         return None

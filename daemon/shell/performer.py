@@ -16,7 +16,7 @@ from daemon.core.commands import ConfirmPublished, ReportEnded, ReportUnpublisha
 from daemon.core.controls import RETRIABLE
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, Outcome, PanelSpec
+from daemon.core.jobs import JobId, Outcome, TrainSpec
 from daemon.core.plan import (
     Effect,
     InstallLora,
@@ -28,13 +28,14 @@ from daemon.core.plan import (
 from daemon.core.world import EngineName
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Renderer
-from daemon.shell.attempt import PanelAttempt
+from daemon.shell.attempt import PanelAttempt, pages_of
 from daemon.shell.bench import Bench, Ended
 from daemon.shell.dataset import DATASETS
 from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINTS
 from daemon.shell.outbox import STAGING
 from daemon.shell.patience import GivenUp, Patience
+from daemon.shell.series import LENT, Series
 from daemon.shell.training import Training
 from daemon.wire.places import portable_text
 
@@ -73,7 +74,7 @@ class Performer:
                 await self._run(job)
             case RunTraining():
                 await self._training.run(job)
-            case StopAttempt() if job.kind == "train":
+            case StopAttempt() if not job.draws:
                 await self._training.stop(job)
             case StopAttempt():
                 await self._stop(job)
@@ -92,6 +93,8 @@ class Performer:
         for aside in (HINTS, DATASETS):
             await disk.remove(aside)
         jobs = self._state().jobs
+        if self._engine == "comfyui":
+            await self._bench.weights.take_back(LENT)
         for folder in await disk.list(STAGING):
             job = jobs.get(JobId(folder.name))
             if job is None or not (job.open or job.phase in RETRIABLE):
@@ -126,8 +129,10 @@ class Performer:
             return Ended(
                 Outcome.STOPPED, "ENGINE_MISSING", "The engine it was started on is not there."
             )
-        assert isinstance(job.spec, PanelSpec), f"{job.id} draws no picture"
-        return await PanelAttempt(self._bench, renderer, hearing, job, job.spec).run()
+        if isinstance(job.spec, TrainSpec):
+            return await Series(self._bench, renderer, hearing, job, job.spec).run()
+        pages = pages_of(job.spec)
+        return await PanelAttempt(self._bench, renderer, hearing, job, pages).run()
 
     async def _stop(self, job: Job) -> None:
         try:

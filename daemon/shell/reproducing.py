@@ -13,7 +13,7 @@ from itertools import combinations
 from daemon.core.commands import Calibration, ReportReproduced
 from daemon.core.events import ImageJudged
 from daemon.core.job import Job
-from daemon.core.jobs import Engine, JobId, Outcome, Reproduction
+from daemon.core.jobs import Engine, JobId, Outcome, PanelSpec, Reproduction
 from daemon.core.state import ENVIRONMENT, environment_of
 from daemon.craft.graph import BoundGraph
 from daemon.craft.reproduction import FAILED, differences, verdict_of

@@ -46,6 +46,11 @@ def resume_folder(job: JobId) -> str:
     return f"outbox/{job}/resume"
 
 
+def kept_folder(job: JobId, stage: str) -> str:
+    """Where the pictures of a drawn stage are that the training learns from."""
+    return f"{resume_folder(job)}/{stage}"
+
+
 async def file_or_none(disk: Disk, path: str) -> bytes | None:
     """A small file's bytes, None when there is none. A disk that fails is no proof of that."""
     try:

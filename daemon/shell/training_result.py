@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.core.job import Checkpoint, Job
-from daemon.core.jobs import JobId, TrainerUse
+from daemon.core.jobs import GRID, TRIGGER, JobId, TrainerUse
 from daemon.core.making import recorded_trainer
 from daemon.core.state import State
 from daemon.errors import WorldError
@@ -36,6 +36,8 @@ from daemon.wire.training_lock import (
     result_name,
 )
 
+SHOWN = {TRIGGER: "trigger.png", GRID: "grid.png"}
+"""What the pictures of a drawn stage are shown in, in the job's folder."""
 _LOG_LIMIT_BYTES = 16 * 2**20
 LORA_LIMIT_BYTES = 2**30
 
@@ -81,6 +83,10 @@ async def publish_training(
     for name, data in texts.items():
         published[name] = digest(data)
         await _write(disk, job.id, name, data)
+    for name in SHOWN.values():
+        path = f"{job_folder(job.id)}/{name}"
+        if await disk.stat(path) is not None:
+            published[name] = await disk.digest(path)
     return published
 
 

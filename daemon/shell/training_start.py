@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from daemon.core.commands import Command, RecordDataset, RecordModels, RecordTrainer
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import ModelFacts, TrainerUse
+from daemon.core.jobs import PROBE, REGULARIZATION, ModelFacts, TrainerUse
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
 from daemon.shell.dataset import images_in
 from daemon.shell.epochs import resume_point
 from daemon.shell.outbox import DATASET_COPY, job_folder
-from daemon.shell.training_folder import OUT, Attempt
+from daemon.shell.training_folder import OUT, Attempt, kept_folder
 from daemon.wire import sd_scripts
 from daemon.wire.places import Places, portable_args, portable_text
 

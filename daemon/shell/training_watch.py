@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.core.commands import ReportCheckpoint
+from daemon.core.jobs import PROBE
 from daemon.ports import Disk
 from daemon.shell.epochs import keep_epoch
 from daemon.shell.patience import now
@@ -59,6 +60,7 @@ class TrainingWatch:
         self.attempt = attempt
         self._disk = disk
         self.done = done
+        self._probes = attempt.job.stage == PROBE
         saved = attempt.job.checkpoints.items()
         self._kept = {step for step, made in saved if made.attempt == attempt.number}
         self._pace = Pace()
@@ -93,7 +95,7 @@ class TrainingWatch:
             attempt=self.attempt.number,
             image=0,
             step=self.done * spec.epoch_steps + reading.step,
-            steps=spec.steps,
+            steps=reading.steps if self._probes else spec.steps,
             epoch=reading.epoch,
             epochs=spec.epochs,
             loss=loss if loss is not None and math.isfinite(loss) else None,
@@ -102,7 +104,9 @@ class TrainingWatch:
     async def kept_epochs(self, *, over: bool) -> Sequence[ReportCheckpoint]:
         """Keep the epochs whose saving is over and report them; ``over``: the process is gone."""
         output, spec = self.log.output, self.attempt.spec
-        reports = []
+        reports: list[ReportCheckpoint] = []
+        if self._probes:
+            return reports  # What it has learnt is thrown away.
         for epoch in range(self.done + 1, spec.epochs + 1):
             step, local = epoch * spec.epoch_steps, (epoch - self.done) * spec.epoch_steps
             if local > (output.reading.step if over else output.settled_step):

@@ -6,8 +6,15 @@ from typing import assert_never
 
 from daemon.core.events import PictureReproduced
 from daemon.core.job import Job
-from daemon.core.jobs import Phase
+from daemon.core.jobs import GRID, PROBE, REGULARIZATION, TRAINING, TRIGGER, Phase
 from daemon.core.ladder import spoken
+
+_STAGES = {
+    TRIGGER: "what its trigger draws without a LoRA is recorded",
+    REGULARIZATION: "its regularization pictures are drawn",
+    PROBE: "a short run shows whether and how fast it trains",
+    GRID: "a grid of its checkpoints is drawn",
+}
 
 
 def sentence(job: Job) -> str:
@@ -16,6 +23,11 @@ def sentence(job: Job) -> str:
         return f"{job.text}{_remedy(job)}"
     training = job.kind == "train"
     match job.phase:
+        case Phase.WAITING if TRAINING in job.stages:
+            return (
+                "It is trained; a grid of its checkpoints is drawn next. Who has chosen already: "
+                f"`nightpress approve {job.id} --checkpoint STEP`."
+            )
         case Phase.WAITING:
             return "It waits for its turn."
         case Phase.HELD:
@@ -28,6 +40,8 @@ def sentence(job: Job) -> str:
                 f"Attempt {job.attempt} is being drawn: the same seed in profile {job.profile}, "
                 f"since the picture was spoilt in {spoken(job.rungs)}."
             )
+        case Phase.RUNNING if job.stage:
+            return f"Attempt {job.attempt}: {_STAGES[job.stage]}."
         case Phase.RUNNING:
             return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
         case Phase.PUBLISHING:

@@ -127,7 +127,7 @@ def taken(name: str = "ch01_p003", *, file: FileFacts | None = None) -> list[Eve
 def drawn(name: str = "ch01_p003") -> list[Event]:
     job = JobId(f"{name}_v1")
     return [
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         PromptSent(job, 1, 1, "0f0f0f0f-0000-0000-0000-000000000000"),
         judged(job, sha256="c" * 64, scores={"mean": 0.5}),
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
@@ -140,7 +140,7 @@ def failed(name: str = "ch01_p003") -> list[Event]:
     """The end of a job whose pictures were black."""
     job = JobId(f"{name}_v1")
     return [
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "mean 0.0", 0, 0.0),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
     ]
@@ -149,14 +149,14 @@ def failed(name: str = "ch01_p003") -> list[Event]:
 def training(name: str = "spyke") -> list[Event]:
     """A training that was lost after its first epoch and trains its second."""
     job = JobId(f"{name}_v1")
-    pictures = tuple((image.name, image.sha256, image.caption_sha256) for image in DATASET)
+    pictures = tuple((image.name, image.sha256, image.caption_sha256, "") for image in DATASET)
     return [
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
         DatasetRecorded(job, pictures),
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         CheckpointSaved(job, 198, "1" * 64, 0.123456, 1, 9, "mps", 0.0),
         AttemptEnded(job, 1, Outcome.LOST, "MACHINE_RESTARTED", "It was restarted.", 0, 0.0),
-        AttemptStarted(job, 2, "comfyui", "default", 0),
+        AttemptStarted(job, 2, "comfyui", "default", 0, stage=""),
     ]
 
 
@@ -216,7 +216,7 @@ def printed(
     )
     studio.write(
         accepted(name, spec=replace(spec, loras=loras)),
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         drawn_by,
         AttemptEnded(job, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
         ResultPublished(job, {f"{job}.png": sha256, f"{job}.lock.toml": "b" * 64}),

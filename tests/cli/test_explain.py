@@ -122,7 +122,7 @@ def test_a_checkpoint_says_what_trained_it_on_which_base(
     studio.write(
         ModelRecorded(**asdict(VAE)),
         JobAccepted(job, "train", "", 0, FILE, REQUEST, TRAIN, ()),
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         TrainerRecorded(job, 1, **told_by_trainer),
         CheckpointSaved(job, 198, sha256(data).hexdigest(), 0.1, 1, 9, "mps", 0.0),
         JobApproved(job, 0, 198),
@@ -301,7 +301,7 @@ def test_a_picture_that_was_approved_against_the_judge_says_so(
     drawn = replace(judged(job, sha256=sha), verdict="BLACK_OR_GRAY", rung="cpu-vae")
     studio.write(
         accepted("night"),
-        AttemptStarted(job, 1, "comfyui", "cpu-vae", 0),
+        AttemptStarted(job, 1, "comfyui", "cpu-vae", 0, stage=""),
         drawn,
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "It is black.", 0, 0.0),
         ResultPublished(job, {"night_v1.refused.png": sha}),

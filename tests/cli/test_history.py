@@ -54,11 +54,11 @@ def nan_on_one_seed() -> list[Event]:
     job = first.job
     return [
         first,
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         judged(job, sha256="a" * 64),
         judged(job, sha256="b" * 64, image=2, verdict="NAN_IN_PICTURE"),
         AttemptEnded(job, 1, Outcome.STOPPED, "NAN_IN_PICTURE", "next: fp32-unet", 0, 0.0),
-        AttemptStarted(job, 2, "comfyui", "fp32-unet", 0),
+        AttemptStarted(job, 2, "comfyui", "fp32-unet", 0, stage=""),
         judged(job, sha256="c" * 64, attempt=2, image=2),
     ]
 

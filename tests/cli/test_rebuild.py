@@ -71,7 +71,7 @@ def drawn() -> list[Event]:
     return [
         EngineRecorded(**asdict(ENGINE)),
         ModelRecorded(VAE.role, VAE.name, VAE.sha256, VAE.bytes, VAE.dtype, {}),
-        AttemptStarted(JOB, 1, "comfyui", "default", 0),
+        AttemptStarted(JOB, 1, "comfyui", "default", 0, stage=""),
         judged,
         AttemptEnded(JOB, 1, Outcome.SUCCEEDED, "", "", 0, 0.0),
     ]

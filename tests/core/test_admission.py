@@ -104,7 +104,7 @@ def test_the_line_is_by_priority_then_by_acceptance(desk: Desk) -> None:
 def test_first_come_first_served() -> None:
     desk = waiting("ch01", "ch02", "ch03")
     [started] = desk.do(Observe(READY))
-    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0)
+    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0, "")
 
 
 def test_a_higher_priority_goes_first_but_interrupts_nothing() -> None:
@@ -140,7 +140,9 @@ def test_a_world_that_cannot_draw_holds_the_head_of_the_line_and_says_so_once(co
 def test_what_held_a_job_being_over_it_starts(code: str) -> None:
     desk = Desk(world=REASONS[code])
     desk.do(panel("ch01"))
-    assert desk.do(Observe(READY)) == [AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0)]
+    assert desk.do(Observe(READY)) == [
+        AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0, "")
+    ]
 
 
 def test_another_reason_is_said_as_well() -> None:
@@ -190,14 +192,14 @@ def test_a_job_that_cannot_run_here_lets_the_next_one_pass() -> None:
     desk = waiting("ch01", world=replace(REHEARSING, gpu_free=False))
     desk.restart(READY)
     [_, started] = desk.do(panel("ch02"))
-    assert started == AttemptStarted(JobId("ch02_v1"), 1, "comfyui", "default", 0)
+    assert started == AttemptStarted(JobId("ch02_v1"), 1, "comfyui", "default", 0, "")
     assert desk.reasons()[JobId("ch01_r1")].code == "ENGINE_MISSING"
 
 
 def test_an_attempt_names_the_engine_it_runs_on() -> None:
     desk = Desk(world=REHEARSING)
     [_, started] = desk.do(panel("ch01"))
-    assert started == AttemptStarted(JobId("ch01_r1"), 1, "rehearsal", "default", 0)
+    assert started == AttemptStarted(JobId("ch01_r1"), 1, "rehearsal", "default", 0, "")
 
 
 def test_behind_the_running_job_everyone_knows_his_place() -> None:
@@ -250,7 +252,7 @@ def test_a_loss_among_successes_keeps_nobody() -> None:
 def test_a_training_needs_no_comfyui_and_passes_the_panels_that_do() -> None:
     desk = waiting("ch01")
     [*_, started] = desk.do(training())
-    assert started == AttemptStarted(JobId("spyke_v1"), 1, "comfyui", "default", 0)
+    assert started == AttemptStarted(JobId("spyke_v1"), 1, "comfyui", "default", 0, "")
     assert desk.reasons()[JobId("ch01_v1")].code == "COMFY_NOT_READY"
 
 
@@ -259,7 +261,7 @@ def test_without_a_trainer_a_training_is_held_and_the_panels_pass() -> None:
     [*_, held] = desk.do(training())
     assert held == JobHeld(JobId("spyke_v1"), "TRAINER_MISSING", "No sd-scripts is set.", 0)
     [_, started] = desk.do(panel("ch01"))
-    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0)
+    assert started == AttemptStarted(JobId("ch01_v1"), 1, "comfyui", "default", 0, "")
     assert desk.reasons()[JobId("spyke_v1")].code == "TRAINER_MISSING"
 
 

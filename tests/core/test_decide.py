@@ -304,7 +304,7 @@ def test_a_training_is_accepted_whole_and_its_dataset_with_it() -> None:
     first, *rest = decide(State(), asked, STUDIO)
     assert isinstance(first, JobAccepted)
     assert (first.job, first.kind, first.spec) == ("spyke_v1", "train", TRAIN)
-    pictures = tuple((image.name, image.sha256, image.caption_sha256) for image in DATASET)
+    pictures = tuple((image.name, image.sha256, image.caption_sha256, "") for image in DATASET)
     assert rest == [DatasetRecorded(first.job, pictures)]
 
 
@@ -415,7 +415,7 @@ def test_only_a_job_that_ended_without_a_result_can_be_tried_again(phase: Phase)
     assert isinstance(taken, ControlTaken)
     if phase in ENDED_BADLY:
         assert taken.error == ""
-        assert rest == [AttemptStarted(CH01, before.attempt + 1, "comfyui", "default", 0)]
+        assert rest == [AttemptStarted(CH01, before.attempt + 1, "comfyui", "default", 0, stage="")]
     else:
         assert taken.error.startswith(f"ch01_v1 is {phase}: only a failed")
         assert ("rerun = true" in taken.error) == (phase is Phase.PUBLISHED)
@@ -449,7 +449,7 @@ def test_pause_survives_a_restart_and_resume_ends_it() -> None:
     desk.do(panel("ch01"))
     assert only(desk.restart(), AttemptStarted) == []
     resumed = desk.do(control("resume"))
-    assert resumed[1:] == [AttemptStarted(CH01, 1, "comfyui", "default", 0)]
+    assert resumed[1:] == [AttemptStarted(CH01, 1, "comfyui", "default", 0, stage="")]
 
 
 # Attempts.

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from daemon.core.events import Entry, Incident
 from daemon.core.job import Checkpoint
 from daemon.core.jobs import Phase
-from daemon.core.needs import pace_of
 from daemon.core.night import Standing, lasting, share, stop, tonight
 from daemon.core.policy import Policy
+from daemon.core.stages import pace_of
 from daemon.core.state import State
 from daemon.core.windows import Span, Windows, closes, is_open
 from daemon.core.world import Machine, World

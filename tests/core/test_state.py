@@ -140,7 +140,7 @@ def test_an_entry_out_of_its_place_is_a_damaged_history() -> None:
 
 def test_an_event_of_a_job_that_was_never_accepted_is_a_damaged_history() -> None:
     with pytest.raises(AssertionError, match="never accepted"):
-        fold([entry(AttemptStarted(CH01, 1, "comfyui", "default", 0))])
+        fold([entry(AttemptStarted(CH01, 1, "comfyui", "default", 0, ""))])
 
 
 def test_an_event_of_no_job_never_reaches_one() -> None:
@@ -166,7 +166,7 @@ def test_a_started_attempt_takes_the_lease_and_forgets_the_pictures_of_the_last(
     prompt = PromptSent(CH01, 1, 1, "prompt")
     job = evolve(desk.state.jobs[CH01], entry(prompt))
     assert job.images[1].prompt_id == "prompt"
-    again = evolve(job, entry(AttemptStarted(CH01, 2, "comfyui", "default", 0)))
+    again = evolve(job, entry(AttemptStarted(CH01, 2, "comfyui", "default", 0, "")))
     assert (again.phase, again.attempt, again.images) == (Phase.RUNNING, 2, {})
     assert desk.state.lease == CH01
 
@@ -342,10 +342,13 @@ def test_a_file_saved_again_is_another_drop(changed: str) -> None:
 def test_a_studio_that_drew_once_with_comfyui_has_drawn_for_real() -> None:
     state = State()
     accepted = Desk().do(panel("ch01"))[0]
-    fold([entry(accepted), entry(AttemptStarted(CH01, 1, "rehearsal", "", 0), seq=2)], state)
+    fold(
+        [entry(accepted), entry(AttemptStarted(CH01, 1, "rehearsal", "", 0, ""), seq=2)],
+        state,
+    )
     assert not state.drew_for_real
-    apply(state, entry(AttemptStarted(CH01, 2, "comfyui", "", 0), seq=3))
-    apply(state, entry(AttemptStarted(CH01, 3, "rehearsal", "", 0), seq=4))
+    apply(state, entry(AttemptStarted(CH01, 2, "comfyui", "", 0, ""), seq=3))
+    apply(state, entry(AttemptStarted(CH01, 3, "rehearsal", "", 0, ""), seq=4))
     assert state.drew_for_real
 
 

@@ -17,9 +17,21 @@ distances = st.integers(10, 5_000)
 accumulations = st.integers(1, POLICY.max_gradient_accumulation)
 
 
-def cut(images: int, steps: int, save_every: int = 200, accumulation: int = 1) -> Schedule:
+def cut(
+    images: int,
+    steps: int,
+    save_every: int = 200,
+    accumulation: int = 1,
+    *,
+    beside: bool = False,
+) -> Schedule:
     return schedule(
-        POLICY, images=images, steps=steps, save_every=save_every, accumulation=accumulation
+        POLICY,
+        images=images,
+        steps=steps,
+        save_every=save_every,
+        accumulation=accumulation,
+        beside=beside,
     )
 
 

@@ -195,7 +195,7 @@ def test_a_missing_segment_is_damage_in_the_next() -> None:
 
 
 def test_lines_that_fit_but_tell_an_impossible_story_are_damage() -> None:
-    never_accepted = AttemptStarted(JobId("ch09_v1"), 1, "comfyui", "default", 0)
+    never_accepted = AttemptStarted(JobId("ch09_v1"), 1, "comfyui", "default", 0, stage="")
     disk = disk_with([Incident("CODE", ""), never_accepted])
     with pytest.raises(LedgerDamaged, match=f"{PATH} line 2: it cannot follow: .*never accepted"):
         loaded(disk)

@@ -12,6 +12,7 @@ from daemon.core.jobs import ModelFacts, Outcome, Phase
 from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
+from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports import Examined
 from daemon.shell.bench import Bench, Lately
@@ -57,6 +58,12 @@ class Untouched:
 
     async def alias(self, name: str, *, sha256: str) -> str:
         return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
+
+    async def take_back(self, folder: str) -> None:
+        raise AssertionError("no model is lent")
+
+    async def grid(self, sheet: Sheet) -> bytes:
+        raise AssertionError("no grid is made")
 
     async def install(self, name: str, data: bytes) -> None:
         raise AssertionError("nothing is installed")

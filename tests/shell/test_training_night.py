@@ -11,8 +11,8 @@ import pytest
 
 from daemon.core.commands import ReportIncident
 from daemon.core.events import AttemptEnded, CheckpointSaved, Incident
-from daemon.core.needs import pace_of
 from daemon.core.policy import Policy
+from daemon.core.stages import pace_of
 from daemon.core.windows import Span, Windows
 from daemon.ports import Program, Signals
 from daemon.shell.training_watch import Pace

@@ -444,6 +444,9 @@ class SimWeights:
     async def alias(self, name: str, *, sha256: str) -> str:
         return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
 
+    async def take_back(self, folder: str) -> None:
+        """Nothing of a rehearsal is ever lent."""
+
     async def install(self, name: str, data: bytes) -> None:
         self._step(f"install {name}")
         if self.installed.setdefault(name, data) != data:

@@ -245,7 +245,7 @@ def test_a_copy_that_is_good_no_further_does_not_help(length: int) -> None:
 
 
 def test_a_ledger_of_impossible_events_is_told_by_who_folds_it() -> None:
-    entry = AttemptStarted(JobId("never_v1"), 1, "comfyui", "default", 0)
+    entry = AttemptStarted(JobId("never_v1"), 1, "comfyui", "default", 0, stage="")
     error = LedgerDamaged.at(PATH, 12, f"it cannot follow: {entry.job} was never accepted")
     damage = explain(error, GOOD[11:], head=HEADS[11])
     assert (damage.code, damage.text) == (

@@ -113,7 +113,7 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     JobRejected: st.builds(JobRejected, texts, texts, texts, complaints, counts, counts, counts),
     JobDuplicate: st.builds(JobDuplicate, jobs, files),
     JobHeld: st.builds(JobHeld, jobs, texts, texts, counts),
-    AttemptStarted: st.builds(AttemptStarted, jobs, counts, texts, texts),
+    AttemptStarted: st.builds(AttemptStarted, jobs, counts, texts, texts, counts, texts),
     PromptSent: st.builds(PromptSent, jobs, counts, counts, texts),
     AttemptEnded: st.builds(
         AttemptEnded, jobs, counts, st.sampled_from(Outcome), texts, texts, counts, numbers
@@ -128,7 +128,9 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
         CheckpointSaved, jobs, counts, texts, numbers, counts, counts, texts, numbers
     ),
     DatasetRecorded: st.builds(
-        DatasetRecorded, jobs, st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
+        DatasetRecorded,
+        jobs,
+        st.lists(st.tuples(*[texts] * 4), max_size=3).map(tuple),
     ),
     ModelRecorded: st.builds(
         ModelRecorded, texts, texts, texts, counts, texts, st.dictionaries(texts, counts)
@@ -185,7 +187,7 @@ def found_at(lines: Sequence[bytes]) -> int:
 
 STORY = (
     DaemonStarted("1.0.0", "comfyui"),
-    AttemptStarted(JobId("a_v1"), 1, "comfyui", "default", 0),
+    AttemptStarted(JobId("a_v1"), 1, "comfyui", "default", 0, stage=""),
     PromptSent(JobId("a_v1"), 1, 1, "39c7de05-13ac-ff13-6b6c-2ddb62a18fc3"),
     JobEnded(JobId("a_v1"), Phase.PUBLISHED, ""),
 )

@@ -145,7 +145,7 @@ def test_what_was_chosen_of_an_earlier_training_is_told() -> None:
 def test_a_panel_that_took_several_attempts_says_why() -> None:
     job = JobId("ch01_p003_v1")
     lost: list[Event] = [
-        AttemptStarted(job, 1, "comfyui", "default", 0),
+        AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
         AttemptEnded(job, 1, Outcome.LOST, "ENGINE_GONE", "It went away.", 0, 0.0),
     ]
     asked, *rest = whole_story()
@@ -176,7 +176,7 @@ def test_a_failure_that_was_tried_again_is_open_and_no_failure() -> None:
 
 def test_what_was_asked_for_earlier_and_is_still_open_is_told() -> None:
     job = JobId("ch01_p003_v1")
-    running = AttemptStarted(job, 1, "comfyui", "default", 0)
+    running = AttemptStarted(job, 1, "comfyui", "default", 0, stage="")
     found = told(running, before=[*taken(), *taken("ch01_p004")])
     assert "Asked" not in found
     assert found["Open"] == (

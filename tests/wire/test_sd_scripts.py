@@ -18,6 +18,7 @@ AT = sd_scripts.Whereabouts(
     checkpoint="/models/checkpoints/a.safetensors",
     vae="/models/vae/v.safetensors",
     dataset="/studio/outbox/spyke_v1/resume/dataset",
+    regularization="/studio/outbox/spyke_v1/resume/regularization",
     output="/studio/outbox/spyke_v1/resume/a1/out",
     tokenizer="",
     state="",
@@ -26,10 +27,12 @@ CUDA_ONLY = ("xformers", "mem_eff_attn", "use_8bit_adam", "fp8_base", "full_fp16
 
 
 def config(
-    spec: TrainSpec = TRAIN, at: sd_scripts.Whereabouts = AT, *, done: int = 0
+    spec: TrainSpec = TRAIN, at: sd_scripts.Whereabouts = AT, *, done: int = 0, probe: int = 0
 ) -> dict[str, object]:
     """The options as sd-scripts reads them: all tables merged into one flat set."""
-    text = sd_scripts.config_document(spec, at, name="spyke_v1", attempt=2, done_epochs=done)
+    text = sd_scripts.config_document(
+        spec, at, name="spyke_v1", attempt=2, done_epochs=done, probe_steps=probe
+    )
     return {
         key: value
         for table in tomllib.loads(text.decode()).values()
@@ -69,7 +72,9 @@ def test_a_resumed_attempt_names_its_state_and_the_next_epoch() -> None:
 @pytest.mark.parametrize("done", [0, 3])
 def test_the_document_tells_how_many_epochs_were_done_before_it(done: int) -> None:
     at = replace(AT, state="/studio/state" if done else "")
-    text = sd_scripts.config_document(TRAIN, at, name="s_v1", attempt=1, done_epochs=done)
+    text = sd_scripts.config_document(
+        TRAIN, at, name="s_v1", attempt=1, done_epochs=done, probe_steps=0
+    )
     assert sd_scripts.done_epochs(text) == done
 
 

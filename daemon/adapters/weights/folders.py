@@ -115,6 +115,10 @@ class ModelFolders:
         """See ``ports.Weights``. Never through a link, and never over anything."""
         await asyncio.to_thread(self._install, name, data)
 
+    async def take_back(self, folder: str) -> None:
+        """See ``ports.Weights``. Only the files that lie there, and no links' targets."""
+        await asyncio.to_thread(self._take_back, folder)
+
     def installed(self) -> Sequence[Installed]:
         """Every model file of every role, as far as it is known without hashing anything."""
         return [
@@ -245,6 +249,13 @@ class ModelFolders:
                     raise WorldError("LORA_EXISTS", _taken(name)) from None
             finally:
                 temporary.unlink()
+
+    def _take_back(self, folder: str) -> None:
+        place = self._models / FOLDERS["lora"] / folder
+        with suppress(FileNotFoundError, NotADirectoryError, OSError):
+            for path in list(place.iterdir()):
+                path.unlink()
+            place.rmdir()
 
 
 async def _is_done(future: Future[str], *, within_s: float) -> bool:
