@@ -29,6 +29,8 @@ steps = {steps}
 save_every = {epoch_steps}
 network_dim = 4
 when = "now"
+waive_trigger_probe = true
+grid = {{ prompts = [] }}
 """
 Record = Mapping[str, Any]
 

@@ -13,15 +13,23 @@ from daemon.cli.weighing import sum_lines
 from daemon.core.events import Entry, Event, JobAccepted
 from daemon.core.hurdles import GIB, Scene, unfit
 from daemon.core.job import Job
-from daemon.core.jobs import TrainSpec
+from daemon.core.jobs import PROBE, REGULARIZATION, TRAINING, TRIGGER, TrainSpec
+from daemon.core.ladder import spoken
 from daemon.core.needs import Need
 from daemon.core.night import Share, arithmetic, lasting, share, tonight
 from daemon.core.policy import Policy
+from daemon.core.stages import next_stage
 from daemon.core.state import State, apply
 from daemon.core.world import World
 from daemon.craft.memory import need
 from daemon.home import Home
 from daemon.wire.machine_status import need_document
+
+_BEFORE = {
+    TRIGGER: "what the trigger draws without a LoRA",
+    REGULARIZATION: "the regularization pictures",
+    PROBE: "a short run that shows whether and how fast it trains",
+}
 
 
 def foreseen(home: Home, state: State, events: Iterable[Event]) -> Iterator[str]:
@@ -35,6 +43,10 @@ def foreseen(home: Home, state: State, events: Iterable[Event]) -> Iterator[str]
     policy = home.settings.policy
     world = World(home.engine, engine_code="", engine_text="", at=at)
     scene = Scene(draft, world, policy, replace(home.studio, weigh=need))
+    if isinstance(job.spec, TrainSpec):
+        yield from _stages(job, job.spec, draft)
+        # What is said of hours is said of the training itself.
+        job = job._replace(stages=(TRIGGER, REGULARIZATION, PROBE))
     yield from _memory(scene.need(job), policy)
     reason = unfit(scene, job)
     start = reason.not_before if reason else at
@@ -45,6 +57,19 @@ def foreseen(home: Home, state: State, events: Iterable[Event]) -> Iterator[str]
     if start and job.kind == "train":
         begun = "Begun then" if reason else "Begun now"
         yield f"{begun}: {tonight(job, draft, policy, at=start) or 'not one whole epoch.'}"
+
+
+def _stages(job: Job, spec: TrainSpec, state: State) -> Iterator[str]:
+    """What is drawn before it and after it, and the short run that tries it."""
+    told = []
+    while (stage := next_stage(job, state)) != TRAINING:
+        told.append(_BEFORE[stage])
+        job = job._replace(stages=(*job.stages, stage))
+    if told:
+        yield f"Before it, by day too: {spoken(told)}."
+    if spec.grid is not None:
+        pictures = (1 + spec.epochs) * (len(spec.grid.prompts) + 3) * len(spec.grid.seeds)
+        yield f"After it: a grid of {pictures} pictures, to choose a checkpoint by."
 
 
 def _memory(wanted: Need, policy: Policy) -> Iterator[str]:

@@ -9,6 +9,14 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "there is no sd-scripts that can be used",
         "Set SD_SCRIPTS_PATH to its checkout, which has its own environment in venv/.",
     ),
+    "REGULARIZATION_SPOILT": (
+        "most regularization pictures came out spoilt",
+        "Draw a panel with the same checkpoint and VAE, and see what is wrong with that.",
+    ),
+    "IN_TURNS": (
+        "others may have a turn between the pictures of a series",
+        "Nothing is wrong: the next ones are drawn in their turn.",
+    ),
     "TRAINER_START": (
         "the training could not be started",
         "Read the sentence first; then see whether the studio's disk is full or cannot run it.",

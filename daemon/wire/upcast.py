@@ -54,6 +54,8 @@ def _tells_its_stage(started: _Line) -> _Line:
 
 def _tells_sources(recorded: _Line) -> _Line:
     """0.2.0 asked for them first."""
+    if all(len(image) != 3 for image in recorded["images"]):
+        return recorded
     return {**recorded, "images": [[*image, ""][:4] for image in recorded["images"]]}
 
 

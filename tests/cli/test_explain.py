@@ -109,6 +109,7 @@ def test_a_lora_of_ours_leads_on_to_its_training_and_its_dataset(
         "name": "001.png",
         "sha256": f"{1:064x}",
         "caption_sha256": "e" * 64,
+        "source": "",
     }
     assert training["trainer"] is None
 

@@ -499,7 +499,7 @@ def _told(line: Line) -> Mapping[str, str]:
         name = f"{line['name'].removesuffix('.toml')}-{line['sha256'][:12]}"
         told[f"outbox/rejected/{name}/job.toml"] = line["sha256"]
     elif line["type"] == "dataset.recorded":
-        for name, image, caption in line["images"]:
+        for name, image, caption, _ in line["images"]:
             copy = f"{folder}/resume/dataset/{name}"
             told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}
     return told

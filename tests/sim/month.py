@@ -65,6 +65,8 @@ vae = "vae-ft-mse-840000-ema-pruned.safetensors"
 checkpoint = "anything-v5.safetensors"
 steps = {steps}
 allow_overfit = true
+waive_trigger_probe = true
+grid = {{ prompts = [] }}
 {more}
 end = true
 """

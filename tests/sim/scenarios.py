@@ -36,6 +36,9 @@ steps = 20
 save_every = 10
 network_dim = 1
 force = true
+when = "now"
+waive_trigger_probe = true
+grid = { prompts = [] }
 end = true
 """
 DATASET = {

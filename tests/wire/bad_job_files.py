@@ -229,7 +229,11 @@ TRAININGS = (
     bad_train("as a panel", 'panel = "spyke"\n', 6, "panel", "`lora`"),
     bad_train("when", 'when = "tonight"\n', 6, "when", '"night" or "now"'),
     bad_train(
-        "reg", "[regularization]\ncount = 3\n", 6, "regularization", "yet", "Remove the table"
+        "reg",
+        '[regularization]\ncount = 3\nprompt = "man"\nclass = "man"\n',
+        7,
+        "regularization.count",
+        "100 to 200",
     ),
     bad_train("grid", '[grid]\nprompts = "one"\n', 7, "grid.prompts", "list"),
     bad_train("features", 'features = ["white cloak", 2]\n', 6, "features[2]", "text", "2"),

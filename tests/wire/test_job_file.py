@@ -15,6 +15,7 @@ from daemon.core.jobs import (
     Grid,
     LoraUse,
     PanelSpec,
+    Regularization,
     TrainSpec,
 )
 from daemon.core.policy import Policy
@@ -199,20 +200,33 @@ def test_a_training_without_steps_leaves_them_to_the_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "prompts", "seeds"),
     [
-        ('when = "now"\n', ()),
-        ("", ()),
-        ('when = "now"\n[grid]\nprompts = ["spyke_plasma_v1, rain"]\n', ("No [grid] is drawn",)),
-        ('[grid]\nprompts = ["spyke_plasma_v1"]\n', ("No [grid] is drawn",)),
+        ("", 2, (1, 2)),
+        ('[grid]\nprompts = ["spyke_plasma_v1, rain"]\nseeds = [7]\n', 1, (7,)),
+        ("[grid]\nprompts = []\n", 0, ()),
     ],
 )
-def test_a_training_is_told_what_of_it_this_version_does_not_do(
-    more: str, words: tuple[str, ...]
+def test_a_grid_is_drawn_of_novel_poses_unless_none_is_wanted(
+    more: str, prompts: int, seeds: tuple[int, ...]
 ) -> None:
-    warnings = asked(TRAIN + more, stem="spyke").warnings
-    assert len(warnings) == len(words)
-    assert all(word in warning for word, warning in zip(words, warnings, strict=True))
+    """D2.3."""
+    grid = train(TRAIN + more).grid
+    assert (len(grid.prompts), grid.seeds) == (prompts, seeds) if grid else not prompts
+
+
+def test_a_training_that_waits_for_the_night_is_tried_before() -> None:
+    """K3.1."""
+    assert train(TRAIN).probe
+    assert not train(TRAIN + 'when = "now"\n').probe
+
+
+def test_regularization_is_asked_for_by_its_number_prompt_and_class() -> None:
+    """D3.1."""
+    more = '[regularization]\nprompt = "anime character, male"\nclass = "anime character"\n'
+    wanted = train(TRAIN + more).regularization
+    assert wanted == Regularization(150, "anime character, male", "anime character")
+    assert train(TRAIN).regularization is None
 
 
 @pytest.mark.parametrize("value", ["512", '"512"', '"512,512"', "[512, 512]"])

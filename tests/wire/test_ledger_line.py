@@ -241,7 +241,7 @@ CONTRACT = {
     "job.rejected": "name sha256 ref errors inode mtime_ns size",
     "job.duplicate": "of file",
     "job.held": "job code text not_before",
-    "attempt.started": "job attempt engine profile need_bytes",
+    "attempt.started": "job attempt engine profile need_bytes stage",
     "prompt.sent": "job attempt image prompt_id",
     "attempt.ended": "job attempt outcome code evidence peak_bytes step_s",
     "image.judged": "job attempt image sha256 verdict scores engine models template "
@@ -294,13 +294,13 @@ def test_golden_lines() -> None:
         b'{"seq":1,"at":"2026-11-18T11:06:40.000Z","type":"daemon.started","version":"1.0.0",'
         b'"engine":"comfyui","chain":"e9eaf1b4dd44581b8e63554f441c0861"}\n'
         b'{"seq":2,"at":"2026-11-18T11:06:40.001Z","type":"attempt.started","job":"a_v1",'
-        b'"attempt":1,"engine":"comfyui","profile":"default","need_bytes":0,'
-        b'"chain":"8acd40694719fbde8c4bdf65b14e8979"}\n'
+        b'"attempt":1,"engine":"comfyui","profile":"default","need_bytes":0,"stage":"",'
+        b'"chain":"a8f337a19422cf329464511ce97615fa"}\n'
         b'{"seq":3,"at":"2026-11-18T11:06:40.002Z","type":"prompt.sent","job":"a_v1","attempt":1,'
         b'"image":1,"prompt_id":"39c7de05-13ac-ff13-6b6c-2ddb62a18fc3",'
-        b'"chain":"b15b8a83a8a29c8b23c4d61ce9d8423a"}\n'
+        b'"chain":"0beefe47f2f742e7ec9e775c0577b8cd"}\n'
         b'{"seq":4,"at":"2026-11-18T11:06:40.003Z","type":"job.ended","job":"a_v1",'
-        b'"phase":"published","code":"","chain":"328bdba7c4c5d39737dbe9c98b514b2e"}\n'
+        b'"phase":"published","code":"","chain":"f3efd85f5a496c140fcceee1d8aeeea9"}\n'
     )
     assert b"".join(LINES) == golden
     assert read(golden) == ENTRIES

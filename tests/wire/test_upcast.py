@@ -64,10 +64,12 @@ def test_a_line_of_today_passes_as_it_is() -> None:
         "checkpoint.saved": ("bytes", "step_s"),
     }
     told |= {
-        "attempt.started": ("need_bytes",),
+        "attempt.started": ("need_bytes", "stage"),
         "attempt.ended": ("step_s",),
         "model.recorded": ("parts",),
     }
+    recorded = {"job": "a_v1", "images": [["a.png", "1", "2", "crop"]]}
+    assert upcast("dataset.recorded", recorded) is recorded
     for kind in (*told, "incident"):
         line: dict[str, object] = {"job": "a_v1", **dict.fromkeys(told.get(kind, ()), 3)}
         assert upcast(kind, line) is line
@@ -83,4 +85,5 @@ def test_what_0_1_0_wrote_needs_each_of_the_steps() -> None:
         "attempt.started",
         "attempt.ended",
         "model.recorded",
+        "dataset.recorded",
     }
