@@ -13,6 +13,18 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "most regularization pictures came out spoilt",
         "Draw a panel with the same checkpoint and VAE, and see what is wrong with that.",
     ),
+    "TRAINER_ON_CPU": (
+        "the trainer computes on the CPU",
+        "See that its Python is an arm64 one and torch has MPS: python -m torch.utils.collect_env.",
+    ),
+    "PROBE_MEMORY": (
+        "a training takes more memory than this machine can spare",
+        "Write gradient_checkpointing = true, unet_only = true or a smaller network_dim.",
+    ),
+    "PROBE_LOSS": (
+        "the short run before a training learns nothing",
+        "Open some pictures and captions in resume/dataset/: are they what they should be?",
+    ),
     "IN_TURNS": (
         "others may have a turn between the pictures of a series",
         "Nothing is wrong: the next ones are drawn in their turn.",

@@ -267,6 +267,7 @@ def _performer(
         places=setup.places,
         rehearsal=setup.engine == "rehearsal",
         tokenizer=setup.tokenizer,
+        gpu_expected=setup.mac,
         policy=setup.policy,
     )
     training = Training(

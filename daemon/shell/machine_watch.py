@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from daemon.core.commands import Command, ObserveMachine, ReportIncident
 from daemon.core.job import Job
-from daemon.core.jobs import JobId
+from daemon.core.jobs import JobId, TrainSpec
 from daemon.core.memory_gate import Gate, Sample, observe
 from daemon.core.needs import Weigh
 from daemon.core.night import Standing, Stop, lasting, stop
 from daemon.core.policy import Policy
 from daemon.core.state import State
+from daemon.core.windows import closes, opens
 from daemon.core.world import EngineName, Heavy, Machine, World
 from daemon.ports import Clock, EngineHost, Probe, Program, Signals, Trainer
 from daemon.shell.patience import now
@@ -158,6 +159,17 @@ class MachineWatch:
         """Why a training is to be stopped for now; None while it may go on."""
         world = World(self._engine, machine=self.machine, at=self._clock.now())
         return stop(job, self._policy, world, going)
+
+    def window_s(self, job: Job) -> float | None:
+        """How long the next window of a training is, in seconds; None: it has no end, or there is
+        none.
+        """
+        spec, windows = job.spec, self._policy.training_windows
+        if not isinstance(spec, TrainSpec) or spec.when == "now":
+            return None
+        begins = opens(windows, self._clock.now())
+        ends = closes(windows, begins) if begins is not None else None
+        return None if begins is None or ends is None else (ends - begins) / 1000
 
     async def beside(self) -> Machine:
         """The machine right now, its programs included: for the start of a training (A2.10)."""

@@ -22,7 +22,7 @@ from daemon.wire.places import Places, portable_args, portable_text
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """The part of the world that trainings touch. ``rehearsal``: its trainer only rehearses;
-    ``tokenizer`` '' = the trainer's own cache.
+    ``tokenizer`` '' = the trainer's own cache; ``gpu_expected``: a CPU is no place to train here.
     """
 
     disk: Disk
@@ -32,6 +32,7 @@ class Workshop:
     places: Places
     rehearsal: bool
     tokenizer: str
+    gpu_expected: bool
     policy: Policy
 
 

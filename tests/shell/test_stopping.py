@@ -98,6 +98,7 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             gpu=nobody,
             places={},
             rehearsal=False,
+            gpu_expected=False,
             tokenizer="",
             policy=Policy(),
         )

@@ -104,6 +104,7 @@ class Floor:
             gpu=NoTrainer(),
             places={"$STUDIO": "/studio"},
             rehearsal=self.rehearsal,
+            gpu_expected=False,
             tokenizer="",
             policy=self.policy,
         )

@@ -184,13 +184,17 @@ def _order(lines: Sequence[Line]) -> list[str]:
     found = []
     due: list[str] = []
     judged: set[str] = set()
-    overrides = _overrides(lines)
+    overrides, last = _overrides(lines), _last_stages(lines)
     for line in lines:
         job = line.get("job", "")
-        if line["type"] == "image.judged":
+        ended = line["type"] == "attempt.ended" and (job, line["attempt"])
+        if line["type"] == "image.judged" and job not in _specs(lines):
             judged.add(job)
-        elif line["type"] == "attempt.ended" and line["outcome"] in ("succeeded", "failed"):
-            due += [job] if line["outcome"] == "succeeded" or job in judged else []
+        elif ended and line["outcome"] == "succeeded":
+            due += [job] if last.get(ended, True) else []
+        elif ended and line["outcome"] == "failed":
+            # What was trained is a result without its grid.
+            due += [job] if job in judged or last.get(ended) == "grid" else []
         elif line.get("seq") in overrides:
             due.append(job)
         elif line["type"] == "job.held" and job in due:
@@ -204,20 +208,35 @@ def _order(lines: Sequence[Line]) -> list[str]:
     return found
 
 
+def _last_stages(lines: Sequence[Line]) -> Mapping[tuple[str, int], str]:
+    """Of the attempts at trainings: '' where more is to come, else the stage that is the last."""
+    specs = _specs(lines)
+    ends = {job: "grid" if spec.get("grid") else "training" for job, spec in specs.items()}
+    return {
+        (line["job"], line["attempt"]): stage if stage == ends[line["job"]] else ""
+        for line in lines
+        if line["type"] == "attempt.started" and line["job"] in specs
+        for stage in [line["stage"] or "training"]
+    }
+
+
 def _evidence(lines: Sequence[Line]) -> list[str]:
     """Every end says why, or what it made; and nothing succeeds twice, unless what it made is gone
     or somebody wants it again.
     """
     found = []
     files: set[str] = set()
-    succeeded: set[str] = set()
+    succeeded: set[tuple[str, str]] = set()
+    started = [line for line in lines if line["type"] == "attempt.started"]
+    stages = {(line["job"], line["attempt"]): line["stage"] for line in started}
     for line in lines:
         if _is_retry(line) or (line["type"] == "job.held" and line["code"] == "RESULT_GONE"):
-            succeeded.discard(line["job"])
+            succeeded = {(job, stage) for job, stage in succeeded if job != line["job"]}
         elif line["type"] == "attempt.ended" and line["outcome"] == "succeeded":
-            if line["job"] in succeeded:
+            key = (line["job"], stages.get((line["job"], line["attempt"]), ""))
+            if key in succeeded:
                 found.append(f"{line['job']} succeeded twice")
-            succeeded.add(line["job"])
+            succeeded.add(key)
         elif line["type"] == "attempt.ended" and line["outcome"] != "succeeded":
             if not line["code"]:
                 found.append(f"{line['job']}: an attempt {line['outcome']} without a code")
@@ -473,6 +492,8 @@ def _unproven(line: Line, lines: Sequence[Line], read: Callable[[str], bytes | N
         return []
     started = [other for other in lines if other["type"] == "attempt.started"]
     of_it = [other for other in started if (other["job"], other["attempt"]) == (job, attempt)]
+    if of_it and of_it[-1]["stage"] not in ("", "probe"):
+        return []  # It has drawn.
     nonce = of_it[-1]["chain"] if of_it else ""
     record = json.loads(read(f"outbox/{job}/resume/a{attempt}-{nonce[:8]}/exit.json") or b"{}")
     proof = {"code": 0, "signal": 0, "stopped": "", "nonce": nonce}

@@ -235,16 +235,17 @@ class MonthTrainer:
         (subset,) = tomllib.loads((folder / "dataset.toml").read_text())["datasets"][0]["subsets"]
         pictures = _pictures(subset["image_dir"]) * subset["num_repeats"]
         output, name = config["output"], config["output"]["output_name"]
-        epochs = config["learning"]["max_train_epochs"]
+        most = config["learning"].get("max_train_steps", 0)
+        epochs = config["learning"].get("max_train_epochs", -(-most // pictures))
         done = int(config.get("resume", {}).get("initial_epoch", 1)) - 1
-        total, step = (epochs - done) * pictures, 0
+        total, step = most or (epochs - done) * pictures, 0
         out, err = (folder / "stdout.log").open("a"), (folder / "stderr.log").open("a")
         with out, err:
             _say(out, "accelerator device: mps\nprepare optimizer, data loader etc.\n")
             _say(out, f"running training\n  num batches per epoch: {pictures}\n")
             for epoch in range(done + 1, epochs + 1):
                 _say(out, f"\nepoch {epoch}/{epochs}\n\n")
-                for _ in range(0, pictures, 10):
+                for _ in range(0, min(pictures, total - step), 10):
                     await self._learn(order.folder, folder)
                     _say(err, "".join(_bar(step + each, total) for each in range(1, 11)))
                     step += 10
@@ -398,7 +399,11 @@ class Studio:
         machine = self.machine
         open_now = is_open(POLICY.training_windows, machine.calendar.now())
         for folder, studio in machine.training.items():
-            if studio == self.name and "now" not in folder and not open_now:
+            if studio != self.name:
+                continue
+            # The short run that tries it is made by day.
+            tries = "max_train_steps" in (self.root / folder / "config.toml").read_text()
+            if not tries and "now" not in folder and not open_now:
                 self.late_s[folder] = self.late_s.get(folder, 0.0) + 60.0
 
     def rests(self) -> bool:

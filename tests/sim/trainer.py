@@ -238,7 +238,7 @@ class _Sitting:
         self._read_documents()
         await self._out("accelerator device: mps\nprepare optimizer, data loader etc.\n")
         done = self._resumed()
-        self._total = (self._epochs - done) * self._epoch_steps
+        self._total = self._most or (self._epochs - done) * self._epoch_steps
         await self._out(
             "running training / 学習開始\n"
             f"  num batches per epoch / 1epochのバッチ数: {self._epoch_steps}\n"
@@ -247,9 +247,10 @@ class _Sitting:
         step = 0
         for epoch in range(done + 1, self._epochs + 1):
             await self._out(f"\nepoch {epoch}/{self._epochs}\n\n")
-            for first in range(0, self._epoch_steps, _BARS):
+            last = min(self._epoch_steps, self._total - step)
+            for first in range(0, last, _BARS):
                 bars = ""
-                for _ in range(first, min(first + _BARS, self._epoch_steps)):
+                for _ in range(first, min(first + _BARS, last)):
                     await self._learn()
                     step += 1
                     self._taken += 1
@@ -274,7 +275,11 @@ class _Sitting:
     def _read_documents(self) -> None:
         config = self._document("config.toml")
         dataset = self._document("dataset.toml")
-        (subset,) = dataset["datasets"][0]["subsets"]
+        subset, *beside = dataset["datasets"][0]["subsets"]
+        for other in beside:
+            folder = f"{_ours(other['image_dir'])}/"
+            if not any(name.startswith(folder) for name in self._world.disk.names):
+                self._world.broken.append(f"{folder} has no pictures to learn beside")
         inside = [
             name
             for name in self._world.disk.names
@@ -284,9 +289,11 @@ class _Sitting:
         for name in pictures:
             if not self._world.disk.get(f"{name.removesuffix('.png')}.txt"):
                 self._world.broken.append(f"{name} is learnt without a caption")
-        batches = len(pictures) * subset["num_repeats"]
+        batches = len(pictures) * subset["num_repeats"] * (2 if beside else 1)
         self._epoch_steps = -(-batches // config["learning"]["gradient_accumulation_steps"])
-        self._epochs = config["learning"]["max_train_epochs"]
+        self._most = config["learning"].get("max_train_steps", 0)
+        some = -(-self._most // self._epoch_steps)
+        self._epochs = config["learning"].get("max_train_epochs", some)
         self._output = _ours(config["output"]["output_dir"])
         self._name = config["output"]["output_name"]
         self._kept = config["output"]["save_last_n_epochs_state"]
