@@ -73,7 +73,7 @@ def sheet(
     rows = [
         GridRow(
             label=f"step {sight.step}" if sight.step else "without the LoRA",
-            lines=tuple(filter(None, (told.get(sight.step, ""), sight.text))),
+            lines=tuple(filter(None, (told.get(sight.step, ""), *sight.lines))),
             cells=tuple(_cell(at.get((sight.step, *each)), training) for each in asked),
         )
         for sight in sights(drawn, training, captions)
@@ -92,7 +92,7 @@ def _cell(drawn: Drawn | None, training: Mapping[str, str]) -> GridCell:
     near = nearest(drawn.perceptual_hash, training)
     if near is None:
         return GridCell(drawn.png, "", "")
-    return GridCell(drawn.png, f"{near.places} of 64 from {near.image}", near.mark)
+    return GridCell(drawn.png, near.text, near.mark)
 
 
 def _notes(job: str) -> tuple[str, ...]:
@@ -103,6 +103,6 @@ def _notes(job: str) -> tuple[str, ...]:
     legend = (
         '"n of 64": in how many places the perceptual hash differs from the nearest training image.'
         f" SAME: up to {SAME_PLACES}, the same picture to a person. NEAR: up to {NEAR_PLACES}."
-        " Unrelated pictures differ in about 32."
+        " Unrelated pictures differ in about 32; the nearest of many, in about 20."
     )
     return (choose, legend)

@@ -16,8 +16,8 @@ from daemon.craft.picture import distance
 # Of 64 places of a perceptual hash. Unrelated pictures differ in about 32 of them.
 SAME_PLACES = 4
 NEAR_PLACES = 10
-# Training prompts are expected to come out closer; this much closer, nothing else comes out well.
-_GAP_PLACES = 6
+# Training prompts come out closer anyway, and by chance by up to 7 places (two pictures of each).
+_GAP_PLACES = 8
 # A prompt is like a caption when this share of its tags is in that one caption.
 _FAMILIAR_SHARE = 0.75
 
@@ -51,6 +51,11 @@ class Nearest:
         if self.places > NEAR_PLACES:
             return ""
         return "near" if self.places > SAME_PLACES else "same"
+
+    @property
+    def text(self) -> str:
+        """In few words."""
+        return f"{self.places} of 64 from {self.image}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +95,23 @@ class Sight:
         return self.novel - self.familiar
 
     @property
-    def text(self) -> str:
+    def lines(self) -> Sequence[str]:
         """For the maker: the numbers, then what they hint at."""
         if self.closest is None:
-            return "Nothing to compare."
-        closest = f"closest {self.closest.places} of 64, to {self.closest.image}"
-        told = [f"Of {self.pictures}, {self.same} same, {self.near} near; {closest}."]
+            return ["Nothing to compare it with."]
+        told = [
+            f"Of {self.pictures} pictures, {self.same} same, {self.near} near.",
+            f"Closest: {self.closest.text}.",
+        ]
         if self.familiar is not None and self.novel is not None:
             told.append(f"Training prompts {self.familiar:.0f} away, novel {self.novel:.0f}.")
-        told.append(_HINTS[self.code])
-        return " ".join(filter(None, told))
+        return [*told, _HINTS[self.code]] if self.code else told
 
 
 _HINTS: Mapping[str, str] = {
     "MEMORISED": "It draws training images again: overfit.",
     "LORA_POSE": "Different novel prompts come out alike: the poses are learnt too.",
     "OVERFIT": "It follows its captions much better than other prompts: overfit is likely.",
-    "": "",
 }
 
 

@@ -1,0 +1,110 @@
+"""What the checkpoints draw, held against what they were trained on."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.craft.memorising import Drawn, familiar_prompts, is_familiar, nearest, sights
+
+ZERO = "0" * 16
+CAPTION = "spyke_plasma_v1, white cloak, standing, full body"
+NOVEL = "spyke_plasma_v1, running, side view"
+OTHER = "spyke_plasma_v1, sitting, night"
+TRAINING = {"a.png": ZERO, "b.png": "f" * 16}
+
+
+def away(places: int) -> str:
+    """A hash so many places from ``ZERO``."""
+    return f"{(1 << places) - 1:016x}"
+
+
+def far(places: int) -> str:
+    """The same, with the places at the other end."""
+    return f"{((1 << places) - 1) << (64 - places):016x}"
+
+
+@pytest.mark.parametrize(
+    ("places", "mark"), [(0, "same"), (4, "same"), (5, "near"), (10, "near"), (11, "")]
+)
+def test_a_picture_is_marked_by_its_nearest_training_image(places: int, mark: str) -> None:
+    """D2.5"""
+    found = nearest(away(places), TRAINING)
+    assert found is not None
+    assert (found.image, found.places, found.mark) == ("a.png", places, mark)
+
+
+def test_without_pictures_or_training_images_nothing_is_said() -> None:
+    assert nearest("", TRAINING) is None
+    assert nearest(ZERO, {}) is None
+    [sight] = sights([Drawn(198, NOVEL, 1)], TRAINING, [])
+    assert (sight.pictures, sight.code, sight.lines) == (0, "", ["Nothing to compare it with."])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "familiar"),
+    [
+        (CAPTION, True),
+        ("Spyke_plasma_v1,  White  cloak,", True),
+        ("standing, full body, spyke_plasma_v1, rain", True),
+        (NOVEL, False),
+        ("standing, rain, full body, night", False),
+    ],
+)
+def test_a_prompt_is_familiar_when_one_caption_has_nearly_all_of_it(
+    prompt: str, familiar: bool
+) -> None:
+    """D2.5"""
+    assert is_familiar(prompt, [OTHER, CAPTION]) is familiar
+
+
+def test_the_prompts_of_the_training_are_taken_from_all_over_the_dataset() -> None:
+    captions = {f"{number:02}.png": f"caption {number // 2}" for number in reversed(range(12))}
+    assert familiar_prompts(captions, count=2) == ["caption 0", "caption 3"]
+    assert familiar_prompts({"a.png": "one", "b.png": ""}, count=3) == ["one"]
+    assert familiar_prompts({}) == []
+
+
+def test_each_checkpoint_gets_its_numbers() -> None:
+    """D2.3, D2.5"""
+    drawn = [
+        Drawn(396, CAPTION, 1, away(8)),
+        Drawn(396, NOVEL, 1, away(14)),
+        Drawn(396, OTHER, 1, far(12)),
+        Drawn(198, NOVEL, 1, away(20)),
+    ]
+    first, second = sights(drawn, TRAINING, [CAPTION])
+    assert (first.step, first.pictures, first.familiar, first.novel) == (198, 1, None, 20)
+    assert (second.same, second.near, second.closest) == (0, 1, nearest(away(8), TRAINING))
+    assert (second.familiar, second.novel, second.apart) == (8, 13, 26)
+    assert second.lines == [
+        "Of 3 pictures, 0 same, 1 near.",
+        "Closest: 8 of 64 from a.png.",
+        "Training prompts 8 away, novel 13.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("familiar", "novel", "other", "code"),
+    [
+        (away(20), away(25), far(25), ""),
+        (away(4), away(25), far(25), "MEMORISED"),
+        (away(20), away(3), far(25), "MEMORISED"),
+        (away(12), away(20), far(20), "OVERFIT"),
+        (away(13), away(20), far(20), ""),
+        (away(20), away(20), away(30), "LORA_POSE"),
+        (away(20), away(20), away(31), ""),
+    ],
+)
+def test_what_speaks_for_overfit_is_said_and_no_checkpoint_is_chosen(
+    familiar: str, novel: str, other: str, code: str
+) -> None:
+    """D2.3, D2.5: training images again, one pose for all, deaf to prompts that are no captions."""
+    told = {CAPTION: familiar, NOVEL: novel, OTHER: other}
+    drawn = [Drawn(990, prompt, 1, each) for prompt, each in told.items()]
+    [sight] = sights(drawn, {"a.png": ZERO}, [CAPTION])
+    assert sight.code == code
+    assert len(sight.lines) == (4 if code else 3)
+    [bare] = sights(
+        [Drawn(0, each.prompt, 1, each.perceptual_hash) for each in drawn], TRAINING, []
+    )
+    assert bare.code == "", "what the base draws by itself says nothing of the LoRA"
