@@ -7,7 +7,7 @@ from io import BytesIO
 
 import psutil
 import pytest
-from PIL import Image, ImageColor
+from PIL import Image, ImageChops, ImageColor
 
 from daemon.adapters.pixels import PictureReader, composer, composing
 from daemon.craft.grid import MAX_CELLS, GridCell, GridColumn, GridRow, Sheet
@@ -69,15 +69,15 @@ def test_every_picture_is_there_in_its_own_size() -> None:
 
 def test_a_mark_is_a_frame_in_its_colour_and_a_word() -> None:
     """D2.5: who sees no colours reads it."""
-    plain = seen(grid(GridCell(png(), "", "")))
-    words = set()
+    picture, words = png((200, 200)), set()
+    plain = seen(grid(GridCell(picture, "", "")))
     for mark in ("same", "near"):
         word, colour, ink = composer._MARKS[mark]
-        marked = seen(grid(GridCell(png(), "", mark)))
-        assert marked.size == plain.size
-        found = colours(marked)
-        assert found.get(ImageColor.getrgb(colour), 0) > 1000
-        assert found.get(ImageColor.getrgb(ink), 0) > 0
+        marked = seen(grid(GridCell(picture, "", mark)))
+        left, top, right, bottom = ImageChops.difference(plain, marked).getbbox() or (0,) * 4
+        assert (right - left, bottom - top) == (200, 200)
+        assert marked.getpixel((right - 1, bottom - 1)) == ImageColor.getrgb(colour)
+        assert colours(marked).get(ImageColor.getrgb(ink), 0) > 0
         words.add(word)
     assert len(words) == 2
 

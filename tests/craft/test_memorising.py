@@ -68,6 +68,7 @@ def test_each_checkpoint_gets_its_numbers() -> None:
     """D2.3, D2.5"""
     drawn = [
         Drawn(396, CAPTION, 1, away(8)),
+        Drawn(396, OTHER, 2, far(12)),
         Drawn(396, NOVEL, 1, away(14)),
         Drawn(396, OTHER, 1, far(12)),
         Drawn(198, NOVEL, 1, away(20)),
@@ -75,9 +76,9 @@ def test_each_checkpoint_gets_its_numbers() -> None:
     first, second = sights(drawn, TRAINING, [CAPTION])
     assert (first.step, first.pictures, first.familiar, first.novel) == (198, 1, None, 20)
     assert (second.same, second.near, second.closest) == (0, 1, nearest(away(8), TRAINING))
-    assert (second.familiar, second.novel, second.apart) == (8, 13, 26)
+    assert (second.familiar, second.novel, second.apart) == (8, pytest.approx(38 / 3), 26)
     assert second.lines == [
-        "Of 3 pictures, 0 same, 1 near.",
+        "Of 4 pictures, 0 same, 1 near.",
         "Closest: 8 of 64 from a.png.",
         "Training prompts 8 away, novel 13.",
     ]
