@@ -11,6 +11,7 @@ from itertools import combinations, groupby
 from statistics import fmean
 from typing import Literal
 
+from daemon.core.stages import UNRELATED
 from daemon.craft.picture import distance
 
 # Of 64 places of a perceptual hash. Unrelated pictures differ in about 32 of them.
@@ -22,6 +23,8 @@ _GAP_PLACES = 8
 _FAMILIAR_SHARE = 0.75
 
 Mark = Literal["", "near", "same"]
+Kind = Literal["trigger", "training", "novel", "unrelated"]
+"""Of a prompt: the trigger alone, the like of a caption, what no caption says; or nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,9 @@ class Sight:
 
     Of ``pictures``, ``same`` look like a training image and ``near`` come close to one. The means
     of the places (of 64; None where there is no such pair): ``familiar`` and ``novel`` from
-    pictures of prompts like the captions, and of others, to the nearest training image; ``apart``
-    between pictures of different novel prompts.
+    pictures of prompts like the captions, and of novel ones, to the nearest training image;
+    ``apart`` between pictures of different novel prompts; ``drift`` from what the unrelated prompt
+    draws without the LoRA, whose ``strayed`` pictures with it come close to a training image.
     """
 
     step: int
@@ -76,14 +80,20 @@ class Sight:
     familiar: float | None
     novel: float | None
     apart: float | None
+    drift: float | None
+    strayed: int
 
     @property
     def code(self) -> str:
-        """The symptom that it speaks for, the plainest first: MEMORISED, LORA_POSE, OVERFIT, ''."""
+        """The symptom that it speaks for, the plainest first: MEMORISED, TRIGGER_BLEED, LORA_POSE,
+        OVERFIT, ''.
+        """
         if not self.step:
             return ""
         if self.same:
             return "MEMORISED"
+        if self.strayed:
+            return "TRIGGER_BLEED"
         if self.apart is not None and self.apart <= NEAR_PLACES:
             return "LORA_POSE"
         return "OVERFIT" if self._gap >= _GAP_PLACES else ""
@@ -105,11 +115,19 @@ class Sight:
         ]
         if self.familiar is not None and self.novel is not None:
             told.append(f"Training prompts {self.familiar:.0f} away, novel {self.novel:.0f}.")
+        if self.step and self.drift is not None:
+            told.append(f"It changes the unrelated prompt by {self.drift:.0f}.")
         return [*told, _HINTS[self.code]] if self.code else told
+
+    @property
+    def text(self) -> str:
+        """The same in one line."""
+        return " ".join(self.lines)
 
 
 _HINTS: Mapping[str, str] = {
     "MEMORISED": "It draws training images again: overfit.",
+    "TRIGGER_BLEED": "The character comes without its trigger.",
     "LORA_POSE": "Different novel prompts come out alike: the poses are learnt too.",
     "OVERFIT": "It follows its captions much better than other prompts: overfit is likely.",
 }
@@ -123,10 +141,14 @@ def nearest(perceptual_hash: str, training: Mapping[str, str]) -> Nearest | None
     return Nearest(image, distance(perceptual_hash, training[image]))
 
 
-def is_familiar(prompt: str, captions: Iterable[str]) -> bool:
-    """Whether a prompt says little more than one of the captions."""
+def kind_of(prompt: str, captions: Iterable[str]) -> Kind:
+    """By the tags that it shares with one caption or another."""
+    if prompt == UNRELATED:
+        return "unrelated"
     asked = _tags(prompt)
-    return any(len(asked & _tags(each)) >= _FAMILIAR_SHARE * len(asked) for each in captions)
+    if any(len(asked & _tags(each)) >= _FAMILIAR_SHARE * len(asked) for each in captions):
+        return "training" if len(asked) > 1 else "trigger"
+    return "novel"
 
 
 def familiar_prompts(captions: Mapping[str, str], *, count: int = 1) -> Sequence[str]:
@@ -139,32 +161,47 @@ def sights(
     drawn: Iterable[Drawn], training: Mapping[str, str], captions: Sequence[str]
 ) -> Sequence[Sight]:
     """One a checkpoint, in order of steps."""
-    ordered = sorted(drawn, key=lambda each: each.step)
-    familiar = {each.prompt for each in ordered if is_familiar(each.prompt, captions)}
-    by_step = groupby(ordered, key=lambda each: each.step)
-    return [_sight(step, list(each), training, familiar) for step, each in by_step]
+    seen = {each: nearest(each.perceptual_hash, training) for each in drawn}
+    ordered = sorted(seen, key=lambda each: each.step)
+    bare = {(each.prompt, each.seed): each for each in ordered if not each.step}
+    found = []
+    for step, group in groupby(ordered, key=lambda each: each.step):
+        kinds: dict[Kind, list[Drawn]] = {}
+        for each in filter(lambda each: each.perceptual_hash, group):
+            kinds.setdefault(kind_of(each.prompt, captions), []).append(each)
+        found.append(_sight(step, kinds, seen, bare))
+    return found
 
 
 def _sight(
-    step: int, drawn: Sequence[Drawn], training: Mapping[str, str], familiar: set[str]
+    step: int,
+    kinds: Mapping[Kind, Sequence[Drawn]],
+    seen: Mapping[Drawn, Nearest | None],
+    bare: Mapping[tuple[str, int], Drawn],
 ) -> Sight:
-    seen = [each for each in drawn if each.perceptual_hash]
-    found = [(each, near) for each in seen if (near := nearest(each.perceptual_hash, training))]
-    marks = [near.mark for _, near in found]
+    def closest(*wanted: Kind) -> Sequence[Nearest]:
+        return [found for kind in wanted for each in kinds.get(kind, ()) if (found := seen[each])]
+
+    novel, unrelated = kinds.get("novel", ()), kinds.get("unrelated", ())
+    every = closest(*kinds)
+    marks = [found.mark for found in every]
+    twins = [(each, bare.get((each.prompt, each.seed))) for each in unrelated]
     return Sight(
         step=step,
-        pictures=len(seen),
+        pictures=sum(map(len, kinds.values())),
         same=marks.count("same"),
         near=marks.count("near"),
-        closest=min((near for _, near in found), key=lambda near: near.places, default=None),
-        familiar=_mean(near.places for each, near in found if each.prompt in familiar),
-        novel=_mean(near.places for each, near in found if each.prompt not in familiar),
-        apart=_mean(
-            distance(one.perceptual_hash, other.perceptual_hash)
-            for one, other in combinations(seen, 2)
-            if one.prompt != other.prompt and familiar.isdisjoint((one.prompt, other.prompt))
-        ),
+        closest=min(every, key=lambda found: found.places, default=None),
+        familiar=_mean(found.places for found in closest("trigger", "training")),
+        novel=_mean(found.places for found in closest("novel")),
+        apart=_apart(pair for pair in combinations(novel, 2) if pair[0].prompt != pair[1].prompt),
+        drift=_apart((each, twin) for each, twin in twins if twin and twin.perceptual_hash),
+        strayed=sum(1 for found in closest("unrelated") if found.mark),
     )
+
+
+def _apart(pairs: Iterable[tuple[Drawn, Drawn]]) -> float | None:
+    return _mean(distance(one.perceptual_hash, other.perceptual_hash) for one, other in pairs)
 
 
 def _mean(values: Iterable[int]) -> float | None:

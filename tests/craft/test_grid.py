@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from daemon.craft.grid import GridColumn, sheet
 from daemon.craft.memorising import Drawn
 
@@ -41,7 +43,15 @@ def test_every_checkpoint_is_a_row_and_every_prompt_and_seed_a_column() -> None:
     assert found.rows[2].lines[-1] == "It draws training images again: overfit."
 
 
-def test_it_tells_the_maker_how_to_choose() -> None:
-    """D2.3"""
-    found = sheet("spyke_v1", [Drawn(198, NOVEL, 1)], training={}, captions=[], told={})
-    assert "nightpress approve spyke_v1 --checkpoint STEP" in " ".join(found.notes)
+@pytest.mark.parametrize(
+    ("step", "title", "advice"),
+    [
+        (198, "spyke_v1: choose a checkpoint", "nightpress approve spyke_v1 --checkpoint STEP"),
+        (0, "spyke_v1: what its trigger draws before it is trained", "cancel spyke_v1 and drop"),
+    ],
+)
+def test_it_tells_the_maker_what_to_look_for(step: int, title: str, advice: str) -> None:
+    """D2.3, K6.2"""
+    found = sheet("spyke_v1", [Drawn(step, NOVEL, 1)], training={}, captions=[], told={})
+    assert found.title == title
+    assert advice in " ".join(found.notes)

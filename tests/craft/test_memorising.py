@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.craft.memorising import Drawn, familiar_prompts, is_familiar, nearest, sights
+from daemon.core.stages import UNRELATED
+from daemon.craft.memorising import Drawn, familiar_prompts, kind_of, nearest, sights
 
 ZERO = "0" * 16
 CAPTION = "spyke_plasma_v1, white cloak, standing, full body"
@@ -41,20 +42,20 @@ def test_without_pictures_or_training_images_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "familiar"),
+    ("prompt", "kind"),
     [
-        (CAPTION, True),
-        ("Spyke_plasma_v1,  White  cloak,", True),
-        ("standing, full body, spyke_plasma_v1, rain", True),
-        (NOVEL, False),
-        ("standing, rain, full body, night", False),
+        (CAPTION, "training"),
+        ("Spyke_plasma_v1,  White  cloak,", "training"),
+        ("standing, full body, spyke_plasma_v1, rain", "training"),
+        ("spyke_plasma_v1", "trigger"),
+        (NOVEL, "novel"),
+        ("standing, rain, full body, night", "novel"),
+        (UNRELATED, "unrelated"),
     ],
 )
-def test_a_prompt_is_familiar_when_one_caption_has_nearly_all_of_it(
-    prompt: str, familiar: bool
-) -> None:
+def test_a_prompt_is_familiar_when_one_caption_has_nearly_all_of_it(prompt: str, kind: str) -> None:
     """D2.5"""
-    assert is_familiar(prompt, [OTHER, CAPTION]) is familiar
+    assert kind_of(prompt, [OTHER, CAPTION]) == kind
 
 
 def test_the_prompts_of_the_training_are_taken_from_all_over_the_dataset() -> None:
@@ -109,3 +110,16 @@ def test_what_speaks_for_overfit_is_said_and_no_checkpoint_is_chosen(
         [Drawn(0, each.prompt, 1, each.perceptual_hash) for each in drawn], TRAINING, []
     )
     assert bare.code == "", "what the base draws by itself says nothing of the LoRA"
+
+
+def test_a_character_that_comes_without_its_trigger_is_said() -> None:
+    """K6.2: the unrelated prompt with the LoRA, against the same without it."""
+    bare = [Drawn(0, UNRELATED, seed, far(20)) for seed in (1, 2)]
+    quiet = [Drawn(198, UNRELATED, seed, far(22 + seed)) for seed in (1, 2, 3)]
+    loud = [Drawn(396, UNRELATED, 1, away(9)), Drawn(396, UNRELATED, 2, far(20))]
+    base, first, second = sights([*bare, *quiet, *loud], {"a.png": ZERO}, [CAPTION])
+    assert (base.drift, base.code) == (0, "")
+    assert (first.drift, first.code) == (3.5, "")
+    assert (second.drift, second.code) == (14.5, "TRIGGER_BLEED")
+    assert (second.novel, second.apart, second.familiar) == (None, None, None)
+    assert second.text.endswith("prompt by 14. The character comes without its trigger.")
