@@ -6,7 +6,7 @@ Law: it counts and says what was seen; it never chooses a checkpoint. That is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from statistics import fmean
 from typing import Literal
@@ -70,6 +70,7 @@ class Sight:
     pictures of prompts like the captions, and of novel ones, to the nearest training image;
     ``apart`` between pictures of different novel prompts; ``drift`` from what the unrelated prompt
     draws without the LoRA, whose ``strayed`` pictures with it come close to a training image.
+    ``bare``: the symptoms that pictures without the LoRA have too.
     """
 
     step: int
@@ -82,27 +83,26 @@ class Sight:
     apart: float | None
     drift: float | None
     strayed: int
+    bare: frozenset[str] = frozenset()
 
     @property
     def code(self) -> str:
-        """The symptom that it speaks for, the plainest first: MEMORISED, TRIGGER_BLEED, LORA_POSE,
-        OVERFIT, ''.
-        """
-        if not self.step:
-            return ""
-        if self.same:
-            return "MEMORISED"
-        if self.strayed:
-            return "TRIGGER_BLEED"
-        if self.apart is not None and self.apart <= NEAR_PLACES:
-            return "LORA_POSE"
-        return "OVERFIT" if self._gap >= _GAP_PLACES else ""
+        """The plainest symptom that the LoRA has brought, '' for none."""
+        return next((code for code in self.symptoms if code not in self.bare), "")
 
     @property
-    def _gap(self) -> float:
-        if self.familiar is None or self.novel is None:
-            return 0.0
-        return self.novel - self.familiar
+    def symptoms(self) -> Sequence[str]:
+        """Whatever brought them, the plainest first."""
+        gap = 0.0
+        if self.familiar is not None and self.novel is not None:
+            gap = self.novel - self.familiar
+        found = {
+            "MEMORISED": self.same > 0,
+            "TRIGGER_BLEED": self.strayed > 0,
+            "LORA_POSE": self.apart is not None and self.apart <= NEAR_PLACES,
+            "OVERFIT": gap >= _GAP_PLACES,
+        }
+        return [code for code, seen in found.items() if seen]
 
     @property
     def lines(self) -> Sequence[str]:
@@ -164,13 +164,14 @@ def sights(
     seen = {each: nearest(each.perceptual_hash, training) for each in drawn}
     ordered = sorted(seen, key=lambda each: each.step)
     bare = {(each.prompt, each.seed): each for each in ordered if not each.step}
-    found = []
+    found: list[Sight] = []
     for step, group in groupby(ordered, key=lambda each: each.step):
         kinds: dict[Kind, list[Drawn]] = {}
         for each in filter(lambda each: each.perceptual_hash, group):
             kinds.setdefault(kind_of(each.prompt, captions), []).append(each)
         found.append(_sight(step, kinds, seen, bare))
-    return found
+    without = frozenset(code for each in found if not each.step for code in each.symptoms)
+    return [replace(each, bare=without) for each in found]
 
 
 def _sight(
