@@ -138,7 +138,7 @@ class Trainings:
         steps = range(EPOCH_STEPS, STEPS + 1, EPOCH_STEPS)
         names = [f"checkpoints/{job}-{step:06d}" for step in steps]
         wanted = {f"{name}.{end}" for name in names for end in ("safetensors", "lock.toml")}
-        assert set(published["files"]) == {*wanted, "training.log", "loss.csv"}
+        assert set(published["files"]) == {*wanted, "training.log", "loss.csv", "loss.svg"}
         for name, sha256 in published["files"].items():
             assert digest_of(folder / name) == sha256, name
         for name, step in zip(names, steps, strict=True):

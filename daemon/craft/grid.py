@@ -9,14 +9,41 @@ from daemon.craft.memorising import (
     NEAR_PLACES,
     SAME_PLACES,
     Drawn,
+    Kind,
     Mark,
-    is_familiar,
+    kind_of,
     nearest,
     sights,
 )
 
 # Two nights of drawing, and all that a picture of 6000 x 12000 pixels can show.
 MAX_CELLS = 1000
+
+_KINDS: Mapping[Kind, str] = {
+    "trigger": "THE TRIGGER ALONE",
+    "training": "TRAINING PROMPT",
+    "novel": "NOVEL PROMPT",
+    "unrelated": "WITHOUT THE TRIGGER",
+}
+_CHOICE = (
+    "{job}: choose a checkpoint",
+    (
+        "Choose the one that keeps the character in poses that it was never trained on; the last"
+        " one is often not it. Then: nightpress approve {job} --checkpoint STEP"
+    ),
+)
+_TRIGGER = (
+    "{job}: what its trigger draws before it is trained",
+    (
+        "A good trigger draws nothing in particular. Where its pictures have something in common,"
+        " the word means that already: run nightpress cancel {job} and drop the file with another."
+    ),
+)
+_LEGEND = (
+    '"n of 64": in how many places the perceptual hash differs from the nearest training image.'
+    f" SAME: up to {SAME_PLACES}, the same picture to a person. NEAR: up to {NEAR_PLACES}."
+    " Unrelated pictures differ in about 32; the nearest of many, in about 20."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +100,19 @@ def sheet(
     rows = [
         GridRow(
             label=f"step {sight.step}" if sight.step else "without the LoRA",
-            lines=tuple(filter(None, (told.get(sight.step, ""), sight.text))),
+            lines=tuple(filter(None, (told.get(sight.step, ""), *sight.lines))),
             cells=tuple(_cell(at.get((sight.step, *each)), training) for each in asked),
         )
         for sight in sights(drawn, training, captions)
     ]
     columns = [GridColumn(_heading(prompt, captions), f"seed {seed}") for prompt, seed in asked]
-    return Sheet(f"{job}: choose a checkpoint", _notes(job), tuple(columns), tuple(rows))
+    title, advice = _CHOICE if any(each.step for each in drawn) else _TRIGGER
+    notes = (advice.format(job=job), _LEGEND)
+    return Sheet(title.format(job=job), notes, tuple(columns), tuple(rows))
 
 
 def _heading(prompt: str, captions: Sequence[str]) -> str:
-    return f"{'TRAINING' if is_familiar(prompt, captions) else 'NOVEL'} PROMPT: {prompt}"
+    return f"{_KINDS[kind_of(prompt, captions)]}: {prompt}"
 
 
 def _cell(drawn: Drawn | None, training: Mapping[str, str]) -> GridCell:
@@ -92,17 +121,4 @@ def _cell(drawn: Drawn | None, training: Mapping[str, str]) -> GridCell:
     near = nearest(drawn.perceptual_hash, training)
     if near is None:
         return GridCell(drawn.png, "", "")
-    return GridCell(drawn.png, f"{near.places} of 64 from {near.image}", near.mark)
-
-
-def _notes(job: str) -> tuple[str, ...]:
-    choose = (
-        "Choose the one that keeps the character in poses that it was never trained on; the last"
-        f" one is often not it. Then: nightpress approve {job} --checkpoint STEP"
-    )
-    legend = (
-        '"n of 64": in how many places the perceptual hash differs from the nearest training image.'
-        f" SAME: up to {SAME_PLACES}, the same picture to a person. NEAR: up to {NEAR_PLACES}."
-        " Unrelated pictures differ in about 32."
-    )
-    return (choose, legend)
+    return GridCell(drawn.png, near.text, near.mark)

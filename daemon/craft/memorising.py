@@ -6,22 +6,25 @@ Law: it counts and says what was seen; it never chooses a checkpoint. That is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from statistics import fmean
 from typing import Literal
 
+from daemon.core.stages import UNRELATED
 from daemon.craft.picture import distance
 
 # Of 64 places of a perceptual hash. Unrelated pictures differ in about 32 of them.
 SAME_PLACES = 4
 NEAR_PLACES = 10
-# Training prompts are expected to come out closer; this much closer, nothing else comes out well.
-_GAP_PLACES = 6
+# Training prompts come out closer anyway, and by chance by up to 7 places (two pictures of each).
+_GAP_PLACES = 8
 # A prompt is like a caption when this share of its tags is in that one caption.
 _FAMILIAR_SHARE = 0.75
 
 Mark = Literal["", "near", "same"]
+Kind = Literal["trigger", "training", "novel", "unrelated"]
+"""Of a prompt: the trigger alone, the like of a caption, what no caption says; or nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Nearest:
             return ""
         return "near" if self.places > SAME_PLACES else "same"
 
+    @property
+    def text(self) -> str:
+        """In few words."""
+        return f"{self.places} of 64 from {self.image}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -59,8 +67,10 @@ class Sight:
 
     Of ``pictures``, ``same`` look like a training image and ``near`` come close to one. The means
     of the places (of 64; None where there is no such pair): ``familiar`` and ``novel`` from
-    pictures of prompts like the captions, and of others, to the nearest training image; ``apart``
-    between pictures of different novel prompts.
+    pictures of prompts like the captions, and of novel ones, to the nearest training image;
+    ``apart`` between pictures of different novel prompts; ``drift`` from what the unrelated prompt
+    draws without the LoRA, whose ``strayed`` pictures with it come close to a training image.
+    ``bare``: the symptoms that pictures without the LoRA have too.
     """
 
     step: int
@@ -71,42 +81,55 @@ class Sight:
     familiar: float | None
     novel: float | None
     apart: float | None
+    drift: float | None
+    strayed: int
+    bare: frozenset[str] = frozenset()
 
     @property
     def code(self) -> str:
-        """The symptom that it speaks for, the plainest first: MEMORISED, LORA_POSE, OVERFIT, ''."""
-        if not self.step:
-            return ""
-        if self.same:
-            return "MEMORISED"
-        if self.apart is not None and self.apart <= NEAR_PLACES:
-            return "LORA_POSE"
-        return "OVERFIT" if self._gap >= _GAP_PLACES else ""
+        """The plainest symptom that the LoRA has brought, '' for none."""
+        return next((code for code in self.symptoms if code not in self.bare), "")
 
     @property
-    def _gap(self) -> float:
-        if self.familiar is None or self.novel is None:
-            return 0.0
-        return self.novel - self.familiar
+    def symptoms(self) -> Sequence[str]:
+        """Whatever brought them, the plainest first."""
+        gap = 0.0
+        if self.familiar is not None and self.novel is not None:
+            gap = self.novel - self.familiar
+        found = {
+            "MEMORISED": self.same > 0,
+            "TRIGGER_BLEED": self.strayed > 0,
+            "LORA_POSE": self.apart is not None and self.apart <= NEAR_PLACES,
+            "OVERFIT": gap >= _GAP_PLACES,
+        }
+        return [code for code, seen in found.items() if seen]
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """For the maker: the numbers, then what they hint at."""
+        if self.closest is None:
+            return ["Nothing to compare it with."]
+        told = [
+            f"Of {self.pictures} pictures, {self.same} same, {self.near} near.",
+            f"Closest: {self.closest.text}.",
+        ]
+        if self.familiar is not None and self.novel is not None:
+            told.append(f"Training prompts {self.familiar:.0f} away, novel {self.novel:.0f}.")
+        if self.step and self.drift is not None:
+            told.append(f"It changes the unrelated prompt by {self.drift:.0f}.")
+        return [*told, _HINTS[self.code]] if self.code else told
 
     @property
     def text(self) -> str:
-        """For the maker: the numbers, then what they hint at."""
-        if self.closest is None:
-            return "Nothing to compare."
-        closest = f"closest {self.closest.places} of 64, to {self.closest.image}"
-        told = [f"Of {self.pictures}, {self.same} same, {self.near} near; {closest}."]
-        if self.familiar is not None and self.novel is not None:
-            told.append(f"Training prompts {self.familiar:.0f} away, novel {self.novel:.0f}.")
-        told.append(_HINTS[self.code])
-        return " ".join(filter(None, told))
+        """The same in one line."""
+        return " ".join(self.lines)
 
 
 _HINTS: Mapping[str, str] = {
     "MEMORISED": "It draws training images again: overfit.",
+    "TRIGGER_BLEED": "The character comes without its trigger.",
     "LORA_POSE": "Different novel prompts come out alike: the poses are learnt too.",
     "OVERFIT": "It follows its captions much better than other prompts: overfit is likely.",
-    "": "",
 }
 
 
@@ -118,10 +141,14 @@ def nearest(perceptual_hash: str, training: Mapping[str, str]) -> Nearest | None
     return Nearest(image, distance(perceptual_hash, training[image]))
 
 
-def is_familiar(prompt: str, captions: Iterable[str]) -> bool:
-    """Whether a prompt says little more than one of the captions."""
+def kind_of(prompt: str, captions: Iterable[str]) -> Kind:
+    """By the tags that it shares with one caption or another."""
+    if prompt == UNRELATED:
+        return "unrelated"
     asked = _tags(prompt)
-    return any(len(asked & _tags(each)) >= _FAMILIAR_SHARE * len(asked) for each in captions)
+    if any(len(asked & _tags(each)) >= _FAMILIAR_SHARE * len(asked) for each in captions):
+        return "training" if len(asked) > 1 else "trigger"
+    return "novel"
 
 
 def familiar_prompts(captions: Mapping[str, str], *, count: int = 1) -> Sequence[str]:
@@ -134,32 +161,48 @@ def sights(
     drawn: Iterable[Drawn], training: Mapping[str, str], captions: Sequence[str]
 ) -> Sequence[Sight]:
     """One a checkpoint, in order of steps."""
-    ordered = sorted(drawn, key=lambda each: each.step)
-    familiar = {each.prompt for each in ordered if is_familiar(each.prompt, captions)}
-    by_step = groupby(ordered, key=lambda each: each.step)
-    return [_sight(step, list(each), training, familiar) for step, each in by_step]
+    seen = {each: nearest(each.perceptual_hash, training) for each in drawn}
+    ordered = sorted(seen, key=lambda each: each.step)
+    bare = {(each.prompt, each.seed): each for each in ordered if not each.step}
+    found: list[Sight] = []
+    for step, group in groupby(ordered, key=lambda each: each.step):
+        kinds: dict[Kind, list[Drawn]] = {}
+        for each in filter(lambda each: each.perceptual_hash, group):
+            kinds.setdefault(kind_of(each.prompt, captions), []).append(each)
+        found.append(_sight(step, kinds, seen, bare))
+    without = frozenset(code for each in found if not each.step for code in each.symptoms)
+    return [replace(each, bare=without) for each in found]
 
 
 def _sight(
-    step: int, drawn: Sequence[Drawn], training: Mapping[str, str], familiar: set[str]
+    step: int,
+    kinds: Mapping[Kind, Sequence[Drawn]],
+    seen: Mapping[Drawn, Nearest | None],
+    bare: Mapping[tuple[str, int], Drawn],
 ) -> Sight:
-    seen = [each for each in drawn if each.perceptual_hash]
-    found = [(each, near) for each in seen if (near := nearest(each.perceptual_hash, training))]
-    marks = [near.mark for _, near in found]
+    def closest(*wanted: Kind) -> Sequence[Nearest]:
+        return [found for kind in wanted for each in kinds.get(kind, ()) if (found := seen[each])]
+
+    novel, unrelated = kinds.get("novel", ()), kinds.get("unrelated", ())
+    every = closest(*kinds)
+    marks = [found.mark for found in every]
+    twins = [(each, bare.get((each.prompt, each.seed))) for each in unrelated]
     return Sight(
         step=step,
-        pictures=len(seen),
+        pictures=sum(map(len, kinds.values())),
         same=marks.count("same"),
         near=marks.count("near"),
-        closest=min((near for _, near in found), key=lambda near: near.places, default=None),
-        familiar=_mean(near.places for each, near in found if each.prompt in familiar),
-        novel=_mean(near.places for each, near in found if each.prompt not in familiar),
-        apart=_mean(
-            distance(one.perceptual_hash, other.perceptual_hash)
-            for one, other in combinations(seen, 2)
-            if one.prompt != other.prompt and familiar.isdisjoint((one.prompt, other.prompt))
-        ),
+        closest=min(every, key=lambda found: found.places, default=None),
+        familiar=_mean(found.places for found in closest("trigger", "training")),
+        novel=_mean(found.places for found in closest("novel")),
+        apart=_apart(pair for pair in combinations(novel, 2) if pair[0].prompt != pair[1].prompt),
+        drift=_apart((each, twin) for each, twin in twins if twin and twin.perceptual_hash),
+        strayed=sum(1 for found in closest("unrelated") if found.mark),
     )
+
+
+def _apart(pairs: Iterable[tuple[Drawn, Drawn]]) -> float | None:
+    return _mean(distance(one.perceptual_hash, other.perceptual_hash) for one, other in pairs)
 
 
 def _mean(values: Iterable[int]) -> float | None:

@@ -25,6 +25,7 @@ from daemon.shell.training_folder import (
     attempts_of,
     file_or_none,
 )
+from daemon.wire.loss_svg import loss_svg
 from daemon.wire.making import digest
 from daemon.wire.notes import read_trainer
 from daemon.wire.places import Places, portable_text
@@ -76,9 +77,11 @@ async def publish_training(
         lock = checkpoint_lock(job, step, by.trainer, size=size, device=device, host=host)
         await _write(disk, job.id, lock_name(job.id, step), lock)
         published |= {name: made.sha256, lock_name(job.id, step): digest(lock)}
+    losses = list(_losses(told.values()))
     texts = {
         "training.log": portable_text(await _said(disk, told.values()), places).encode(),
-        "loss.csv": loss_csv(_losses(told.values())),
+        "loss.csv": loss_csv(losses),
+        "loss.svg": loss_svg(str(job.id), losses),
     }
     for name, data in texts.items():
         published[name] = digest(data)

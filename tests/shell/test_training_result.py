@@ -41,7 +41,8 @@ def test_each_checkpoint_has_its_lock_and_every_file_its_hash() -> None:
     files = published(floor)
     stems = [f"checkpoints/{JOB}-{step:06d}" for step in (2, 4, 6, 8)]
     locks = {f"{stem}.lock.toml" for stem in stems}
-    assert set(files) == {*(f"{s}.safetensors" for s in stems), *locks, "training.log", "loss.csv"}
+    texts = {"training.log", "loss.csv", "loss.svg"}
+    assert set(files) == {*(f"{s}.safetensors" for s in stems), *locks, *texts}
     for name, digest in files.items():
         assert sha256(floor.disk.data(f"outbox/{JOB}/{name}")).hexdigest() == digest
     lock = tomllib.loads(floor.disk.data(path(4, "lock.toml")).decode())

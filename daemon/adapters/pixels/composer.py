@@ -23,9 +23,9 @@ MAX_WIDTH, MAX_HEIGHT = 6000, 12_000
 # A panel is at most 512 x 768; four times its pixels, as everywhere.
 MAX_PIXELS = 4_000_000
 _LEAST_CELL = 64
-_MARGIN, _GAP, _FRAME, _SIDE = 24, 12, 8, 360
+_MARGIN, _GAP, _FRAME, _SIDE = 24, 12, 10, 380
 _TEXT_LINES = 12
-_SIZES = {"title": 40, "head": 28, "text": 18}
+_SIZES = {"title": 40, "head": 28, "text": 20}
 _PAPER, _INK, _FAINT = "#ffffff", "#111111", "#d0d0d0"
 # Told apart without colour by their words; the colours are told apart by colour-blind people too.
 _MARKS = {"same": ("= SAME", "#b34700", "#ffffff"), "near": ("~ NEAR", "#f0b429", "#111111")}
@@ -84,7 +84,7 @@ def _cell_size(sheet: Mapping[str, Any], pngs: Sequence[bytes]) -> tuple[int, in
     width, height = (max(sides) for sides in zip(*sizes, strict=True))
     across, down = len(sheet["columns"]), len(sheet["rows"])
     # What the texts take is reckoned generously; the least cell wins over the limits.
-    room_across = (MAX_WIDTH - _SIDE - 2 * _MARGIN) / across - _GAP
+    room_across = (MAX_WIDTH - _SIDE - 2 * _MARGIN - _GAP) // across - _GAP
     room_down = (MAX_HEIGHT - 1200) / down - 3 * _GAP - _line_height("text")
     scale = max(min(1.0, room_across / width, room_down / height), _LEAST_CELL / width)
     return round(width * scale), round(height * scale)
@@ -139,9 +139,9 @@ def _put_cell(page: Page, cell: Mapping[str, str], png: bytes, left: int, top: i
     if mark := _MARKS.get(cell["mark"]):
         words, colour, ink = mark
         page.draw.rectangle(box, outline=colour, width=_FRAME)
-        around = page.draw.textbbox((left + _FRAME, top + _FRAME), words, font=_font("text"))
+        around = page.draw.textbbox((left + _FRAME, top + _FRAME), words, font=_font("head"))
         page.draw.rectangle((left, top, around[2] + _FRAME, around[3] + _FRAME), fill=colour)
-        page.draw.text((left + _FRAME, top + _FRAME), words, ink, font=_font("text"))
+        page.draw.text((left + _FRAME, top + _FRAME), words, ink, font=_font("head"))
     page.write(_wrapped(label, width, limit=1), left, top + height + 4)
 
 
