@@ -13,12 +13,12 @@ from daemon.cli.weighing import sum_lines
 from daemon.core.events import Entry, Event, JobAccepted
 from daemon.core.hurdles import GIB, Scene, unfit
 from daemon.core.job import Job
-from daemon.core.jobs import PROBE, REGULARIZATION, TRAINING, TRIGGER, TrainSpec
+from daemon.core.jobs import TrainSpec
 from daemon.core.ladder import spoken
 from daemon.core.needs import Need
 from daemon.core.night import Share, arithmetic, lasting, share, tonight
 from daemon.core.policy import Policy
-from daemon.core.stages import next_stage
+from daemon.core.stages import MORE_PROMPTS, PROBE, REGULARIZATION, TRAINING, TRIGGER, next_stage
 from daemon.core.state import State, apply
 from daemon.core.world import World
 from daemon.craft.memory import need
@@ -68,7 +68,9 @@ def _stages(job: Job, spec: TrainSpec, state: State) -> Iterator[str]:
     if told:
         yield f"Before it, by day too: {spoken(told)}."
     if spec.grid is not None:
-        pictures = (1 + spec.epochs) * (len(spec.grid.prompts) + 3) * len(spec.grid.seeds)
+        pictures = (
+            (1 + spec.epochs) * (len(spec.grid.prompts) + MORE_PROMPTS) * len(spec.grid.seeds)
+        )
         yield f"After it: a grid of {pictures} pictures, to choose a checkpoint by."
 
 

@@ -12,10 +12,10 @@ from itertools import islice
 from daemon.core.events import AttemptStarted, Event, JobHeld
 from daemon.core.hurdles import GIB, Reason, Scene, unfit, unmade
 from daemon.core.job import Job
-from daemon.core.jobs import REGULARIZATION, JobId, PanelSpec, Phase
+from daemon.core.jobs import JobId, PanelSpec, Phase
 from daemon.core.ladder import profile_for
 from daemon.core.policy import Policy
-from daemon.core.stages import next_stage
+from daemon.core.stages import REGULARIZATION, next_stage
 from daemon.core.state import State
 from daemon.core.windows import ALWAYS, is_open
 

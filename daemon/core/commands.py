@@ -14,12 +14,11 @@ from daemon.core.jobs import (
     Control,
     FileFacts,
     JobId,
-    Making,
     ModelFacts,
     Outcome,
-    TrainerUse,
     TrainingImage,
 )
+from daemon.core.tools import Making, TrainerUse
 from daemon.core.world import Machine, World
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from daemon.core.commands import TakeControl
 from daemon.core.events import ControlTaken, Event, JobApproved
 from daemon.core.job import Job
-from daemon.core.jobs import TRAINING, Control, JobId, Phase
+from daemon.core.jobs import Control, JobId, Phase
+from daemon.core.stages import TRAINING
 from daemon.core.state import State, drop_of
 
 RETRIABLE = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED})

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from daemon.core.decide import Studio
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import DRAWN, TRAINING, PanelSpec, TrainSpec
+from daemon.core.jobs import PanelSpec, TrainSpec
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.needs import NO_NEED, Need
 from daemon.core.night import arithmetic, clock_text, lasting, share
 from daemon.core.policy import Policy
-from daemon.core.stages import next_stage
+from daemon.core.stages import DRAWN, TRAINING, next_stage
 from daemon.core.state import State
 from daemon.core.windows import Windows, is_open, opens
 from daemon.core.world import Machine, World

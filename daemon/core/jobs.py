@@ -33,12 +33,6 @@ class Phase(StrEnum):
 
 OPEN_PHASES = frozenset({Phase.WAITING, Phase.HELD, Phase.RUNNING, Phase.PUBLISHING})
 
-TRAINING, TRIGGER, REGULARIZATION, PROBE, GRID = "", "trigger", "regularization", "probe", "grid"
-"""The stages of a training, which its attempts are for; a panel has none."""
-
-DRAWN = frozenset({TRIGGER, REGULARIZATION, GRID})
-"""The stages whose pictures the engine draws, by sub-prompts of the job."""
-
 GOOD = "good"
 """The verdict on a picture that is a result."""
 
@@ -298,42 +292,3 @@ class Engine:
     torch: str
     os: str
     custom_nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainerUse:
-    """What an attempt at a training was started with, as its locks say it.
-
-    ``config`` and ``dataset`` are its documents with names for folders; ``packages`` are versions
-    by name.
-    """
-
-    trainer: str
-    commit: str
-    python: str
-    packages: Mapping[str, str]
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    models: tuple[ModelFacts, ...]
-    config: str
-    dataset: str
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """All that a picture's lock says of how it was made, beside its job.
-
-    ``workflow_sha256`` is that of the executed graph's file, ``bytes`` the picture's size;
-    ``perceptual_hash`` 16 hexadecimal digits or '', ``rung`` that of the precision ladder,
-    ``map_sha256`` of the hint that the graph made for itself ('' = it makes none).
-    """
-
-    engine: Engine
-    models: tuple[ModelFacts, ...]
-    template: str
-    template_sha256: str
-    workflow_sha256: str
-    bytes: int
-    perceptual_hash: str = ""
-    rung: str = DEFAULT_PROFILE
-    map_sha256: str = ""

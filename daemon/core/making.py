@@ -10,9 +10,9 @@ from dataclasses import asdict, fields
 
 from daemon.core.events import Event, ImageJudged
 from daemon.core.job import Job
-from daemon.core.jobs import Engine, Making, ModelFacts, TrainerUse
+from daemon.core.jobs import Engine, ModelFacts
 from daemon.core.state import Fact, State, key_of
-from daemon.core.tools import EngineRecorded, ModelRecorded
+from daemon.core.tools import EngineRecorded, Making, ModelRecorded, TrainerUse
 
 
 def recorded_making(state: State, judged: ImageJudged) -> Making | None:

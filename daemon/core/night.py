@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
-from daemon.core.jobs import TRAINING, Phase, TrainSpec
+from daemon.core.jobs import Phase, TrainSpec
 from daemon.core.policy import Policy
-from daemon.core.stages import pace_of
+from daemon.core.stages import TRAINING, pace_of
 from daemon.core.state import State
 from daemon.core.windows import Windows, closes, is_open
 from daemon.core.world import World

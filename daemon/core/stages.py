@@ -9,21 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import (
-    DRAWN,
-    GRID,
-    PROBE,
-    REGULARIZATION,
-    TRAINING,
-    TRIGGER,
-    LoraUse,
-    PanelSpec,
-    TrainSpec,
-)
+from daemon.core.jobs import LoraUse, PanelSpec, TrainSpec
 
 if TYPE_CHECKING:
     from daemon.core.job import Job
     from daemon.core.state import State
+
+TRAINING, TRIGGER, REGULARIZATION, PROBE, GRID = "", "trigger", "regularization", "probe", "grid"
+"""The stages of a training, which its attempts are for; a panel has none."""
+
+DRAWN = frozenset({TRIGGER, REGULARIZATION, GRID})
+"""The stages whose pictures the engine draws, by sub-prompts of the job."""
+
+MORE_PROMPTS = 3
+"""What a grid shows beside its prompts: the trigger alone, a caption, something unrelated."""
 
 UNRELATED = "a quiet mountain lake, pine trees, morning fog, no humans"
 """A prompt that has nothing of the character: what a LoRA changes in it, it does not keep to its

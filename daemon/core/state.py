@@ -28,8 +28,9 @@ from daemon.core.events import (
     PromptSent,
     ResultPublished,
 )
+from daemon.core.evolve import evolve
 from daemon.core.ids import is_rehearsal, lora_file, split_job
-from daemon.core.job import Job, evolve
+from daemon.core.job import Job
 from daemon.core.jobs import (
     QUALITY_CODES,
     Engine,

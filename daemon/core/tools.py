@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.core.jobs import JobId
+from daemon.core.jobs import DEFAULT_PROFILE, Engine, JobId, ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +63,42 @@ class TrainerRecorded:
     models: tuple[int, ...]
     config: str
     dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerUse:
+    """What an attempt at a training was started with, as its locks say it.
+
+    ``config`` and ``dataset`` are its documents with names for folders; ``packages`` are versions
+    by name.
+    """
+
+    trainer: str
+    commit: str
+    python: str
+    packages: Mapping[str, str]
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    models: tuple[ModelFacts, ...]
+    config: str
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """All that a picture's lock says of how it was made, beside its job.
+
+    ``workflow_sha256`` is that of the executed graph's file, ``bytes`` the picture's size;
+    ``perceptual_hash`` 16 hexadecimal digits or '', ``rung`` that of the precision ladder,
+    ``map_sha256`` of the hint that the graph made for itself ('' = it makes none).
+    """
+
+    engine: Engine
+    models: tuple[ModelFacts, ...]
+    template: str
+    template_sha256: str
+    workflow_sha256: str
+    bytes: int
+    perceptual_hash: str = ""
+    rung: str = DEFAULT_PROFILE
+    map_sha256: str = ""

@@ -8,23 +8,15 @@ left the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from daemon.core.commands import (
-    RecordModels,
-    RecordPrompt,
-)
-from daemon.core.ids import file_prefix, prompt_id
+from daemon.core.ids import file_prefix
 from daemon.core.job import Job
-from daemon.core.jobs import ModelFacts, Outcome, PanelSpec
-from daemon.core.state import key_of
+from daemon.core.jobs import Outcome, PanelSpec
 from daemon.craft.graph import BoundGraph, bind, with_prefix
-from daemon.craft.limits import complaints
-from daemon.craft.nodes import class_of
-from daemon.craft.packs import forbidden_nodes
-from daemon.errors import AskerError, WorldError
+from daemon.errors import WorldError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Sheet
 from daemon.shell.drawing import Conversation
@@ -33,7 +25,7 @@ from daemon.shell.intake import HINT_LIMIT_BYTES, read_pattern
 from daemon.shell.judging import Judging, Left
 from daemon.shell.outbox import job_folder
 from daemon.shell.patience import GivenUp, Patience, let_go
-from daemon.shell.replaced import replaced
+from daemon.shell.preparing import Preparing
 from daemon.shell.reproducing import Reproducing
 from daemon.shell.whereabouts import DrawOrder
 from daemon.wire.making import digest, hint_name
@@ -76,6 +68,7 @@ class PanelAttempt:
         self._first = pages[0]
         self._talk: Conversation | None = None
         self._judging = Judging(bench, renderer, job, pages)
+        self._preparing = Preparing(bench, renderer, job, pages)
         again = self._first.reproduces
         self._again = Reproducing(bench, job, again) if again else None
 
@@ -168,98 +161,18 @@ class PanelAttempt:
     async def _draw_each(
         self, sheet: Sheet, ears: Ears, todo: Sequence[int], drawn: asyncio.Queue[Left | None]
     ) -> None:
-        following = asyncio.ensure_future(self._prepare(sheet, todo[0]))
+        following = asyncio.ensure_future(self._preparing.prepared(sheet, todo[0]))
         try:
             for place, _ in enumerate(todo, start=1):
                 prepared = await following
                 await self._take_turn(prepared)
                 if place < len(todo):
-                    following = asyncio.ensure_future(self._prepare(sheet, todo[place]))
+                    following = asyncio.ensure_future(self._preparing.prepared(sheet, todo[place]))
                 drawn.put_nowait(await self._draw(prepared, ears, last=place == len(todo)))
         finally:
             drawn.put_nowait(None)
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-
-    async def _prepare(self, sheet: Sheet, image: int) -> Prepared:
-        """All that can be done for a picture before its turn."""
-        bench, page = self._bench, self._pages[image - 1]
-        aliases = await self._aliases(page)
-        loras = [aliases.get(lora.name, lora.name) for lora in page.loras]
-        bound = sheet.bound(page, loras)
-        wrong = complaints(bound, bench.policy, bench.packs)
-        if wrong:
-            raise AskerError(" ".join(wrong))  # The template was changed since the job was taken.
-        await self._check_nodes(bound)
-        own_names = {alias: name for name, alias in aliases.items()}
-        uses = [replace(use, name=own_names.get(use.name, use.name)) for use in bound.models]
-        models = tuple([await bench.weights.facts(role=use.role, name=use.name) for use in uses])
-        prompt = self._prompt(image, bound, attempt=self._job.attempt)
-        before = self._job.images.get(image)
-        prepared = Prepared(
-            image=image,
-            bound=bound,
-            models=models,
-            prompt=prompt,
-            fresh=before is None or before.prompt_id != prompt,
-            # What is drawn again must not come out of the engine's cache.
-            stale=self._again is not None
-            or any(self._was_another(model) for model in models if model.name not in aliases),
-        )
-        if not prepared.stale:
-            await self._record(prepared)
-        return prepared
-
-    def _prompt(self, image: int, bound: BoundGraph, *, attempt: int) -> str:
-        return prompt_id(
-            studio=self._bench.studio,
-            job=self._job.id,
-            attempt=attempt,
-            image=image,
-            graph_sha256=bound.graph_sha256,
-        )
-
-    async def _check_nodes(self, bound: BoundGraph) -> None:
-        """Only what ComfyUI brings and the allowed packs may draw (A4.2)."""
-        classes = sorted({class_of(node) for node in bound.graph.values()})
-        ask = Patience(self._bench.policy).ask
-        modules = await self._bench.modules.get(
-            " ".join(classes), lambda: ask(lambda: self._renderer.modules(classes))
-        )
-        for code, text in forbidden_nodes(classes, modules, self._bench.packs, bound.packs):
-            raise GivenUp(Outcome.FAILED, code, text)
-
-    async def _aliases(self, page: PanelSpec) -> Mapping[str, str]:
-        """Other names for LoRAs of which the ledger knows several: the engine tells files by their
-        names, and would draw with whichever it has in memory.
-        """
-        found: dict[str, str] = {}
-        for lora in page.loras:
-            facts = await self._bench.weights.facts(role="lora", name=lora.name)
-            known = self._bench.state().recorded.values()
-            changed = any(key_of(other) == key_of(facts) and other != facts for other in known)
-            if changed and self._bench.host is not None:
-                alias = await self._bench.weights.alias(lora.name, sha256=facts.sha256)
-                found |= {lora.name: alias} if alias else {}
-        return found
-
-    def _was_another(self, model: ModelFacts) -> bool:
-        """Whether the ledger knows other bytes under this name: the engine may have them still,
-        for it tells files by their names.
-        """
-        state = self._bench.state()
-        known = state.recorded.get(state.latest.get(key_of(model), 0))
-        return known is not None and known != model
-
-    async def _record(self, prepared: Prepared) -> None:
-        """What it is drawn with and under which id, durable before anything is sent."""
-        job, ask = self._job, self._bench.ask
-        told = replaced(self._bench.state(), prepared.models)
-        await asyncio.gather(
-            *map(ask, told),
-            ask(RecordModels(prepared.models)),
-            ask(RecordPrompt(job.id, job.attempt, prepared.image, prepared.prompt)),
-        )
 
     async def _take_turn(self, prepared: Prepared) -> None:
         waited = await self._bench.turns.mine(self._job)
@@ -268,7 +181,7 @@ class PanelAttempt:
             raise GivenUp(Outcome.STOPPED, "PAUSED", text)
         if prepared.stale:
             await let_go(self._renderer)
-            await self._record(prepared)
+            await self._preparing.record(prepared)
 
     async def _draw(self, prepared: Prepared, ears: Ears, *, last: bool) -> Left:
         bench, job = self._bench, self._job
@@ -316,7 +229,7 @@ class PanelAttempt:
         bound, image = prepared.bound, prepared.image
         # What was drawn again counts only with the engine's word that it was not cached.
         attempts = [] if self._again is not None else reversed(job.lost)
-        lost = [self._prompt(image, bound, attempt=each) for each in attempts]
+        lost = [self._preparing.prompt(image, bound, attempt=each) for each in attempts]
         earlier = [
             replace(order, prompt_id=each, graph=with_prefix(bound, file_prefix(each)))
             for each in lost

@@ -12,6 +12,8 @@ from dataclasses import replace
 
 from daemon.core.jobs import Asked, Complaint, TrainingImage, TrainSpec
 from daemon.core.policy import Policy
+from daemon.core.stages import MORE_PROMPTS
+from daemon.craft.grid import MAX_CELLS
 from daemon.craft.schedule import schedule
 from daemon.errors import WorldError
 from daemon.ports import Disk, FileStat
@@ -79,7 +81,20 @@ def resolved(
             f"checkpoints, more than {policy.max_epochs}. Write a larger save_every."
         )
         found.append(Complaint(0, "save_every", text))
+    found += _too_wide(spec)
     return found, replace(asked, spec=spec, warnings=(*asked.warnings, *said))
+
+
+def _too_wide(spec: TrainSpec) -> Iterable[Complaint]:
+    if spec.grid is None:
+        return
+    columns = (len(spec.grid.prompts) + MORE_PROMPTS) * len(spec.grid.seeds)
+    if (cells := (1 + spec.epochs) * columns) > MAX_CELLS:
+        text = (
+            f"A grid of {spec.epochs} checkpoints by these prompts and seeds has {cells} pictures,"
+            f" more than {MAX_CELLS}. Write fewer of them, or a larger save_every."
+        )
+        yield Complaint(0, "grid", text)
 
 
 async def examine_dataset(

@@ -12,7 +12,8 @@ from functools import partial
 
 from daemon.core.commands import ReportImage, ReportIncident
 from daemon.core.job import Job
-from daemon.core.jobs import GOOD, Making, Outcome, PanelSpec, passes
+from daemon.core.jobs import GOOD, Outcome, PanelSpec, passes
+from daemon.core.tools import Making
 from daemon.craft.controlnets import hint_fault
 from daemon.craft.picture import Verdict, judge
 from daemon.craft.reproduction import was_drawn

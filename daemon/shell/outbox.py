@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from daemon.core.events import ImageJudged, JobAccepted, JobRejected
 from daemon.core.ids import split_job
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, Making, PanelSpec, TrainSpec
+from daemon.core.jobs import JobId, PanelSpec, TrainSpec
 from daemon.core.making import recorded_making
 from daemon.core.state import State
+from daemon.core.tools import Making
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.dataset import aside

@@ -16,8 +16,6 @@ from daemon.core.ids import is_rehearsal, lora_file
 from daemon.core.job import Job
 from daemon.core.jobs import (
     GOOD,
-    GRID,
-    REGULARIZATION,
     LoraUse,
     Outcome,
     PanelSpec,
@@ -25,7 +23,7 @@ from daemon.core.jobs import (
     TrainingImage,
     TrainSpec,
 )
-from daemon.core.stages import UNRELATED, page
+from daemon.core.stages import GRID, REGULARIZATION, UNRELATED, page
 from daemon.craft.grid import Sheet, sheet
 from daemon.craft.memorising import Drawn, familiar_prompts, sights
 from daemon.errors import WorldError
@@ -145,7 +143,14 @@ class Series:
         await self._write_picture(shown)
 
     async def _write_picture(self, shown: Sheet) -> None:
-        png = await self._bench.pixels.grid(shown)
+        try:
+            png = await self._bench.pixels.grid(shown)
+        except WorldError as error:
+            if error.code != "GRID_FAILED":
+                raise
+            # What was trained is no worse for it.
+            await self._bench.ask(ReportIncident(error.code, f"{self._job.id}: {error.text}"))
+            return
         path = f"{job_folder(self._job.id)}/{SHOWN[self._job.stage]}"
         await self._bench.disk.write(path, png, synced=True)
 

@@ -21,16 +21,17 @@ from daemon.core.commands import (
 )
 from daemon.core.hurdles import heavy_text
 from daemon.core.job import Job
-from daemon.core.jobs import PROBE, Outcome
+from daemon.core.jobs import Outcome
 from daemon.core.night import Standing
+from daemon.core.stages import PROBE
 from daemon.core.state import State
-from daemon.craft.probe_gates import Tried, gates
 from daemon.craft.training_end import Ending, Verdict, verdict
 from daemon.errors import WorldError
 from daemon.shell.epochs import forget_state, is_whole, seal_state, source_of
 from daemon.shell.machine_watch import MachineWatch
 from daemon.shell.progress import Progress
 from daemon.shell.training_folder import OUT, Attempt, attempts_of, file_or_none
+from daemon.shell.training_probe import probed
 from daemon.shell.training_result import approved_lora, publish_training
 from daemon.shell.training_start import Workshop, prepare
 from daemon.shell.training_watch import TrainingWatch
@@ -76,7 +77,6 @@ _NO_ROOM = Verdict(
     "DISK_FULL",
     "The disk was full when the trainer ended, and so were its logs. Free some space.",
 )
-_PROBED = "What was tried"
 _DOUBTFUL = frozenset({Outcome.FAILED, Outcome.LOST})
 _RESTARTED = Verdict(
     Outcome.LOST,
@@ -132,38 +132,12 @@ class Training:
         finally:
             self._progress.report(None)
         if attempt.job.stage == PROBE and end.outcome is Outcome.SUCCEEDED:
-            await self._weigh(watch)
+            report = await probed(self._shop, watch, self._machine)
+            # What it has learnt in a few minutes is nobody's.
+            await self._disk.remove(attempt.path(OUT))
+            await self._ask(report)
             return
         await self._report(attempt, end, step_s=watch.step_s)
-
-    async def _weigh(self, watch: TrainingWatch) -> None:
-        """What the short run has shown: the training may begin, or it never will as it is."""
-        attempt, policy = watch.attempt, self._shop.policy
-        output = watch.log.output
-        peak_bytes = await self._machine.peak(attempt.job)
-        tried = Tried(
-            output.reading.device,
-            watch.step_s,
-            peak_bytes,
-            self._machine.machine.total_bytes or 0,
-            tuple(loss for _, loss in sorted(output.losses.items())),
-        )
-        window_s = self._machine.window_s(attempt.job)
-        found = gates(tried, attempt.spec, policy, gpu=self._shop.gpu_expected, window_s=window_s)
-        closed = [gate for gate in found if gate.code]
-        text = f"{_PROBED}: {'; '.join(gate.text for gate in found)}."
-        outcome, code = Outcome.SUCCEEDED, ""
-        if closed:
-            outcome, code = Outcome.FAILED, closed[0].code
-            text = f"The short run shows that {closed[0].text}. {text}"
-        # What it has learnt in a few minutes is nobody's.
-        await self._disk.remove(attempt.path(OUT))
-        job, number = attempt.job.id, attempt.number
-        await self._ask(
-            ReportEnded(
-                job, number, outcome, code, text[:_EVIDENCE_CHARS], peak_bytes, watch.step_s
-            )
-        )
 
     async def stop(self, job: Job) -> None:
         """End the attempt, wherever it is, and report that it was cancelled."""

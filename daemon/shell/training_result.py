@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.core.job import Checkpoint, Job
-from daemon.core.jobs import GRID, TRIGGER, JobId, TrainerUse
+from daemon.core.jobs import JobId
 from daemon.core.making import recorded_trainer
+from daemon.core.stages import GRID, TRIGGER
 from daemon.core.state import State
+from daemon.core.tools import TrainerUse
 from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.outbox import job_folder

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from daemon.core.commands import Command, RecordDataset, RecordModels, RecordTrainer
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import PROBE, REGULARIZATION, ModelFacts, TrainerUse
+from daemon.core.jobs import ModelFacts
 from daemon.core.policy import Policy
+from daemon.core.stages import PROBE, REGULARIZATION
+from daemon.core.tools import TrainerUse
 from daemon.errors import WorldError
 from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
 from daemon.shell.dataset import images_in

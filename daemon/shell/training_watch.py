@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.core.commands import ReportCheckpoint
-from daemon.core.jobs import PROBE
+from daemon.core.stages import PROBE
 from daemon.ports import Disk
 from daemon.shell.epochs import keep_epoch
 from daemon.shell.patience import now

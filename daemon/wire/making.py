@@ -10,7 +10,8 @@ from hashlib import sha256
 
 from daemon.core.events import ImageJudged
 from daemon.core.job import Job
-from daemon.core.jobs import Engine, Making, ModelFacts, PanelSpec
+from daemon.core.jobs import Engine, ModelFacts, PanelSpec
+from daemon.core.tools import Making
 from daemon.craft.samplers import noise_of
 from daemon.wire import lock_file
 from daemon.wire.comfyui import EngineFacts

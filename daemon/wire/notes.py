@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.core.jobs import Engine, Making, ModelFacts, TrainerUse
+from daemon.core.jobs import Engine, ModelFacts
+from daemon.core.tools import Making, TrainerUse
 from daemon.wire.making import digest
 
 

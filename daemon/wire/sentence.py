@@ -6,8 +6,9 @@ from typing import assert_never
 
 from daemon.core.events import PictureReproduced
 from daemon.core.job import Job
-from daemon.core.jobs import GRID, PROBE, REGULARIZATION, TRAINING, TRIGGER, Phase
+from daemon.core.jobs import Phase
 from daemon.core.ladder import spoken
+from daemon.core.stages import GRID, PROBE, REGULARIZATION, TRAINING, TRIGGER
 
 _STAGES = {
     TRIGGER: "what its trigger draws without a LoRA is recorded",

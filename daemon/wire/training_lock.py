@@ -11,7 +11,8 @@ from dataclasses import asdict
 
 from daemon.core.ids import lora_file
 from daemon.core.job import Job
-from daemon.core.jobs import JobId, TrainerUse, TrainSpec
+from daemon.core.jobs import JobId, TrainSpec
+from daemon.core.tools import TrainerUse
 from daemon.wire.lock_file import LOCK_VERSION
 from daemon.wire.toml_text import Section, toml_bytes
 

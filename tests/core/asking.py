@@ -36,17 +36,18 @@ from daemon.core.jobs import (
     ControlKind,
     Engine,
     FileFacts,
+    Grid,
     JobId,
     LoraUse,
-    Making,
     ModelFacts,
     Outcome,
     PanelSpec,
-    TrainerUse,
+    Regularization,
     TrainingImage,
     TrainSpec,
 )
 from daemon.core.state import State
+from daemon.core.tools import Making, TrainerUse
 from daemon.core.world import World
 from tests.desk import READY, REHEARSING, Desk
 
@@ -97,6 +98,13 @@ TRAIN = TrainSpec(
     repeats=11,
     epoch_steps=198,
     epochs=5,
+)
+WHOLE = replace(
+    TRAIN,
+    waive_trigger_probe=False,
+    probe=True,
+    regularization=Regularization(150, "a man, full body", "man"),
+    grid=Grid(("spyke_plasma_v1, running",), (1, 2), 0.7),
 )
 DATASET = tuple(TrainingImage(f"{n:03}.png", f"{n:064x}", "e" * 64) for n in range(1, 19))
 DOWN = replace(READY, engine_code="COMFY_NOT_READY", engine_text="The engine is silent.")
@@ -249,7 +257,7 @@ class Ask:
                     spec=SPECS[self.job % len(SPECS)],
                 )
             case "training":
-                return training(name, inode=which)
+                return training(name, inode=which, spec=WHOLE if which % 2 else TRAIN)
             case "refused":
                 errors = (Complaint(1, "width", "Too wide."),)
                 return Reject(file("bad", inode=which), b"bad", "", errors)

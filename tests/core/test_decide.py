@@ -60,7 +60,6 @@ from daemon.core.jobs import (
     JobId,
     Kind,
     LoraUse,
-    Making,
     ModelFacts,
     Outcome,
     PanelSpec,
@@ -70,7 +69,7 @@ from daemon.core.jobs import (
 from daemon.core.making import recorded_making, recorded_trainer
 from daemon.core.policy import Policy
 from daemon.core.state import State, fold
-from daemon.core.tools import ModelRecorded
+from daemon.core.tools import Making, ModelRecorded
 from tests.core.asking import (
     DATASET,
     DOWN,

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 
 from daemon.core.events import Entry
 from daemon.core.job import Image
-from daemon.core.jobs import JobId, Making, ModelFacts
+from daemon.core.jobs import JobId, ModelFacts
+from daemon.core.tools import Making
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.lock_file import Model, Quality, Subject, read_lock
 from daemon.wire.making import digest, engine_of, models_of, picture_lock
