@@ -59,7 +59,8 @@ _LOOK_AT = (
     ("ch01_p003_r1/ch01_p003_r1-01.lock.toml", "all that it takes to make it again"),
     ("ch01_p003_r1/ch01_p003_r1-01.workflow.json", "the graph; ComfyUI opens it"),
     ("spyke_r1/checkpoints/", "a LoRA after each epoch, each with its lock"),
-    ("spyke_r1/loss.csv", "the loss, step by step; training.log is what the trainer said"),
+    ("spyke_r1/grid.png", "every checkpoint by the same prompts and seeds, to choose one by"),
+    ("spyke_r1/loss.svg", "the loss, step by step; training.log is what the trainer said"),
     ("rejected/", "the answer to the file that was refused"),
     ("status.json", "where everything stands, for programs"),
 )

@@ -144,7 +144,8 @@ async def _check_dataset(
 
 
 async def _check_folder(disk: Disk, folder: str, wanted: Mapping[str, str]) -> None:
-    there = {item.name for item in await disk.list(folder)}
+    # The trainer sees no hidden files, and a power cut may leave some of ours.
+    there = {item.name for item in await disk.list(folder) if not item.name.startswith(".")}
     if not there:
         raise _changed(f"{folder}/ is gone")
     for name in sorted(there - wanted.keys()):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim.scenarios import SCENARIOS
+from tests.sim.scenarios import SCENARIOS, STAGES
 from tests.sim.sweep import Found, double_cuts, single_cuts
 
 TWICE = ("panel ok", "train ok", "cancel", "month change", "sync fails")
@@ -40,13 +40,17 @@ def test_no_two_cuts_break_a_promise(
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @mode
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", {**SCENARIOS, **STAGES})
 def test_no_cut_breaks_a_promise(
     name: str, kill_only: bool, chunk: int, record_property: Record, seeds: int
 ) -> None:
     for seed in range(seeds):
         found = single_cuts(
-            SCENARIOS[name], kill_only=kill_only, chunk=chunk, chunks=CHUNKS, seed=1000 * seed
+            {**SCENARIOS, **STAGES}[name],
+            kill_only=kill_only,
+            chunk=chunk,
+            chunks=CHUNKS,
+            seed=1000 * seed,
         )
         _tell(record_property, f"{name}, {'kill' if kill_only else 'power'}", found)
 

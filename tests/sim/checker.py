@@ -397,6 +397,7 @@ def _trainings(lines: Sequence[Line]) -> list[str]:
                 for other in lines[:index]
                 if other["type"] == "dataset.recorded" and other["job"] == job
                 for image in other["images"]
+                if image[3] != "regularization"
             ]
             if len(recorded) != specs[job]["images"]:
                 found.append(f"{job}: {len(recorded)} pictures of its dataset are recorded")
@@ -520,7 +521,10 @@ def _told(line: Line) -> Mapping[str, str]:
         name = f"{line['name'].removesuffix('.toml')}-{line['sha256'][:12]}"
         told[f"outbox/rejected/{name}/job.toml"] = line["sha256"]
     elif line["type"] == "dataset.recorded":
-        for name, image, caption, _ in line["images"]:
+        for name, image, caption, source in line["images"]:
+            if source == "regularization":
+                told[f"{folder}/resume/regularization/{name}"] = image
+                continue
             copy = f"{folder}/resume/dataset/{name}"
             told |= {copy: image, f"{copy.rpartition('.')[0]}.txt": caption}
     return told

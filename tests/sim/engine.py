@@ -406,11 +406,12 @@ class SimPixels:
         if b"IEND" not in png:
             raise WorldError("PICTURE_BROKEN", "the picture ends before its end")
         levels = (128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16, 0, 255, 99)
-        good = PictureStats(64, 64, "RGB", *levels, 255.0, 0.3, 0.0, 0.0, 0.0)
+        side = 512 if b'"width": 512' in png else 64
+        good = PictureStats(side, side, "RGB", *levels, 255.0, 0.3, 0.0, 0.0, 0.0)
         return replace(good, mean=0, std=0, high=0) if b"IDATblack" in png else good
 
     async def grid(self, sheet: Sheet) -> bytes:
-        return b"\x89PNG" + repr(sheet).encode() + b"IEND"
+        return b"\x89PNG" + sha256(repr(sheet).encode()).digest() + b"IEND"
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:
         """Its pictures differ in nothing but in what is told of them in their text."""

@@ -148,6 +148,32 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
 }
 
+_STAGED = TRAIN.replace(b"steps = 20", b"steps = 10").replace(b"waive_trigger_probe = true\n", b"")
+_GRID = b"grid = { prompts = [] }"
+STAGES: Mapping[str, Scenario] = {
+    "drawn before and after": Scenario(
+        (
+            Drop(
+                "spyke.toml",
+                _STAGED.replace(_GRID, b'grid = { prompts = ["spyke, running"], seeds = [1] }'),
+            ),
+        )
+    ),
+    "regularized and tried": Scenario(
+        (
+            Drop(
+                "spyke.toml",
+                TRAIN.replace(b"steps = 20", b"steps = 10")
+                .replace(b'when = "now"\n', b"")
+                .replace(
+                    b"end = true",
+                    b'regularization = { count = 10, prompt = "a man", class = "man" }\nend = true',
+                ),
+            ),
+        )
+    ),
+}
+"""Trainings with all that is drawn and tried around them: long, so cut at fewer places."""
 TRAIN_APPROVED = Scenario(
     (_TRAIN, Drop("good.toml", _control("approve", "spyke_v1", checkpoint=10), after=b"job.ended"))
 )

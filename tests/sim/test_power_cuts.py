@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from tests.sim.checker import parse
-from tests.sim.scenarios import MIXED, SCENARIOS
+from tests.sim.scenarios import MIXED, SCENARIOS, STAGES
 from tests.sim.story import Fate, History, tell
 from tests.sim.sweep import single_cuts
 
@@ -55,6 +55,15 @@ def test_a_cut_before_any_step_breaks_no_promise(name: str, chunk: int) -> None:
     found = single_cuts(SCENARIOS[name], kill_only=chunk % 2 == 1, chunk=first, chunks=2 * CHUNKS)
     assert found.broken == {}
     assert found.indices > 3
+
+
+@pytest.mark.parametrize("kill_only", [False, True])
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_drawn_around_a_training_outlives_a_cut(name: str, *, kill_only: bool) -> None:
+    """K6.2, D3.1, D2.3, K3.1: before every thirty-second step; the campaign before all."""
+    found = single_cuts(STAGES[name], kill_only=kill_only, chunk=7 + 16 * kill_only, chunks=32)
+    assert found.broken == {}
+    assert found.indices > 12
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
