@@ -4,14 +4,15 @@ steps, some of them twice; a table says what was seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.sim.scenarios import SCENARIOS, STAGES
+from tests.sim.scenarios import SCENARIOS, STAGES, Scenario
 from tests.sim.sweep import Found, double_cuts, single_cuts
 
 TWICE = ("panel ok", "train ok", "cancel", "month change", "sync fails")
+EVERY: Mapping[str, Scenario] = {**SCENARIOS, **STAGES}
 CHUNKS = 8
 TWICE_CHUNKS = 32
 """More of them, since a worker that is left with the last one is waited for."""
@@ -40,13 +41,13 @@ def test_no_two_cuts_break_a_promise(
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @mode
-@pytest.mark.parametrize("name", {**SCENARIOS, **STAGES})
+@pytest.mark.parametrize("name", EVERY)
 def test_no_cut_breaks_a_promise(
     name: str, kill_only: bool, chunk: int, record_property: Record, seeds: int
 ) -> None:
     for seed in range(seeds):
         found = single_cuts(
-            {**SCENARIOS, **STAGES}[name],
+            EVERY[name],
             kill_only=kill_only,
             chunk=chunk,
             chunks=CHUNKS,
