@@ -52,6 +52,9 @@ save_every = 20
 when = "now"                   # not tonight, which a training would wait for
 checkpoint = "anything-v5.safetensors"
 vae = "vae-ft-mse-840000-ema-pruned.safetensors"
+[grid]
+prompts = ["spyke_plasma_v1, upper body, sitting, night"]
+seeds = [1]
 """
 _DRAWINGS = 10
 _LOOK_AT = (

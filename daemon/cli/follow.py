@@ -142,7 +142,8 @@ class Follower:
             case "job.held":
                 self.jobs[job], why = "held", what(line)
             case "attempt.started":
-                self.jobs[job], why = "running", f"attempt {whole(line, 'attempt')}"
+                told = (f"attempt {whole(line, 'attempt')}", text(line, "stage"))
+                self.jobs[job], why = "running", ", ".join(filter(None, told))
             case "job.ended":
                 self.jobs[job], why = raw(line, "phase"), text(line, "code")
             case "picture.reproduced":

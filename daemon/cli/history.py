@@ -218,9 +218,11 @@ def _attempt(attempt: Table, kind: str) -> Sequence[str]:
     number, started = str(whole(attempt, "attempt")), local(raw(attempt, "started_at"))
     said = [text(attempt, key) for key in ("outcome", "code", "evidence")]
     ended = ", ".join(filter(None, said)) or "still going on"
-    real = kind == "train" and raw(attempt, "engine") != "rehearsal"
+    stage = text(attempt, "stage")
+    trained = kind == "train" and stage in ("", "probe")
+    real = trained and raw(attempt, "engine") != "rehearsal"
     engine = "sd-scripts" if real else text(attempt, "engine")
-    return number, started, f"on {engine}", ended
+    return number, started, f"{stage} on {engine}".lstrip(), ended
 
 
 def _picture(picture: Table) -> Sequence[str]:

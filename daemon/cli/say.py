@@ -131,10 +131,18 @@ def day_clock(instant: str) -> str:
         return visible(instant)
 
 
+def trains(lease: Table) -> bool:
+    """Whether the attempt that has the GPU trains, by status.json; else it draws."""
+    return raw(lease, "kind") == "train" and raw(lease, "stage") in ("", "probe")
+
+
 def how_far(lease: Table) -> str:
     """How far the attempt that has the GPU is, by status.json."""
-    step = f"step {whole(lease, 'step')} of {whole(lease, 'steps')}"
-    if raw(lease, "kind") == "train":
+    stage = visible(raw(lease, "stage"))
+    step = ", ".join(
+        filter(None, (stage, f"step {whole(lease, 'step')} of {whole(lease, 'steps')}"))
+    )
+    if trains(lease):
         epoch, loss = whole(lease, "epoch"), decimal(lease, "loss")
         in_epoch = f"epoch {epoch} of {whole(lease, 'epochs')}" if epoch else ""
         return ", ".join(filter(None, (step, in_epoch, loss and f"loss {loss}")))

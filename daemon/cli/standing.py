@@ -20,6 +20,7 @@ from daemon.cli.say import (
     paint,
     phase,
     say,
+    trains,
 )
 from daemon.cli.tables import Table, inner, raw, rows, status_file, text, whole
 from daemon.cli.weighing import machine_lines, sum_lines
@@ -177,7 +178,7 @@ def _headline(seen: Table, *, alive: bool) -> Iterator[str]:
 def _lease(seen: Table, *, alive: bool) -> Iterator[str]:
     lease = inner(seen, "lease")
     if lease:
-        doing = "TRAINING" if raw(lease, "kind") == "train" else "DRAWING"
+        doing = "TRAINING" if trains(lease) else "DRAWING"
         yield paint(doing if alive else f"WAS {doing}", "bold")
         if not alive and doing == "TRAINING":
             yield "It goes on by itself; the next daemon finds it."

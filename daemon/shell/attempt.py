@@ -14,7 +14,7 @@ from functools import partial
 
 from daemon.core.ids import file_prefix
 from daemon.core.job import Job
-from daemon.core.jobs import Outcome, PanelSpec
+from daemon.core.jobs import Outcome, PanelSpec, Phase
 from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.errors import WorldError
 from daemon.ports import Ears, Renderer
@@ -78,14 +78,15 @@ class PanelAttempt:
             await self._bench.ready(self._job.profile)
             ended = Ended(Outcome.SUCCEEDED)
             todo = await self._todo()
-            if todo:
+            while todo and ended.outcome is Outcome.SUCCEEDED:
                 sheet = await self._sheet()
                 # Before anything is sent, or it is missed.
                 async with self._hearing.ears() as ears:
                     ended = await self._draw_and_look(sheet, ears, todo[: self._most])
-            if ended.outcome is Outcome.SUCCEEDED and len(todo) > self._most:
-                left = len(todo) - self._most
-                return Ended(Outcome.STOPPED, "IN_TURNS", f"{left} of its pictures are left.")
+                todo = todo[self._most :]
+                if todo and ended.outcome is Outcome.SUCCEEDED and self._is_waited_for():
+                    text = f"Somebody waits, and {len(todo)} of its pictures are left."
+                    ended = Ended(Outcome.STOPPED, "IN_TURNS", text)
             if self._again is not None and ended.outcome is Outcome.SUCCEEDED:
                 await self._again.conclude()
         except GivenUp as given_up:
@@ -95,6 +96,12 @@ class PanelAttempt:
         if ended.code in _NEEDS_FREEING:
             await let_go(self._renderer)
         return ended
+
+    def _is_waited_for(self) -> bool:
+        """Whether a panel has come while this attempt had its turn."""
+        state = self._bench.state()
+        jobs = (state.jobs[name] for name in state.queue)
+        return any(job.kind == "panel" and job.phase is Phase.WAITING for job in jobs)
 
     async def _todo(self) -> Sequence[int]:
         """The pictures that are not there, whole and good."""
@@ -237,7 +244,9 @@ class PanelAttempt:
         return replace(order, earlier=tuple(earlier))
 
     def _progressed(self, image: int, step: int, steps: int) -> None:
-        self._bench.progress.report(Drawing(self._job.id, self._job.attempt, image, step, steps))
+        job, images = self._job, len(self._pages)
+        drawing = Drawing(job.id, job.attempt, image, step, steps, images=images)
+        self._bench.progress.report(drawing)
 
     async def _log_end(self) -> int:
         return await self._bench.host.log_end() if self._bench.host else 0

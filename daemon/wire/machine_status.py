@@ -65,7 +65,7 @@ def tonight_or_none(job: Job, state: State, policy: Policy) -> str | None:
     """What this window holds of a training that runs. By when its last state was saved, or it was
     started: what it did since then may be lost yet.
     """
-    if job.kind != "train":
+    if job.kind != "train" or job.stage:
         return None
     saves = [made.saved.at for made in job.checkpoints.values()]
     return tonight(job, state, policy, at=max(job.changed_at, *saves, 0)) or None

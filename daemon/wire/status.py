@@ -58,8 +58,9 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How far the running attempt is. ``image``, ``step`` and ``epoch`` count from 1; 0 = not
-    begun. Steps of a training are true ones, over all attempts; ``loss`` is its running average.
+    """How far the running attempt is. ``image`` (of ``images``), ``step`` and ``epoch`` count from
+    1; 0 = not begun. Steps of a training are true ones, over all attempts; ``loss`` is its running
+    average.
     """
 
     job: JobId
@@ -70,6 +71,7 @@ class Drawing:
     epoch: int = 0
     epochs: int = 0
     loss: float | None = None
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +222,15 @@ def _lease(state: State, progress: Drawing | None, policy: Policy | None) -> Doc
     return {
         "job": job.id,
         "kind": job.kind,
+        "stage": job.stage,
         "ref": job.ref,
         "attempt": job.attempt,
         "cancelling": job.cancelling,
         "since": instant_text(job.changed_at),
         "image": seen.image,
-        "images": len(getattr(job.spec, "seeds", ())),
+        "images": seen.images or len(getattr(job.spec, "seeds", ())),
         "step": seen.step,
-        "steps": seen.steps or getattr(job.spec, "steps", 0),
+        "steps": seen.steps or (0 if job.stage else getattr(job.spec, "steps", 0)),
         "epoch": seen.epoch,
         "epochs": seen.epochs or getattr(job.spec, "epochs", 0),
         "loss": seen.loss,
