@@ -101,7 +101,7 @@ class ControlNetSplice:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """All slots of a template; ``ignores`` are the fields that it has no use for.
+    """All slots of a template.
 
     ``map_node`` saves the hint that the graph makes for itself ('' = none). ``packs`` names the
     pack of each node class that is not ComfyUI's own; ``needs`` are files below the engine's base
@@ -111,7 +111,6 @@ class Slots:
     values: tuple[ValueSlot, ...]
     loras: LoraChain | None
     controlnet: ControlNetSplice | None
-    ignores: frozenset[str]
     map_node: str = ""
     packs: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
@@ -130,7 +129,6 @@ def read_slots(slots_toml: str, nodes: Mapping[str, Node]) -> Slots:
         values=tuple(reader.values),
         loras=reader.loras,
         controlnet=reader.controlnet,
-        ignores=ignores,
         map_node=map_node(document, nodes, mistakes),
         packs=declared_packs(document, nodes, mistakes),
         needs=needed_files(document, mistakes),

@@ -12,15 +12,13 @@ FileKind = Literal["file", "folder", "link", "other"]
 @dataclass(frozen=True, slots=True)
 class FileStat:
     """One entry of a folder, or one file. ``size`` in bytes; ``mtime_ns`` in ns; ``busy``: the
-    system says
-    that it is still being copied or is not on this disk."""
+    system says that it is still being copied or is not on this disk."""
 
     name: str
     kind: FileKind
     inode: int
     mtime_ns: int
     size: int
-    links: int
     busy: bool = False
 
 

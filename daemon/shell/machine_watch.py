@@ -115,7 +115,7 @@ class MachineWatch:
         await self._look_at_programs()
         users = await _in_time(self._probe.users(), None)
         ours = await self._measure()
-        sample = Sample(at, seen.free_bytes, seen.level, seen.swapouts_bytes)
+        sample = Sample(at, seen.level, seen.swapouts_bytes)
         self._gate = observe(self._gate, sample, self._policy)
         if self._gate.critical_since is not None or self._gate.runaway:
             self._strain = at, self._gate.text.partition(".")[0]
