@@ -35,9 +35,7 @@ vae = "v.safetensors"
 checkpoint = "a.safetensors"
 end = true
 """
-GRAY = PictureStats(
-    64, 64, "RGB", 128, 0, 128, 128, 0, 0.0, 0.0, 1.0, "0" * 16, 128, 128, 0, *[0.0] * 5
-)
+GRAY = PictureStats(64, 64, "RGB", 128, 0, 128, 0, 0.0, 1.0, "0" * 16, 128, 128, 0, *[0.0] * 5)
 
 
 @dataclass

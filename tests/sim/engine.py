@@ -405,7 +405,7 @@ class SimPixels:
         await asyncio.sleep(0.01)
         if b"IEND" not in png:
             raise WorldError("PICTURE_BROKEN", "the picture ends before its end")
-        levels = (128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16, 0, 255, 99)
+        levels = (128, 60, 255, 255, 0.2, 0.1, "0" * 16, 0, 255, 99)
         side = 512 if b'"width": 512' in png else 64
         good = PictureStats(side, side, "RGB", *levels, 255.0, 0.3, 0.0, 0.0, 0.0)
         return replace(good, mean=0, std=0, high=0) if b"IDATblack" in png else good
@@ -417,7 +417,7 @@ class SimPixels:
         """Its pictures differ in nothing but in what is told of them in their text."""
         black = [b"IDATblack" in png for png in (one, other)]
         levels = 255 * (black[0] != black[1])
-        return PictureDistance(not levels, float(levels), levels, 0)
+        return PictureDistance(not levels, float(levels), 0)
 
 
 class SimWeights:
