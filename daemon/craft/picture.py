@@ -47,15 +47,14 @@ class PictureStats:
     ``width`` and ``height`` in pixels, ``mode`` as the file has it (``RGB``, ``L`` …). Of luminance
     (0..255, ITU-R 601): ``mean``, ``std`` and the brightest, ``high``; ``spread`` is the widest
     range of any one channel. ``saturation`` is the mean of HSV's, ``one_colour`` the share of the
-    commonest colour (both 0..1).
-    ``perceptual_hash``: 16 hexadecimal digits, the signs of an 8 x 8 field of horizontal
-    differences (dHash). A thousandth of the pixels is darker than ``floor``, a thousandth brighter
-    than ``ceiling``; one place in 200 differs from a neighbour by more than ``edge``. Of the mean
-    luminance of squares of 8 x 8 pixels: ``tone_range`` from the lowest to the highest,
-    ``roughness`` by how many of their standard deviations neighbours differ on average. The share
-    of the picture (0..1) under whole patches of at least 64 x 64 pixels: ``noise_patch`` of
-    coloured noise, ``repeated_patch`` of one noisy tile again and again, ``black_patch`` of exact
-    black with the edges of a decoder's squares.
+    commonest colour (both 0..1). ``perceptual_hash``: 16 hexadecimal digits, the signs of an 8 x 8
+    field of horizontal differences (dHash). A thousandth of the pixels is darker than ``floor``, a
+    thousandth brighter than ``ceiling``; one place in 200 differs from a neighbour by more than
+    ``edge``. Of the mean luminance of squares of 8 x 8 pixels: ``tone_range`` from the lowest to
+    the highest, ``roughness`` by how many of their standard deviations neighbours differ on
+    average. The share of the picture (0..1) under whole patches of at least 64 x 64 pixels:
+    ``noise_patch`` of coloured noise, ``repeated_patch`` of one noisy tile again and again,
+    ``black_patch`` of exact black with the edges of a decoder's squares.
     """
 
     width: int

@@ -77,7 +77,7 @@ class Level(Blind):
     async def signals(self) -> Signals:
         now = asyncio.get_running_loop().time()
         level = 4 if any(since <= now < until for since, until in self.critical_s) else 1
-        return Signals(None, None, level, None, None, None, unknown=())
+        return Signals(level=level)
 
 
 @dataclass
