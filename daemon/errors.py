@@ -1,8 +1,8 @@
 """The exception tree: whose fault it is *is* the type.
 
 Refusals of a job are events, not exceptions, and bugs are assertions. What is left is the world
-failing
-(caught in the performer and turned into a report) and the moments at which a person must look.
+failing (caught in the performer and turned into a report) and the moments at which a person must
+look.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ class EngineError(WorldError):
 
 
 class PromptRefused(WorldError):
-    """The engine answered that it will not run this prompt (HTTP 400); asking again is
-    pointless.
-    """
+    """The engine answered that it will not run this prompt (HTTP 400); asking again is no use."""
 
 
 class PersonNeeded(NightpressError):
@@ -78,9 +76,7 @@ class LedgerNewer(LedgerDamaged):
 
 
 class LedgerChanged(PersonNeeded):
-    """The segment's file is no longer the one that was written to (replaced, cut, or appended
-    to).
-    """
+    """The segment's file is no longer the one that was written to (replaced, cut, appended to)."""
 
 
 class StudioBusy(PersonNeeded):

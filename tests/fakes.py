@@ -221,7 +221,6 @@ def _stat(path: str, node: Node) -> FileStat:
         inode=node.inode,
         mtime_ns=node.mtime_ns,
         size=len(node.data),
-        links=node.links,
         busy=node.busy,
     )
 

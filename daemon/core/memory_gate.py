@@ -16,12 +16,11 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look: ``at`` in ms since 1970; bytes that can be had, the kernel's level of pressure
-    (1, 2, 4), bytes ever swapped out. None = unknown.
+    """One look: ``at`` in ms since 1970; the kernel's level of pressure (1, 2, 4), bytes ever
+    swapped out. None = unknown.
     """
 
     at: int
-    free_bytes: int | None
     level: int | None
     swapouts_bytes: int | None
 

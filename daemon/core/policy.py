@@ -61,10 +61,8 @@ class Policy:
     deadline_s: float = 120.0  # W22, N6.3
     deadline_area: int = 512 * 768  # N6.3: the size for which deadline_s is meant
     deadline_steps: int = 20  # N6.3: the steps for which deadline_s is meant
-    deadline_calibrated_times: float = 3.0  # N6.3: times the calibrated time
     start_allowance_s: float = 60.0  # N5.1
     first_load_allowance_s: float = 120.0  # N5.3, W25
-    calibrate_deadline_s: float = 600.0  # W22
 
     # Completion and health of the engine.
     history_poll_s: float = 2.0  # N1.3, N6.1
@@ -75,13 +73,6 @@ class Policy:
     engine_useful_s: float = 10.0  # A server that answered for so long was not started in vain.
     engine_retry_s: float = 600.0  # N5.2: between two starts after so many
     engine_patience_s: float = 180.0  # Two starts and their pauses: so long an attempt waits.
-
-    # Slow marks: projected time of 512 x 512, 20 steps, from step 5 on.
-    slow_s: float = 180.0  # A1.3
-    very_slow_s: float = 300.0  # A1.3
-    slow_area: int = 512 * 512  # A1.3
-    slow_steps: int = 20  # A1.3
-    slow_from_step: int = 5  # A1.3
 
     # Attempts that were lost or crashed.
     max_retries: int = 1  # N6: the second time quarantines the job
@@ -158,16 +149,10 @@ class Policy:
     max_complaints: int = 20  # One screen; the rest shows after these are mended.
 
 
-def deadline_s(
-    policy: Policy, *, width: int, height: int, steps: int, calibrated_s: float = 0.0
-) -> float:
-    """Seconds of awake time that one picture may take from its first sampler step (N6.3, W22).
-
-    ``calibrated_s`` is this machine's measured time for such a picture, 0 = not measured.
-    """
+def deadline_s(policy: Policy, *, width: int, height: int, steps: int) -> float:
+    """Seconds of awake time that one picture may take from its first sampler step (N6.3, W22)."""
     share = width * height * steps / (policy.deadline_area * policy.deadline_steps)
-    calibrated = policy.deadline_calibrated_times * calibrated_s
-    return max(policy.deadline_s, policy.deadline_s * share, calibrated)
+    return max(policy.deadline_s, policy.deadline_s * share)
 
 
 def default_training_steps(policy: Policy, *, images: int) -> int:

@@ -6,9 +6,6 @@ be drawn without a word and without its pose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from daemon.craft.picture import PictureStats
 
 # Nothing brighter than this is drawn on a hint that is black, ...
@@ -20,58 +17,30 @@ _ONE_COLOUR = 0.9998
 # Sides are cut to multiples of 8: a shape within this is the panel's own.
 _SAME_SHAPE = 0.02
 
-MB = 10**6
+KNOWN = frozenset(
+    {
+        "control_v11p_sd15_openpose",
+        "control_v11f1p_sd15_depth",
+        "control_v11p_sd15_canny",
+        "control_v11p_sd15_lineart",
+        "control_v11p_sd15s2_lineart_anime",
+        "control_v11p_sd15_scribble",
+        "control_v11p_sd15_softedge",
+        "control_v11p_sd15_normalbae",
+        "control_v11p_sd15_mlsd",
+        "control_v11f1e_sd15_tile",
+        "t2iadapter_openpose_sd14v1",
+        "t2iadapter_keypose_sd14v1",
+        "t2iadapter_depth_sd15v2",
+        "t2iadapter_zoedepth_sd15v1",
+        "t2iadapter_canny_sd15v2",
+        "t2iadapter_sketch_sd15v2",
+    }
+)
+"""Names of files without folder, ``_fp16`` and ending.
 
-
-@dataclass(frozen=True, slots=True)
-class ControlNet:
-    """``hint`` is what the picture given to it shows; sizes of its file in bytes.
-
-    Source: the published files of ControlNet 1.1 for SD 1.5, and of the T2I-Adapters.
-    """
-
-    hint: str
-    fp16_bytes: int
-    fp32_bytes: int
-
-
-def _net(hint: str) -> ControlNet:
-    return ControlNet(hint, 723 * MB, 1_445 * MB)
-
-
-def _adapter(hint: str) -> ControlNet:
-    return ControlNet(hint, 155 * MB, 310 * MB)
-
-
-KNOWN: Mapping[str, ControlNet] = {
-    "control_v11p_sd15_openpose": _net("a pose skeleton"),
-    "control_v11f1p_sd15_depth": _net("a depth map"),
-    "control_v11p_sd15_canny": _net("white edges on black"),
-    "control_v11p_sd15_lineart": _net("white lines on black"),
-    "control_v11p_sd15s2_lineart_anime": _net("white lines on black"),
-    "control_v11p_sd15_scribble": _net("white scribbles on black"),
-    "control_v11p_sd15_softedge": _net("soft white edges on black"),
-    "control_v11p_sd15_normalbae": _net("a normal map"),
-    "control_v11p_sd15_mlsd": _net("straight white lines on black"),
-    "control_v11f1e_sd15_tile": _net("the picture itself, small or blurred"),
-    **{
-        f"t2iadapter_{kind}_{made}": _adapter(hint)
-        for kind, made, hint in (
-            ("openpose", "sd14v1", "a pose skeleton"),
-            ("keypose", "sd14v1", "a pose skeleton"),
-            ("depth", "sd15v2", "a depth map"),
-            ("zoedepth", "sd15v1", "a depth map"),
-            ("canny", "sd15v2", "white edges on black"),
-            ("sketch", "sd15v2", "white lines on black"),
-        )
-    },
-}
-"""By the file's name without folder, ``_fp16`` and ending."""
-
-
-def known(name: str) -> ControlNet | None:
-    """The ControlNet that a file's name promises; None for one that nobody here has measured."""
-    return KNOWN.get(_stem(name))
+Source: the published files of ControlNet 1.1 for SD 1.5, and of the T2I-Adapters.
+"""
 
 
 def net_doubt(name: str) -> str:
@@ -81,7 +50,7 @@ def net_doubt(name: str) -> str:
             f"ControlNet {name} is made for inpainting: it wants a mask, which a job cannot give,"
             " and without one it paints as it likes."
         )
-    if known(name) is None:
+    if _stem(name) not in KNOWN:
         return (
             f"ControlNet {name} is not among those known for SD 1.5"
             " (control_v11p_sd15_openpose and its like take 723 MB in fp16 and twice that in fp32,"

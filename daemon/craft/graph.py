@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from daemon.core.jobs import ControlNetUse, LoraUse, PanelSpec
 from daemon.craft.core_nodes import MODEL_INPUTS
 from daemon.craft.embeddings import named
-from daemon.craft.nodes import Node, as_link, class_of, inputs_of
+from daemon.craft.nodes import Node, class_of, inputs_of
 from daemon.craft.slots import FIELDS, ValueSlot
 from daemon.craft.splice import Draft, splice_controlnet, splice_loras
 from daemon.craft.template import Template
@@ -30,7 +30,6 @@ class ModelUse:
 
     role: str
     name: str
-    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def same_graph(ours: Mapping[str, object], found: Mapping[str, object]) -> bool:
 
 def models_of(nodes: Mapping[str, Node]) -> tuple[ModelUse, ...]:
     """The models that a graph names, each once, in the order of the graph."""
-    found = [use for node, body in nodes.items() for use in _models_in(nodes, node, body)]
+    found = [use for body in nodes.values() for use in _models_in(body)]
     return tuple(dict.fromkeys(found))
 
 
@@ -185,26 +184,11 @@ def _substance(graph: Mapping[str, object]) -> Mapping[str, tuple[object, object
     }
 
 
-def _models_in(nodes: Mapping[str, Node], node: str, body: Node) -> Iterable[ModelUse]:
+def _models_in(body: Node) -> Iterable[ModelUse]:
     inputs = inputs_of(body)
     if class_of(body) == "CLIPTextEncode":
         for name in named(str(inputs.get("text", ""))):
             yield ModelUse("embedding", name)
     if class_of(body) in MODEL_INPUTS:
         role, key = MODEL_INPUTS[class_of(body)]
-        yield ModelUse(role, str(inputs.get(key, "")), _strength(nodes, node, body, role))
-
-
-def _strength(nodes: Mapping[str, Node], node: str, body: Node, role: str) -> float:
-    """A LoRA tells its own strength; a ControlNet's stands in the node that applies it."""
-    if role == "lora":
-        return _number(inputs_of(body).get("strength_model"))
-    if role == "controlnet":
-        for other in nodes.values():
-            if as_link(inputs_of(other).get("control_net")) == (node, 0):
-                return _number(inputs_of(other).get("strength"))
-    return 1.0
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 1.0
+        yield ModelUse(role, str(inputs.get(key, "")))

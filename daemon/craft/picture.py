@@ -45,17 +45,16 @@ class PictureStats:
     """What the judge knows of a picture, transparency laid on white.
 
     ``width`` and ``height`` in pixels, ``mode`` as the file has it (``RGB``, ``L`` …). Of luminance
-    (0..255, ITU-R 601): ``mean``, ``std`` and the extremes ``low`` and ``high``; ``spread`` is the
-    widest range of any one channel. ``saturation`` is the mean of HSV's (0..1), ``dark`` the share
-    of pixels with luminance below 16, ``one_colour`` the share of the commonest colour (both 0..1).
-    ``perceptual_hash``: 16 hexadecimal digits, the signs of an 8 x 8 field of horizontal
-    differences (dHash). A thousandth of the pixels is darker than ``floor``, a thousandth brighter
-    than ``ceiling``; one place in 200 differs from a neighbour by more than ``edge``. Of the mean
-    luminance of squares of 8 x 8 pixels: ``tone_range`` from the lowest to the highest,
-    ``roughness`` by how many of their standard deviations neighbours differ on average. The share
-    of the picture (0..1) under whole patches of at least 64 x 64 pixels: ``noise_patch`` of
-    coloured noise, ``repeated_patch`` of one noisy tile again and again, ``black_patch`` of exact
-    black with the edges of a decoder's squares.
+    (0..255, ITU-R 601): ``mean``, ``std`` and the brightest, ``high``; ``spread`` is the widest
+    range of any one channel. ``saturation`` is the mean of HSV's, ``one_colour`` the share of the
+    commonest colour (both 0..1). ``perceptual_hash``: 16 hexadecimal digits, the signs of an 8 x 8
+    field of horizontal differences (dHash). A thousandth of the pixels is darker than ``floor``, a
+    thousandth brighter than ``ceiling``; one place in 200 differs from a neighbour by more than
+    ``edge``. Of the mean luminance of squares of 8 x 8 pixels: ``tone_range`` from the lowest to
+    the highest, ``roughness`` by how many of their standard deviations neighbours differ on
+    average. The share of the picture (0..1) under whole patches of at least 64 x 64 pixels:
+    ``noise_patch`` of coloured noise, ``repeated_patch`` of one noisy tile again and again,
+    ``black_patch`` of exact black with the edges of a decoder's squares.
     """
 
     width: int
@@ -63,11 +62,9 @@ class PictureStats:
     mode: str
     mean: float
     std: float
-    low: int
     high: int
     spread: int
     saturation: float
-    dark: float
     one_colour: float
     perceptual_hash: str
     floor: int
@@ -85,14 +82,12 @@ class PictureDistance:
     """By how much two pictures differ. ``identical``: of one size and equal in every pixel as it is
     seen, in eight bits a channel and with transparency laid on white.
 
-    ``mean_difference`` is the mean, ``largest`` the largest absolute difference of a channel's
-    levels (0..255; 255 both where the sizes differ), ``hash_distance`` in how many of 64 places
-    their perceptual hashes differ.
+    ``mean_difference`` is the mean absolute difference of a channel's levels (0..255; 255 where the
+    sizes differ), ``hash_distance`` in how many of 64 places their perceptual hashes differ.
     """
 
     identical: bool
     mean_difference: float
-    largest: int
     hash_distance: int
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daemon.craft.core_nodes import CORE
-from daemon.craft.needs import declared_packs, map_node, needed_files
 from daemon.craft.nodes import Link, Node, as_link, class_of, inputs_of, links_of
+from daemon.craft.packs import declared_packs, needed_files
 from daemon.errors import AskerError
 
 SLOTS_LIMIT_BYTES = 64 * 1024
@@ -101,7 +101,7 @@ class ControlNetSplice:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """All slots of a template; ``ignores`` are the fields that it has no use for.
+    """All slots of a template.
 
     ``map_node`` saves the hint that the graph makes for itself ('' = none). ``packs`` names the
     pack of each node class that is not ComfyUI's own; ``needs`` are files below the engine's base
@@ -111,7 +111,6 @@ class Slots:
     values: tuple[ValueSlot, ...]
     loras: LoraChain | None
     controlnet: ControlNetSplice | None
-    ignores: frozenset[str]
     map_node: str = ""
     packs: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
@@ -130,8 +129,7 @@ def read_slots(slots_toml: str, nodes: Mapping[str, Node]) -> Slots:
         values=tuple(reader.values),
         loras=reader.loras,
         controlnet=reader.controlnet,
-        ignores=ignores,
-        map_node=map_node(document, nodes, mistakes),
+        map_node=_map_node(document, nodes, mistakes),
         packs=declared_packs(document, nodes, mistakes),
         needs=needed_files(document, mistakes),
     )
@@ -267,6 +265,24 @@ def _read_ignores(document: Mapping[str, object], mistakes: list[str]) -> frozen
         return frozenset()
     mistakes += [f"ignores names {name!r}, no field" for name in names if name not in FIELDS]
     return frozenset(names)
+
+
+def _map_node(
+    document: Mapping[str, object], nodes: Mapping[str, Node], mistakes: list[str]
+) -> str:
+    """The node that saves the hint which the graph makes for itself; '' = it makes none."""
+    match document.get("pose_map"):
+        case None:
+            return ""
+        case {"node": str(node), **rest} if (
+            not rest and node in nodes and class_of(nodes[node]) == "SaveImage"
+        ):
+            return node
+        case found:
+            mistakes.append(
+                f'[pose_map] names the SaveImage of the map, as node = "12", and not {found!r:.80}'
+            )
+            return ""
 
 
 def _unfilled(filled: set[str], ignores: frozenset[str]) -> Sequence[str]:

@@ -2,8 +2,7 @@
 world.
 
 Paths are strings relative to the studio, with ``/``; every method that touches the world is async
-and raises
-``WorldError`` (or what its docstring names) when the world fails.
+and raises ``WorldError`` (or what its docstring names) when the world fails.
 """
 
 from __future__ import annotations
@@ -75,16 +74,17 @@ class Ears(Protocol):
         ...
 
     async def hear(self, *, timeout_s: float) -> Message | None:
-        """The next message, or None after ``timeout_s`` or when the socket is gone (then it
-        returns at once
-        only the first time; a dead socket waits out the time, so that a poller can lean on it)."""
+        """The next message, or None after ``timeout_s`` or when the socket is gone (then it returns
+        at once only the first time; a dead socket waits out the time, so that a poller can lean on
+        it).
+        """
         ...
 
 
 class Renderer(Protocol):
     """A ComfyUI-shaped server, one call a request. Each call has its own deadline and raises
-    ``EngineError``
-    when nothing certain was answered."""
+    ``EngineError`` when nothing certain was answered.
+    """
 
     async def describe(self) -> EngineFacts:
         """Version, device, arguments (/system_stats)."""

@@ -12,15 +12,13 @@ FileKind = Literal["file", "folder", "link", "other"]
 @dataclass(frozen=True, slots=True)
 class FileStat:
     """One entry of a folder, or one file. ``size`` in bytes; ``mtime_ns`` in ns; ``busy``: the
-    system says
-    that it is still being copied or is not on this disk."""
+    system says that it is still being copied or is not on this disk."""
 
     name: str
     kind: FileKind
     inode: int
     mtime_ns: int
     size: int
-    links: int
     busy: bool = False
 
 
@@ -52,10 +50,8 @@ class Disk(Protocol):
         """At most ``limit_bytes`` of a regular file. Never follows a link, never waits on a FIFO.
 
         ``owned``: refuse what is not ours alone (other user, more than one hard link). Raises
-        ``WorldError``
-        with NOT_A_FILE, NOT_FOUND, NOT_OURS, OUTSIDE (a folder on the way is a link), CHANGING (it
-        changed
-        while it was read) or READ_FAILED.
+        ``WorldError`` with NOT_A_FILE, NOT_FOUND, NOT_OURS, OUTSIDE (a folder on the way is a
+        link), CHANGING (it changed while it was read) or READ_FAILED.
         """
         ...
 
@@ -91,10 +87,10 @@ class Disk(Protocol):
         """Append and sync, only if the file still has this inode and size (0, 0: create it).
 
         While it is empty its folder is synced too: who created it may have died before that. The
-        file is held open for ``held``.
-        Raises ``LedgerChanged`` when it is another file now; ``WorldError`` DISK_FULL after a short
-        write, the file cut back to ``size``; ``LedgerDamaged`` when a sync failed or the file could
-        not be cut back: nobody knows what is there.
+        file is held open for ``held``. Raises ``LedgerChanged`` when it is another file now;
+        ``WorldError`` DISK_FULL after a short write, the file cut back to ``size``;
+        ``LedgerDamaged`` when a sync failed or the file could not be cut back: nobody knows what is
+        there.
         """
         ...
 

@@ -76,13 +76,13 @@ class Signals:
     2 warning, 4 critical; ``swapouts_bytes`` were ever written to swap since the boot.
     """
 
-    total_bytes: int | None
-    free_bytes: int | None
-    level: int | None
-    swapouts_bytes: int | None
-    on_ac: bool | None
-    battery_percent: int | None
-    unknown: tuple[str, ...]
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    level: int | None = None
+    swapouts_bytes: int | None = None
+    on_ac: bool | None = None
+    battery_percent: int | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Keeps the status files up to date with the state: projections, rewritten whole, never read back.
 
 Law: what is written was durable before. A lost status file costs nothing: after a start, what
-changed
-since the last one that is known to be written is written again.
+changed since the last one that is known to be written is written again.
 """
 
 from __future__ import annotations

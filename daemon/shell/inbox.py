@@ -1,10 +1,8 @@
 """Empties the inbox: listing -> settled files -> one command each -> the file put away.
 
 Law: the listing is the fact, a watcher only wakes. A file is removed only after the line that
-answers
-it is durable, and only if it is still the file that was answered; a crash anywhere loses nothing
-and
-answers nothing twice.
+answers it is durable, and only if it is still the file that was answered; a crash anywhere loses
+nothing and answers nothing twice.
 """
 
 from __future__ import annotations

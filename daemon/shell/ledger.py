@@ -28,7 +28,7 @@ _HEAD_LIMIT_BYTES = 1024
 _CHUNK_BYTES = 2**18
 _TRIES = 5
 """How often one page is appended while git replaces the file under it."""
-_NEW = FileStat(name="", kind="file", inode=0, mtime_ns=0, size=0, links=1)
+_NEW = FileStat(name="", kind="file", inode=0, mtime_ns=0, size=0)
 
 
 @dataclass(frozen=True, slots=True)

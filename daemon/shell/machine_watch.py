@@ -33,8 +33,7 @@ _LOOK_S = 20.0
 _STEP_BITS = 26
 _STRAIN_MS = 120_000
 """What was seen or said of the memory so long before a kill may be its cause."""
-_ALL = ("memory", "power", "pressure", "swap")
-_NOTHING = Signals(None, None, None, None, None, None, unknown=_ALL)
+_NOTHING = Signals(unknown=("memory", "power", "pressure", "swap"))
 _RIVAL = (
     "{} (pid {}) trains on this machine, and was not started by nightpress; two at once would make"
     " it swap. Jobs wait until it has ended."
@@ -47,7 +46,7 @@ class Blind:
     """Implements ``ports.Probe`` where nobody looks at the machine: nothing is known of it."""
 
     async def signals(self) -> Signals:
-        return Signals(None, None, None, None, None, None, unknown=())
+        return Signals()
 
     async def programs(self) -> tuple[Program, ...] | None:
         return ()
@@ -115,7 +114,7 @@ class MachineWatch:
         await self._look_at_programs()
         users = await _in_time(self._probe.users(), None)
         ours = await self._measure()
-        sample = Sample(at, seen.free_bytes, seen.level, seen.swapouts_bytes)
+        sample = Sample(at, seen.level, seen.swapouts_bytes)
         self._gate = observe(self._gate, sample, self._policy)
         if self._gate.critical_since is not None or self._gate.runaway:
             self._strain = at, self._gate.text.partition(".")[0]

@@ -1,8 +1,7 @@
 """Performs effects: one effect -> port calls -> the command that reports its end.
 
 Law: every effect is idempotent. Asked again after a crash it finds what it did before, rejoins it,
-or
-says ``lost``; and what it reports is durable before it returns.
+or says ``lost``; and what it reports is durable before it returns.
 """
 
 from __future__ import annotations

@@ -78,7 +78,6 @@ class HistoryEntry:
     not say. ``seconds`` from the first message to the last, 0 = unknown.
     """
 
-    prompt_id: str
     graph: Graph
     ending: Ending
     failure: Failure | None
@@ -119,24 +118,13 @@ class Progress:
 
     value: int
     max: int
-    node: str
     prompt_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """An output node is done (or was answered from the cache)."""
-
-    node: str
-    prompt_id: str
-    outputs: tuple[OutputFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A prompt ended, and how. The history may lag a few milliseconds behind."""
+    """A prompt ended; the history, which may lag a few milliseconds behind, says how."""
 
-    ending: Ending
     prompt_id: str
 
 
@@ -144,10 +132,8 @@ class Ended:
 class Other:
     """Anything else, to be ignored: custom nodes and later versions send their own."""
 
-    type: str
 
-
-Message = Status | Executing | Progress | Executed | Ended | Other
+Message = Status | Executing | Progress | Ended | Other
 
 
 def prompt_body(
@@ -210,33 +196,17 @@ def read_history(answer: object, prompt_id: str) -> HistoryEntry | None:
     if ending is None:
         raise _malformed(what, f"ends with the message {kind!r}, which says nothing of the outcome")
     return HistoryEntry(
-        prompt_id=prompt_id,
         graph=graph,
         ending=ending,
         failure=_failure(payload) if ending == "error" else None,
         outputs=tuple(
             file
             for node, shown in a_mapping(entry.get("outputs", {}), f"{what} outputs").items()
-            for file in read_outputs(node, shown)
+            for file in _outputs(node, shown)
         )[:LIST_LIMIT],
         cached=cached_nodes(entry.get("status")),
         seconds=seconds_of(entry.get("status")),
     )
-
-
-def read_outputs(node: str, shown: object) -> Sequence[OutputFile]:
-    """The files in one node's UI output; a node that shows something else has none."""
-    images = shown.get("images") if isinstance(shown, Mapping) else None
-    return [
-        OutputFile(
-            node=text(node),
-            filename=text(image.get("filename")),
-            subfolder=text(image.get("subfolder")),
-            kind=text(image.get("type")),
-        )
-        for image in (images if isinstance(images, list) else [])[:LIST_LIMIT]
-        if isinstance(image, Mapping)
-    ]
 
 
 def read_uploaded(answer: object) -> str:
@@ -267,6 +237,21 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         return str(value) if isinstance(value, int | float) else ""
     return value if len(value) <= TEXT_LIMIT else value[: TEXT_LIMIT - 1] + "…"
+
+
+def _outputs(node: str, shown: object) -> Sequence[OutputFile]:
+    """The files in one node's UI output; a node that shows something else has none."""
+    images = shown.get("images") if isinstance(shown, Mapping) else None
+    return [
+        OutputFile(
+            node=text(node),
+            filename=text(image.get("filename")),
+            subfolder=text(image.get("subfolder")),
+            kind=text(image.get("type")),
+        )
+        for image in (images if isinstance(images, list) else [])[:LIST_LIMIT]
+        if isinstance(image, Mapping)
+    ]
 
 
 def _prompts(value: object, what: str) -> Mapping[str, Graph]:

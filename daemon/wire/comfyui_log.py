@@ -27,7 +27,7 @@ class Words:
     """What a stretch of log says: counts, and names as the server wrote them.
 
     ``lora_shape`` is the first LoRA key that did not fit and why, ``fallbacks`` counts by
-    operator, ``errors`` are the last lines of tracebacks.
+    operator.
     """
 
     nan_warnings: int = 0
@@ -38,7 +38,6 @@ class Words:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
     out_of_memory: int = 0
     tiled_retries: int = 0
-    errors: tuple[str, ...] = ()
 
 
 # A bar ends without a newline, and what comes next is printed where it ended.
@@ -60,7 +59,6 @@ _MEMORY = re.compile(r"[\w.]*OutOfMemoryError\b|[\w.]+: .*(?:out of memory|Inval
 def read_words(text: str) -> Words:
     """What the log, or a piece of it that begins and ends with a line, says."""
     lines = [_BAR.sub("", line[:LINE_LIMIT]) for line in _ENDS.split(text)]
-    errors = list(_errors(lines))
     shapes = _found(_SHAPE, lines)
     return Words(
         nan_warnings=len(_found(_NAN, lines)),
@@ -69,9 +67,8 @@ def read_words(text: str) -> Words:
         lora_shape=shapes[0] if shapes else "",
         failed_packs=tuple(dict.fromkeys(_found(_PACK, lines)))[:NAMES_LIMIT],
         fallbacks=dict(Counter(_found(_FALLBACK, lines)).most_common(NAMES_LIMIT)),
-        out_of_memory=len(_found(_MEMORY, errors)),
+        out_of_memory=len(_found(_MEMORY, _errors(lines))),
         tiled_retries=len(_found(_TILED, lines)),
-        errors=tuple(errors[-NAMES_LIMIT:]),
     )
 
 
@@ -118,6 +115,7 @@ def _found(pattern: re.Pattern[str], lines: Iterable[str]) -> list[str]:
 
 
 def _errors(lines: Iterable[str]) -> Iterator[str]:
+    """The last lines of tracebacks."""
     inside = False
     for line in lines:
         if line.startswith("Traceback (most recent call last):"):

@@ -11,17 +11,13 @@ from collections.abc import Mapping
 from daemon.wire.comfyui import (
     ENDINGS,
     Ended,
-    Executed,
     Executing,
     Message,
     Other,
     Progress,
     Status,
-    read_outputs,
     text,
 )
-
-UNREADABLE = Other("unreadable")
 
 
 def read_message(raw: str) -> Message:
@@ -29,19 +25,16 @@ def read_message(raw: str) -> Message:
     try:
         message = json.loads(raw)
     except (ValueError, RecursionError):
-        return UNREADABLE
+        return Other()
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        return UNREADABLE
-    kind, data = message["type"], message.get("data")
-    if not isinstance(data, dict):
-        return Other(text(kind))
-    return _read(kind, data)
+        return Other()
+    data = message.get("data")
+    return _read(message["type"], data) if isinstance(data, dict) else Other()
 
 
 def _read(kind: str, data: Mapping[str, object]) -> Message:
-    ending = ENDINGS.get(kind)
-    if ending is not None:
-        return Ended(ending=ending, prompt_id=text(data.get("prompt_id")))
+    if kind in ENDINGS:
+        return Ended(text(data.get("prompt_id")))
     match kind:
         case "status":
             return _status(data.get("status"))
@@ -51,23 +44,15 @@ def _read(kind: str, data: Mapping[str, object]) -> Message:
             return Progress(
                 value=_count(data.get("value")),
                 max=_count(data.get("max")),
-                node=text(data.get("node")),
                 prompt_id=text(data.get("prompt_id")),
-            )
-        case "executed":
-            node = text(data.get("node"))
-            return Executed(
-                node=node,
-                prompt_id=text(data.get("prompt_id")),
-                outputs=tuple(read_outputs(node, data.get("output"))),
             )
         case _:
-            return Other(text(kind))
+            return Other()
 
 
 def _status(status: object) -> Message:
     info = status.get("exec_info") if isinstance(status, Mapping) else None
-    return Status(_count(info.get("queue_remaining"))) if isinstance(info, Mapping) else UNREADABLE
+    return Status(_count(info.get("queue_remaining"))) if isinstance(info, Mapping) else Other()
 
 
 def _text_or_none(value: object) -> str | None:

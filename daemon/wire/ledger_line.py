@@ -2,8 +2,7 @@
 it.
 
 Law: ``read_lines(b"".join(write_line(...)))`` gives the entries back, and a changed, missing or
-moved line is
-found at its number.
+moved line is found at its number.
 """
 
 from __future__ import annotations
@@ -99,8 +98,8 @@ def read_lines(
     """The entries of one segment's lines (without their newlines) that follow ``head``.
 
     ``segment`` is the path of its file, whose name is the month; ``first`` the number of the first
-    line in it. Raises ``LedgerDamaged`` with
-    segment and line number at the first line that cannot be believed.
+    line in it. Raises ``LedgerDamaged`` with segment and line number at the first line that cannot
+    be believed.
     """
     seq, previous, writer = head.seq, head.chain.encode(), ""
     month = segment.rpartition("/")[2].removesuffix(".jsonl")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from daemon.core.hurdles import GIB
 from daemon.core.job import Job
 from daemon.core.needs import Need
 from daemon.core.night import tonight
@@ -16,20 +17,18 @@ from daemon.core.windows import Windows, closes, is_open, opens
 from daemon.core.world import World
 from daemon.wire.instants import instant_text
 
-_GIB = 2**30
-
 
 def memory_document(world: World, policy: Policy, need: Need) -> Mapping[str, object]:
     """The memory as it was last seen; ``need`` is that of the job which is next. ``code`` says why
     nothing starts, which is nothing to a rehearsal.
     """
     machine = world.machine
-    total = round(policy.memory_total_gb * _GIB) or machine.total_bytes
+    total = round(policy.memory_total_gb * GIB) or machine.total_bytes
     return {
         "total_bytes": total,
         "free_bytes": machine.free_bytes,
         "ours_bytes": machine.ours_bytes,
-        "reserve_bytes": round(policy.memory_reserve_gb * _GIB),
+        "reserve_bytes": round(policy.memory_reserve_gb * GIB),
         "need_bytes": need.total,
         "level": machine.level,
         "code": world.strain.code,

@@ -7,6 +7,7 @@ good as nothing. The formats are those of Apple's sources and of Linux' procfs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _PAGE = re.compile(r"page size of (\d{1,9}) bytes")
 _ROW = re.compile(r'^"?([A-Za-z][A-Za-z -]*?)"?:\s+(\d{1,18})\.\s*$', re.MULTILINE)
@@ -48,7 +49,7 @@ def power(text: str) -> tuple[bool, int | None] | None:
 
 def meminfo(text: str) -> tuple[int, int] | None:
     """Of Linux' /proc/meminfo: bytes in all, and what can be had without swapping."""
-    rows = {name: int(count) * 1024 for name, count in _KIB.findall(text)}
+    rows = _sizes(text)
     if not {"MemTotal", "MemAvailable"} <= rows.keys():
         return None
     return rows["MemTotal"], rows["MemAvailable"]
@@ -56,23 +57,28 @@ def meminfo(text: str) -> tuple[int, int] | None:
 
 def swapped_pages(text: str) -> int | None:
     """Of Linux' /proc/vmstat: pages that were ever swapped out."""
-    return dict(_counts(text)).get("pswpout")
+    return _counts(text).get("pswpout")
 
 
 def reclaimable(text: str) -> int:
     """Of a cgroup's memory.stat: bytes of files that can be dropped at once."""
-    return dict(_counts(text)).get("inactive_file", 0)
+    return _counts(text).get("inactive_file", 0)
 
 
 def high_mark(text: str) -> int:
     """Of Linux' /proc/PID/status: the most bytes that were ever resident; 0 = not told."""
-    return {name: int(count) * 1024 for name, count in _KIB.findall(text)}.get("VmHWM", 0)
+    return _sizes(text).get("VmHWM", 0)
 
 
 def proportional(text: str) -> int | None:
     """Of Linux' /proc/PID/smaps_rollup: bytes, what is shared divided among those who share it."""
-    return {name: int(count) * 1024 for name, count in _KIB.findall(text)}.get("Pss")
+    return _sizes(text).get("Pss")
 
 
-def _counts(text: str) -> list[tuple[str, int]]:
-    return [(name, int(count)) for name, count in _COUNT.findall(text)]
+def _sizes(text: str) -> Mapping[str, int]:
+    """Bytes by name."""
+    return {name: int(count) * 1024 for name, count in _KIB.findall(text)}
+
+
+def _counts(text: str) -> Mapping[str, int]:
+    return {name: int(count) for name, count in _COUNT.findall(text)}

@@ -15,7 +15,6 @@ from itertools import chain
 
 from daemon.core.ids import is_rehearsal
 from daemon.craft.diagnosis import diagnosis, first_check
-from daemon.wire.night import Job, Line, Night, fold, fresh
 from daemon.wire.phrases import (
     commonest,
     counted,
@@ -28,6 +27,7 @@ from daemon.wire.phrases import (
     times,
     who,
 )
+from daemon.wire.review_lines import Job, Line, Stretch, fold, fresh
 from daemon.wire.text import excerpt
 
 _MANY = 4
@@ -104,30 +104,30 @@ def review(
 
 
 def _host(host: str, lines: Iterable[Line], before: Iterable[Line]) -> HostReview:
-    night = fresh(fold(before))
-    fold(lines, night)
+    stretch = fresh(fold(before))
+    fold(lines, stretch)
     sections = (
-        Section("Asked", tuple(_asked(night))),
-        Section("Drawn", tuple(_drawn(night))),
-        Section("Trained", tuple(_trained(night))),
-        Section("Refused", tuple(_refused(night))),
-        Section("Failed", tuple(_failed(night))),
-        Section("Cancelled", tuple(_cancelled(night))),
-        Section("Open", tuple(_open(night))),
-        Section("Noted", tuple(_noted(night))),
+        Section("Asked", tuple(_asked(stretch))),
+        Section("Drawn", tuple(_drawn(stretch))),
+        Section("Trained", tuple(_trained(stretch))),
+        Section("Refused", tuple(_refused(stretch))),
+        Section("Failed", tuple(_failed(stretch))),
+        Section("Cancelled", tuple(_cancelled(stretch))),
+        Section("Open", tuple(_open(stretch))),
+        Section("Noted", tuple(_noted(stretch))),
     )
     return HostReview(
         host=_line(host, _SUBJECT_CHARS),
-        events=night.events,
-        first_at=night.first_at,
-        last_at=night.last_at,
+        events=stretch.events,
+        first_at=stretch.first_at,
+        last_at=stretch.last_at,
         tally=Tally(
-            drawn=len(_published(night, training=False)),
-            trained=len(_published(night, training=True)),
-            failed=len(_ended(night, _FAILED)),
-            refused=len(night.refused),
-            asked=len(night.asked),
-            incidents=len(night.incidents),
+            drawn=len(_published(stretch, training=False)),
+            trained=len(_published(stretch, training=True)),
+            failed=len(_ended(stretch, _FAILED)),
+            refused=len(stretch.refused),
+            asked=len(stretch.asked),
+            incidents=len(stretch.incidents),
         ),
         sections=tuple(section for section in sections if section.items),
     )
@@ -141,19 +141,19 @@ def _item(subject: str, text: str, check: str = "") -> Item:
     return Item(_line(subject, _SUBJECT_CHARS), _line(text, _TEXT_CHARS), check)
 
 
-def _published(night: Night, *, training: bool) -> Sequence[Job]:
-    jobs = map(night.jobs.__getitem__, night.published)
+def _published(stretch: Stretch, *, training: bool) -> Sequence[Job]:
+    jobs = map(stretch.jobs.__getitem__, stretch.published)
     return [job for job in jobs if job.training is training]
 
 
-def _ended(night: Night, phases: Iterable[str]) -> Sequence[Job]:
+def _ended(stretch: Stretch, phases: Iterable[str]) -> Sequence[Job]:
     """The jobs that ended like this and were not asked for again since."""
-    jobs = map(night.jobs.__getitem__, night.ended)
+    jobs = map(stretch.jobs.__getitem__, stretch.ended)
     return [job for job in jobs if job.phase in phases]
 
 
-def _asked(night: Night) -> Iterator[Item]:
-    jobs = [night.jobs[name] for name in night.asked]
+def _asked(stretch: Stretch) -> Iterator[Item]:
+    jobs = [stretch.jobs[name] for name in stretch.asked]
     kinds = [("panel", [job for job in jobs if not job.training])]
     kinds.append(("training", [job for job in jobs if job.training]))
     items = [_chapter_asked(one, *each) for one, those in kinds for each in _chapters(those)]
@@ -161,9 +161,9 @@ def _asked(night: Night) -> Iterator[Item]:
         parts = [counted(len(those), one) for one, those in kinds if those]
         yield _item(counted(len(jobs), "job"), " and ".join(parts))
     yield from items
-    files = [name for name, _ in night.duplicates]
+    files = [name for name, _ in stretch.duplicates]
     if files:
-        twins = some(of for _, of in night.duplicates)
+        twins = some(of for _, of in stretch.duplicates)
         yield _item(who(files, "file"), f"the same request as {twins}, so not run again")
 
 
@@ -179,8 +179,8 @@ def _chapter_asked(one: str, chapter: str, jobs: Sequence[Job]) -> Item:
     return _item(job.id, joined([what, job.file and f"from {job.file}", ref]))
 
 
-def _drawn(night: Night) -> Iterator[Item]:
-    jobs = _published(night, training=False)
+def _drawn(stretch: Stretch) -> Iterator[Item]:
+    jobs = _published(stretch, training=False)
     items = [_panels_drawn(*chapter) for chapter in _chapters(jobs)]
     if len(items) >= _MANY:
         pictures = counted(sum(job.pictures for job in jobs), "picture")
@@ -188,7 +188,7 @@ def _drawn(night: Night) -> Iterator[Item]:
         yield _item(counted(len(jobs), "panel"), f"{pictures}; the GPU worked {worked}")
     yield from items
     yield from _tried_again(jobs)
-    chosen = [f"{name} picture {image}" for name, image in night.chosen if image]
+    chosen = [f"{name} picture {image}" for name, image in stretch.chosen if image]
     if chosen:
         yield _item("approved", some(chosen))
 
@@ -209,12 +209,12 @@ def _tried_again(jobs: Iterable[Job]) -> Iterator[Item]:
         yield _item(who(names, "panel"), f"took several attempts{_why(code)}{rest_of(names)}")
 
 
-def _trained(night: Night) -> Iterator[Item]:
+def _trained(stretch: Stretch) -> Iterator[Item]:
     """What was published, and what was chosen of trainings published earlier."""
-    told = {job.id: job for job in _published(night, training=True)}
-    for name, image in night.chosen:
+    told = {job.id: job for job in _published(stretch, training=True)}
+    for name, image in stretch.chosen:
         if not image:
-            told.setdefault(name, night.jobs[name])
+            told.setdefault(name, stretch.jobs[name])
     # Those that still wait for a choice come first: they are what a maker has to do.
     for job in sorted(told.values(), key=lambda job: bool(job.approved)):
         parts = [
@@ -232,34 +232,34 @@ def _choice(job: Job) -> str:
     return f"step {job.approved[-1]} approved{' and installed' if job.installed else ''}"
 
 
-def _refused(night: Night) -> Iterator[Item]:
-    for why, files in commonest((why, name) for name, why in night.refused):
+def _refused(stretch: Stretch) -> Iterator[Item]:
+    for why, files in commonest((why, name) for name, why in stretch.refused):
         yield _item(who(files, "file"), f"{why}{rest_of(files)}")
 
 
-def _failed(night: Night) -> Iterator[Item]:
-    jobs = _ended(night, _FAILED)
+def _failed(stretch: Stretch) -> Iterator[Item]:
+    jobs = _ended(stretch, _FAILED)
     for (phase, code), names in commonest(((job.phase, job.code), job.id) for job in jobs):
         title = f"{diagnosis(code).title} ({code})" if code else "no reason was recorded"
         twice = ", twice, so it is not started a third time" if phase == "quarantined" else ""
-        said = night.jobs[names[0]].text
+        said = stretch.jobs[names[0]].text
         text = f"{title}{twice}{': ' if said else ''}{said}{rest_of(names)}"
         yield _item(who(names, "job"), text, first_check(code))
 
 
-def _cancelled(night: Night) -> Iterator[Item]:
-    names = [job.id for job in _ended(night, {"cancelled"})]
+def _cancelled(stretch: Stretch) -> Iterator[Item]:
+    names = [job.id for job in _ended(stretch, {"cancelled"})]
     if names:
         yield _item(who(names, "job"), f"as you asked{rest_of(names)}")
 
 
-def _open(night: Night) -> Iterator[Item]:
+def _open(stretch: Stretch) -> Iterator[Item]:
     """What is still to be done at the end, the running one first."""
-    still = [job for job in night.jobs.values() if job.phase in _OPEN]
+    still = [job for job in stretch.jobs.values() if job.phase in _OPEN]
     still.sort(key=lambda job: _OPEN[job.phase])
-    if night.paused and still:
+    if stretch.paused and still:
         yield _item("paused", "nothing new starts before `nightpress resume`")
-    if night.daemon == "stopped" and still:
+    if stretch.daemon == "stopped" and still:
         yield _item("daemon", "it was stopped; `nightpress run` goes on with what is open")
     for job in still:
         if job.phase == "running":
@@ -280,27 +280,27 @@ def _doing(job: Job) -> str:
     return f"trained, step {job.step} of {job.steps} is saved" if job.step else "trained"
 
 
-def _noted(night: Night) -> Iterator[Item]:
-    for code, texts in grouped(night.incidents):
+def _noted(stretch: Stretch) -> Iterator[Item]:
+    for code, texts in grouped(stretch.incidents):
         often = f" ({times(len(texts))})" if len(texts) > 1 else ""
         subject = "ledger" if code.startswith("LEDGER_") else "incident"
         yield _item(subject, texts[-1] + often, first_check(code))
-    for count, kept in night.torn:
+    for count, kept in stretch.torn:
         yield _item("ledger", f"a line cut off by a crash ({count} bytes) was kept as {kept}")
-    for said, names in grouped(night.objections):
+    for said, names in grouped(stretch.objections):
         yield _item(some(names), f"not done: {said}")
-    controls = Counter(night.controls)
+    controls = Counter(stretch.controls)
     told = [f"{word} {times(controls[kind])}" for kind, word in _CONTROLS if controls[kind]]
     if told:
         yield _item("by you", joined(told))
-    if night.starts > 1 or night.crashes:
+    if stretch.starts > 1 or stretch.crashes:
         crashed = (
-            f", {times(night.crashes)} after an end that nobody recorded: a kill, a crash or a "
+            f", {times(stretch.crashes)} after an end that nobody recorded: a kill, a crash or a "
             "power cut"
         )
-        text = f"started {times(night.starts)}{crashed if night.crashes else ''}"
+        text = f"started {times(stretch.starts)}{crashed if stretch.crashes else ''}"
         yield _item("daemon", text)
-    if any(map(is_rehearsal, chain(night.asked, night.published))):
+    if any(map(is_rehearsal, chain(stretch.asked, stretch.published))):
         yield _item("rehearsal", "its pictures are storyboards, and its LoRAs learn nothing")
 
 

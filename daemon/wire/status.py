@@ -147,7 +147,7 @@ def status_document(
     return {
         "schema": STATUS_SCHEMA,
         "at": instant_text(at),
-        "daemon": _daemon(daemon),
+        "daemon": {**asdict(daemon), "started_at": instant_text(daemon.started_at)},
         "engine": {**_engine(world, engine), "warnings": list(warnings)},
         "paused": state.paused,
         "memory": memory_document(world, policy or Policy(), _next_need(reasons)),
@@ -174,26 +174,12 @@ def _queue(state: State, reasons: Mapping[JobId, Reason], next_tick: int) -> lis
 
 def _latest(incidents: Iterable[Notice]) -> list[Document]:
     latest = heapq.nlargest(INCIDENTS_SHOWN, incidents, key=lambda notice: notice.at)
-    return [
-        {"at": instant_text(notice.at), "code": notice.code, "text": notice.text}
-        for notice in latest
-    ]
+    return [{**asdict(notice), "at": instant_text(notice.at)} for notice in latest]
 
 
 def status_json(document: Document) -> bytes:
     """The file: ASCII, so that text from outside cannot reorder or hide anything."""
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
-
-
-def _daemon(daemon: DaemonFacts) -> Document:
-    return {
-        "version": daemon.version,
-        "pid": daemon.pid,
-        "studio": daemon.studio,
-        "started_at": instant_text(daemon.started_at),
-        "code": daemon.code,
-        "text": daemon.text,
-    }
 
 
 def _engine(world: World, engine: EngineFacts | None) -> Document:

@@ -44,40 +44,32 @@ def test_lora_strength_is_07_and_warns_above_08() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "steps", "calibrated_s", "expected_s"),
+    ("width", "height", "steps", "expected_s"),
     [
-        (512, 768, 20, 0.0, 120.0),
-        (512, 512, 20, 0.0, 120.0),
-        (512, 768, 60, 0.0, 360.0),
-        (512, 512, 60, 0.0, 240.0),
-        (512, 768, 20, 90.0, 270.0),
-        (64, 64, 1, 0.0, 120.0),
+        (512, 768, 20, 120.0),
+        (512, 512, 20, 120.0),
+        (512, 768, 60, 360.0),
+        (512, 512, 60, 240.0),
+        (64, 64, 1, 120.0),
     ],
 )
-def test_the_deadline_grows_with_area_steps_and_calibration_but_never_below_two_minutes(
-    width: int, height: int, steps: int, calibrated_s: float, expected_s: float
+def test_the_deadline_grows_with_area_and_steps_but_is_never_below_two_minutes(
+    width: int, height: int, steps: int, expected_s: float
 ) -> None:
     """N6.3, W22."""
-    found = deadline_s(POLICY, width=width, height=height, steps=steps, calibrated_s=calibrated_s)
+    found = deadline_s(POLICY, width=width, height=height, steps=steps)
     assert found == pytest.approx(expected_s)
 
 
-def test_cold_starts_and_calibration_have_their_own_allowance() -> None:
+def test_cold_starts_have_their_own_allowance() -> None:
     """N5.1, N5.3, W22."""
     assert (POLICY.start_allowance_s, POLICY.first_load_allowance_s) == (60.0, 120.0)
-    assert POLICY.calibrate_deadline_s == 600.0
 
 
 def test_history_is_polled_every_two_seconds_and_silence_is_sixty() -> None:
     """N1.3, N5.1, N6.1."""
     assert (POLICY.history_poll_s, POLICY.socket_silence_s) == (2.0, 60.0)
     assert (POLICY.health_poll_s, POLICY.health_limit_s) == (2.0, 60.0)
-
-
-def test_slow_is_three_minutes_and_very_slow_five_for_the_reference_picture() -> None:
-    """A1.3."""
-    assert (POLICY.slow_s, POLICY.very_slow_s) == (180.0, 300.0)
-    assert (POLICY.slow_area, POLICY.slow_steps, POLICY.slow_from_step) == (262_144, 20, 5)
 
 
 def test_a_lost_attempt_is_retried_once() -> None:

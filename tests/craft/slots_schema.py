@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.craft import needs
+from daemon.craft import packs
 from daemon.craft.nodes import ID
 from daemon.craft.slots import FIELDS, KEYS, ROLES, TOP_KEYS
 
@@ -32,13 +32,13 @@ _TOP: Mapping[str, Mapping[str, object]] = {
     "ignores": {"type": "array", "items": {"enum": list(FIELDS)}},
     "packs": {
         "type": "object",
-        "additionalProperties": {"type": "string", "pattern": f"^{needs.FOLDER_NAME}$"},
+        "additionalProperties": {"type": "string", "pattern": f"^{packs.FOLDER_NAME}$"},
         "description": "the pack of each node class that is not ComfyUI's own",
     },
     "needs": {
         "type": "array",
         "items": {"type": "string", "minLength": 1, "maxLength": 255},
-        "maxItems": needs.MAX_NEEDS,
+        "maxItems": packs.MAX_NEEDS,
         "description": "files below the engine's base path without which the graph does nothing",
     },
     "pose_map": {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.craft.controlnets import KNOWN, MB, hint_fault, known, net_doubt, shape_doubt
+from daemon.craft.controlnets import KNOWN, hint_fault, net_doubt, shape_doubt
 from daemon.craft.picture import PictureStats
 from tests.sim.engine import SimPixels
 from tests.virtual_time import run
@@ -15,23 +15,18 @@ POSE = replace(run(SimPixels().measure(b"IEND")), width=512, height=768)
 
 
 @pytest.mark.parametrize(
-    ("name", "fp16_mb", "fp32_mb"),
+    "name",
     [
-        ("control_v11p_sd15_openpose.safetensors", 723, 1445),
-        ("control_v11f1p_sd15_depth_fp16.safetensors", 723, 1445),
-        ("sd15/control_v11p_sd15_canny_fp16.safetensors", 723, 1445),
-        ("Control_V11p_sd15_lineart.safetensors", 723, 1445),
-        ("control_v11p_sd15_scribble.safetensors", 723, 1445),
-        ("t2iadapter_openpose_sd14v1.safetensors", 155, 310),
+        "control_v11p_sd15_openpose.safetensors",
+        "control_v11f1p_sd15_depth_fp16.safetensors",
+        "sd15/control_v11p_sd15_canny_fp16.safetensors",
+        "Control_V11p_sd15_lineart.safetensors",
+        "control_v11p_sd15_scribble.safetensors",
+        "t2iadapter_openpose_sd14v1.safetensors",
     ],
 )
-def test_the_known_ones_are_known_by_their_files_with_what_they_need(
-    name: str, fp16_mb: int, fp32_mb: int
-) -> None:
+def test_the_known_ones_are_known_by_their_files(name: str) -> None:
     """C1.1: openpose, depth (f1p), canny, lineart, scribble, and the T2I-Adapters."""
-    net = known(name)
-    assert net is not None
-    assert (net.fp16_bytes, net.fp32_bytes) == (fp16_mb * MB, fp32_mb * MB)
     assert net_doubt(name) == ""
 
 
@@ -58,8 +53,8 @@ def test_a_hint_with_nothing_on_it_guides_nothing(changes: dict[str, float], sai
 
 
 def test_a_thin_skeleton_on_black_is_a_hint() -> None:
-    """C2.2: 99.5 % of it is one colour, and nearly all of it is dark."""
-    assert hint_fault(replace(POSE, mean=1.2, one_colour=0.995, dark=0.995)) == ""
+    """C2.2: 99.5 % of it is one colour."""
+    assert hint_fault(replace(POSE, mean=1.2, one_colour=0.995)) == ""
 
 
 def test_a_hint_of_another_shape_is_warned_of_with_both_sizes() -> None:

@@ -191,9 +191,9 @@ def test_the_models_are_those_that_the_graph_loads() -> None:
         ModelUse("vae", "vae-ft-mse-840000-ema-pruned.safetensors"),
         ModelUse("embedding", "bad-hands"),
         ModelUse("embedding", "sub/easy.safetensors"),
-        ModelUse("lora", "spyke_v1-000792.safetensors", 0.7),
-        ModelUse("lora", "ink.safetensors", -0.5),
-        ModelUse("controlnet", "openpose.safetensors", 0.65),
+        ModelUse("lora", "spyke_v1-000792.safetensors"),
+        ModelUse("lora", "ink.safetensors"),
+        ModelUse("controlnet", "openpose.safetensors"),
     )
 
 

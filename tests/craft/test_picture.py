@@ -16,11 +16,9 @@ PAGE = PictureStats(
     mode="RGB",
     mean=210.0,
     std=70.0,
-    low=0,
     high=255,
     spread=255,
     saturation=0.0,
-    dark=0.1,
     one_colour=0.7,
     perceptual_hash="00ff00ff00ff00ff",
     floor=0,
@@ -33,9 +31,7 @@ PAGE = PictureStats(
     black_patch=0.0,
 )
 # What a wrong VAE makes of it.
-PALE = replace(
-    PAGE, mean=140, std=12, low=100, high=190, saturation=0.06, floor=115, ceiling=155, edge=20
-)
+PALE = replace(PAGE, mean=140, std=12, high=190, saturation=0.06, floor=115, ceiling=155, edge=20)
 
 
 def code(stats: PictureStats) -> str:
@@ -52,7 +48,7 @@ def test_a_page_is_a_picture_and_its_scores_are_few_and_short() -> None:
 @pytest.mark.parametrize("high", [0, 3, 16])
 def test_a_picture_without_one_bright_pixel_is_black(high: int) -> None:
     """A3.1: NaN in the decoder becomes an all-black PNG that the engine calls a success."""
-    black = replace(PAGE, mean=0.5, std=0.4, low=0, high=high, spread=high, dark=1.0)
+    black = replace(PAGE, mean=0.5, std=0.4, high=high, spread=high)
     assert code(black) == "BLACK_OR_GRAY"
 
 
@@ -60,15 +56,13 @@ def test_a_picture_without_one_bright_pixel_is_black(high: int) -> None:
 def test_a_plane_of_one_colour_is_no_picture(mean: float) -> None:
     """A3.1"""
     level = int(mean)
-    plane = replace(
-        PAGE, mean=mean, std=0.0, low=level, high=level, spread=0, saturation=0.0, one_colour=1.0
-    )
+    plane = replace(PAGE, mean=mean, std=0.0, high=level, spread=0, saturation=0.0, one_colour=1.0)
     assert code(plane) == "BLACK_OR_GRAY"
 
 
 def test_a_noisy_gray_plane_is_no_picture() -> None:
     """A3.1"""
-    noisy = replace(PAGE, mean=128.0, std=1.5, low=110, high=146, spread=36)
+    noisy = replace(PAGE, mean=128.0, std=1.5, high=146, spread=36)
     noisy = replace(noisy, one_colour=0.2, tone_range=1.2)
     assert code(noisy) == "BLACK_OR_GRAY"
 
@@ -80,14 +74,12 @@ def test_a_plane_with_a_few_broken_pixels_is_still_a_plane() -> None:
 
 def test_a_white_page_with_one_thin_line_is_a_picture() -> None:
     one_line = 1 / 768
-    page = replace(
-        PAGE, mean=254.7, std=9.2, saturation=0.0, dark=one_line, one_colour=1 - one_line
-    )
+    page = replace(PAGE, mean=254.7, std=9.2, saturation=0.0, one_colour=1 - one_line)
     assert code(page) == ""
 
 
 def test_a_night_with_one_lantern_is_a_picture() -> None:
-    night = replace(PAGE, mean=4.0, std=9.0, low=0, high=180, spread=190, dark=0.98, one_colour=0.9)
+    night = replace(PAGE, mean=4.0, std=9.0, high=180, spread=190, one_colour=0.9)
     assert code(night) == ""
 
 

@@ -33,7 +33,7 @@ GRAPH = {
 
 
 def apart(mean: float, places: int = 0) -> PictureDistance:
-    return PictureDistance(mean == 0, mean, 9, places)
+    return PictureDistance(mean == 0, mean, places)
 
 
 @pytest.mark.parametrize(

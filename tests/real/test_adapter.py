@@ -139,7 +139,7 @@ def test_ears_hear_each_step_and_the_end(real: RealEngine) -> None:
         assert list(dict.fromkeys(steps)) == [(1, 3), (2, 3), (3, 3)]
         begun = [message.node for message in messages if isinstance(message, Executing)]
         assert begun[-1] == order.save_node
-        assert messages[-1] == Ended("success", order.prompt_id)
+        assert messages[-1] == Ended(order.prompt_id)
 
     told(real, story)
 

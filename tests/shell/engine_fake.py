@@ -83,11 +83,11 @@ class FakeEngine:
         if sent is None or _now() < self._end(sent):
             return None
         if sent.stopped_at < math.inf and self._natural_end(sent) > sent.stopped_at:
-            return HistoryEntry(prompt_id, sent.graph, "interrupted", None, ())
+            return HistoryEntry(sent.graph, "interrupted", None, ())
         if self.failure is not None:
-            return HistoryEntry(prompt_id, sent.graph, "error", self.failure, ())
+            return HistoryEntry(sent.graph, "error", self.failure, ())
         saved = (saved_by(sent.graph),) if self.outputs is None else self.outputs
-        return HistoryEntry(prompt_id, sent.graph, "success", None, saved)
+        return HistoryEntry(sent.graph, "success", None, saved)
 
     async def queue(self) -> QueueView:
         await self._request("queue")
@@ -157,10 +157,10 @@ class FakeEngine:
             for step in range(1, (self.stuck_after or self.steps) + 1):
                 at = first + step * self.step_s
                 if at < self._end(sent):
-                    found.append((at, Progress(step, self.steps, "7", prompt_id)))
+                    found.append((at, Progress(step, self.steps, prompt_id)))
             if self._end(sent) < math.inf:
                 end = self._end(sent)
-                found.append((end, Ended("success", prompt_id)))
+                found.append((end, Ended(prompt_id)))
                 found.append((end + 0.001, Status(0)))
                 found.append((end + 0.002, Executing(None, prompt_id)))
         return sorted(found, key=lambda pair: pair[0])

@@ -16,7 +16,7 @@ from daemon.shell.machine_watch import MachineWatch
 from tests.fakes import NoTrainer
 
 GIB = 2**30
-CALM = Signals(16 * GIB, 9 * GIB, 1, 5 * GIB, on_ac=True, battery_percent=80, unknown=())
+CALM = Signals(16 * GIB, 9 * GIB, 1, 5 * GIB, on_ac=True, battery_percent=80)
 
 
 @dataclass

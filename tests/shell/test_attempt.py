@@ -35,9 +35,7 @@ vae = "v.safetensors"
 checkpoint = "a.safetensors"
 end = true
 """
-GRAY = PictureStats(
-    64, 64, "RGB", 128, 0, 128, 128, 0, 0.0, 0.0, 1.0, "0" * 16, 128, 128, 0, *[0.0] * 5
-)
+GRAY = PictureStats(64, 64, "RGB", 128, 0, 128, 0, 0.0, 1.0, "0" * 16, 128, 128, 0, *[0.0] * 5)
 
 
 @dataclass
@@ -79,7 +77,7 @@ class Level(Blind):
     async def signals(self) -> Signals:
         now = asyncio.get_running_loop().time()
         level = 4 if any(since <= now < until for since, until in self.critical_s) else 1
-        return Signals(None, None, level, None, None, None, unknown=())
+        return Signals(level=level)
 
 
 @dataclass

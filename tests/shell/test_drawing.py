@@ -101,7 +101,7 @@ def test_the_end_is_noticed_at_once_when_it_is_heard() -> None:
 
 def test_messages_about_other_prompts_are_ignored() -> None:
     """N1.2: neither their steps nor their end are ours."""
-    told = (Progress(1, 2, "7", THEIRS), Ended("success", THEIRS), Executing(None, THEIRS))
+    told = (Progress(1, 2, THEIRS), Ended(THEIRS), Executing(None, THEIRS))
     story = Story(FakeEngine(noise=[(t / 9, told[t % 3]) for t in range(60)]))
     assert isinstance(story.tell(), Drawn)
     assert (1, 2) not in story.steps

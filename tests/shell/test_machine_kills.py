@@ -30,7 +30,7 @@ class Seeing(Blind):
 
     async def signals(self) -> Signals:
         level = self.levels.pop(0) if len(self.levels) > 1 else self.levels[0]
-        return Signals(None, None, level, None, None, None, unknown=())
+        return Signals(level=level)
 
     async def kill_evidence(self, **asked: int) -> str:
         self.asked.append((asked["pid"], asked["since"]))

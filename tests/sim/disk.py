@@ -268,7 +268,7 @@ class LifeDisk:
         return node
 
     def _stat(self, name: str, node: Node) -> FileStat:
-        return FileStat(name, "file", node.inode, node.mtime_ns, len(node.data), 1)
+        return FileStat(name, "file", node.inode, node.mtime_ns, len(node.data))
 
     async def list(self, folder: str) -> Sequence[FileStat]:
         self._life.check(f"list {folder}")
@@ -277,7 +277,7 @@ class LifeDisk:
             if path.startswith(folder + "/"):
                 name, _, below = path[len(folder) + 1 :].partition("/")
                 found[name] = (
-                    FileStat(name, "folder", 1, node.mtime_ns, 0, 1)
+                    FileStat(name, "folder", 1, node.mtime_ns, 0)
                     if below
                     else self._stat(name, node)
                 )

@@ -163,7 +163,7 @@ class SimEngine:
             else:
                 entry = await self._execute(prompt)
                 if self.late_s:
-                    self._say(prompt.client, Ended(entry.ending, prompt.id))
+                    self._say(prompt.client, Ended(prompt.id))
                     await asyncio.sleep(self.late_s)
                 if self.forgets:
                     self.forgets -= 1
@@ -191,8 +191,8 @@ class SimEngine:
             if self.dead:
                 await asyncio.Event().wait()
             if prompt.id in self.interrupted:
-                return HistoryEntry(prompt.id, prompt.graph, "interrupted", None, ())
-            self._say(prompt.client, Progress(step, 4, "sampler", prompt.id))
+                return HistoryEntry(prompt.graph, "interrupted", None, ())
+            self._say(prompt.client, Progress(step, 4, prompt.id))
             if not prompt.step_s:
                 await self._reach("step")
         spoilt: Spoilt = next(self.spoils, "")
@@ -210,7 +210,7 @@ class SimEngine:
         output = OutputFile(save, name, prefix.rpartition("/")[0], "output")
         cached = frozenset(node for node, body in prompt.graph.items() if body in self.cache)
         self.cache = [body for node, body in prompt.graph.items() if node != save]
-        return HistoryEntry(prompt.id, prompt.graph, "success", None, (output,), cached, 0.8)
+        return HistoryEntry(prompt.graph, "success", None, (output,), cached, 0.8)
 
     def _save(self, name: str, prompt: Prompt, spoilt: Spoilt) -> None:
         """``saved`` has the ids of the prompts with a whole and good picture."""
@@ -229,7 +229,7 @@ class SimEngine:
 
 def _failed(prompt: Prompt, kind: str, text: str) -> HistoryEntry:
     failure = Failure("3", "KSampler", kind, text)
-    return HistoryEntry(prompt.id, prompt.graph, "error", failure, ())
+    return HistoryEntry(prompt.graph, "error", failure, ())
 
 
 def _save_node(graph: Mapping[str, Any]) -> tuple[str, str]:
@@ -405,7 +405,7 @@ class SimPixels:
         await asyncio.sleep(0.01)
         if b"IEND" not in png:
             raise WorldError("PICTURE_BROKEN", "the picture ends before its end")
-        levels = (128, 60, 0, 255, 255, 0.2, 0.1, 0.1, "0" * 16, 0, 255, 99)
+        levels = (128, 60, 255, 255, 0.2, 0.1, "0" * 16, 0, 255, 99)
         side = 512 if b'"width": 512' in png else 64
         good = PictureStats(side, side, "RGB", *levels, 255.0, 0.3, 0.0, 0.0, 0.0)
         return replace(good, mean=0, std=0, high=0) if b"IDATblack" in png else good
@@ -417,7 +417,7 @@ class SimPixels:
         """Its pictures differ in nothing but in what is told of them in their text."""
         black = [b"IDATblack" in png for png in (one, other)]
         levels = 255 * (black[0] != black[1])
-        return PictureDistance(not levels, float(levels), levels, 0)
+        return PictureDistance(not levels, float(levels), 0)
 
 
 class SimWeights:

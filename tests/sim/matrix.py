@@ -208,7 +208,7 @@ def unmute_with_a_flood(history: History) -> None:
     for ears in engine.sockets.values():
         for prompt in engine.ended:
             for step in range(1, 5):
-                ears.messages.put_nowait(Progress(step, 4, "sampler", prompt))
+                ears.messages.put_nowait(Progress(step, 4, prompt))
             ears.messages.put_nowait(Executing(None, prompt))
 
 
@@ -217,7 +217,7 @@ def chatter(history: History) -> None:
     for ears in history.engine.sockets.values():
         for prompt in ("theirs", None):
             ears.messages.put_nowait(Executing(None, prompt))
-        ears.messages.put_nowait(Progress(4, 4, "sampler", "theirs"))
+        ears.messages.put_nowait(Progress(4, 4, "theirs"))
         ears.messages.put_nowait(Status(0))
 
 

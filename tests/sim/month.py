@@ -118,7 +118,7 @@ class MonthProbe:
         on_ac = not within(self.troubles.unplugged, self.calendar.now())
         level = 2 if pressed else 1
         free = (2 if pressed else 11) * GIB
-        return Signals(16 * GIB, free, level, self.swapped, on_ac, 80, unknown=())
+        return Signals(16 * GIB, free, level, self.swapped, on_ac, 80)
 
     async def programs(self) -> tuple[Program, ...] | None:
         trains = within(self.troubles.rivals, self.calendar.now())

@@ -105,7 +105,6 @@ def test_a_success_has_its_files_and_the_graph_that_was_executed() -> None:
     """N1.5, S3.3"""
     shown = {"images": [IMAGE], "animated": [False]}
     assert read_history(entry(SUCCESS, **{"9": shown, "10": {"text": ["x"]}}), ID) == HistoryEntry(
-        prompt_id=ID,
         graph=GRAPH,
         ending="success",
         failure=None,

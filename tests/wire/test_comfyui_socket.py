@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.wire.comfyui import (
-    Ended,
-    Executed,
-    Executing,
-    Message,
-    Other,
-    OutputFile,
-    Progress,
-    Status,
-)
-from daemon.wire.comfyui_socket import UNREADABLE, read_message
+from daemon.wire.comfyui import ENDINGS, Ended, Executing, Message, Other, Progress, Status
+from daemon.wire.comfyui_socket import read_message
 from tests.wire.test_comfyui import IMAGE, recordings
 
 
@@ -34,28 +25,24 @@ def message(kind: str, **data: object) -> str:
         (message("executing", node="7", display_node="7", prompt_id="p"), Executing("7", "p")),
         (message("executing", node=None, prompt_id="p"), Executing(None, "p")),
         (message("executing", node="7"), Executing("7", None)),
-        (message("progress", value=3, max=20, node="7", prompt_id="p"), Progress(3, 20, "7", "p")),
-        (message("progress", value=3.0, max=1e99, node=7), Progress(3, 0, "7", "")),
-        (
-            message("executed", node="9", output={"images": [IMAGE]}, prompt_id="p"),
-            Executed("9", "p", (OutputFile("9", "0b8f_00001_.png", "nightpress", "output"),)),
-        ),
-        (message("executed", node="9", output=None, prompt_id="p"), Executed("9", "p", ())),
-        (message("execution_success", prompt_id="p"), Ended("success", "p")),
-        (message("execution_error", prompt_id="p", node_id="7"), Ended("error", "p")),
-        (message("execution_interrupted", prompt_id="p"), Ended("interrupted", "p")),
-        (message("progress_state", nodes={}), Other("progress_state")),
-        (message("somebodys.node", x=1), Other("somebodys.node")),
-        ('{"type": "status"}', Other("status")),
-        ('{"type": "status", "data": {"status": null}}', UNREADABLE),
-        ("[]", UNREADABLE),
-        ('{"type": 7}', UNREADABLE),
-        ("nonsense", UNREADABLE),
-        ("[" * 200_000, UNREADABLE),
+        (message("progress", value=3, max=20, node="7", prompt_id="p"), Progress(3, 20, "p")),
+        (message("progress", value=3.0, max=1e99, node=7), Progress(3, 0, "")),
+        (message("executed", node="9", output={"images": [IMAGE]}, prompt_id="p"), Other()),
+        (message("execution_success", prompt_id="p"), Ended("p")),
+        (message("execution_error", prompt_id="p", node_id="7"), Ended("p")),
+        (message("execution_interrupted", prompt_id="p"), Ended("p")),
+        (message("progress_state", nodes={}), Other()),
+        (message("somebodys.node", x=1), Other()),
+        ('{"type": "status"}', Other()),
+        ('{"type": "status", "data": {"status": null}}', Other()),
+        ("[]", Other()),
+        ('{"type": 7}', Other()),
+        ("nonsense", Other()),
+        ("[" * 200_000, Other()),
     ],
 )
 def test_a_message_is_the_value_it_says(raw: str, value: Message) -> None:
-    """N1.2: whose prompt it is stays with it. N1.5: an end says how, and ``executing`` does not."""
+    """N1.2: whose prompt it is stays with it. N1.5: an end is said, and not by ``executing``."""
     assert read_message(raw) == value
 
 
@@ -78,6 +65,7 @@ def test_every_recorded_message_can_be_read() -> None:
     for _, line in recordings():
         if line["ch"] == "ws" and line["dir"] == "recv" and line["kind"] == "text":
             value = read_message(json.dumps(line["msg"]))
-            assert value != UNREADABLE, line
+            known = line["msg"]["type"] in {"status", "executing", "progress", *ENDINGS}
+            assert isinstance(value, Other) != known, line
             seen[type(value).__name__] += 1
-    assert set(seen) == {"Status", "Executing", "Progress", "Executed", "Ended", "Other"}
+    assert set(seen) == {"Status", "Executing", "Progress", "Ended", "Other"}

@@ -128,7 +128,6 @@ def facts_of(name: str, facts: os.stat_result) -> FileStat:
         inode=facts.st_ino,
         mtime_ns=facts.st_mtime_ns,
         size=facts.st_size,
-        links=facts.st_nlink,
         busy=busy,
     )
 

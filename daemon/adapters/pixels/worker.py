@@ -22,7 +22,6 @@ from PIL import Image
 
 # Four times the largest picture that a job may ask for would be 1.5 million pixels.
 MAX_PIXELS = 4_000_000
-_DARK_BELOW = 16
 # A decoder turns one latent into a square of 8 x 8 pixels: what it spoils, it spoils in whole ones.
 _SQUARE = 8
 # A patch is at least this many squares (64 pixels) wide and high.
@@ -89,7 +88,6 @@ def compare(one: bytes, other: bytes) -> Mapping[str, Any]:
     return {
         "identical": not levels.any(),
         "mean_difference": float(levels.mean()),
-        "largest": int(levels.max()),
         "hash_distance": places.bit_count(),
     }
 
@@ -130,11 +128,9 @@ def _levels(
     return {
         "mean": float(luminance.mean()),
         "std": float(luminance.std()),
-        "low": int(luminance.min()),
         "high": int(luminance.max()),
         "spread": max(int(channel.max() - channel.min()) for channel in channels),
         "saturation": float(((highest - lowest) / np.maximum(highest, 1)).mean()),
-        "dark": float((luminance < _DARK_BELOW).mean()),
         "one_colour": _commonest(packed),
         "floor": _level(luminance, 0.001),
         "ceiling": _level(luminance, 0.999),

@@ -52,7 +52,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Night:
+class Stretch:
     """What the lines have told so far: of each job all there is, of the rest in their order.
 
     ``daemon`` is "started" or "stopped", whichever was told last, '' for neither.
@@ -81,51 +81,51 @@ class Night:
     crashes: int = 0
 
 
-def fresh(night: Night) -> Night:
+def fresh(stretch: Stretch) -> Stretch:
     """One that knows how things stand, and tells only of what comes now."""
-    return Night(jobs=night.jobs, daemon=night.daemon, paused=night.paused)
+    return Stretch(jobs=stretch.jobs, daemon=stretch.daemon, paused=stretch.paused)
 
 
-def fold(lines: Iterable[Line], night: Night | None = None) -> Night:
-    """What these lines tell, in the ledger's order; ``night`` is added to and returned."""
-    night = night or Night()
+def fold(lines: Iterable[Line], stretch: Stretch | None = None) -> Stretch:
+    """What these lines tell, in the ledger's order; ``stretch`` is added to and returned."""
+    stretch = stretch or Stretch()
     for line in lines:
-        night.events += 1
+        stretch.events += 1
         match line:
             case {"at": str(at)}:
-                night.first_at, night.last_at = night.first_at or at, at
-        _apply(night, line)
-    return night
+                stretch.first_at, stretch.last_at = stretch.first_at or at, at
+        _apply(stretch, line)
+    return stretch
 
 
-def _apply(night: Night, line: Line) -> None:
+def _apply(stretch: Stretch, line: Line) -> None:
     match line:
         case {"type": "daemon.started"}:
-            night.starts += 1
-            night.crashes += night.daemon == "started"
-            night.daemon = "started"
+            stretch.starts += 1
+            stretch.crashes += stretch.daemon == "started"
+            stretch.daemon = "started"
         case {"type": "daemon.stopped"}:
-            night.daemon = "stopped"
+            stretch.daemon = "stopped"
         case {"type": "job.accepted", "job": str(name)}:
-            night.jobs[name] = _accepted(Job(name, phase="waiting"), line)
-            night.asked[name] = None
+            stretch.jobs[name] = _accepted(Job(name, phase="waiting"), line)
+            stretch.asked[name] = None
         case {"type": "job.rejected", "name": str(name), "errors": list(errors)}:
-            night.refused.append((name, _complaint(errors)))
+            stretch.refused.append((name, _complaint(errors)))
         case {"type": "job.duplicate", "of": str(of), "file": {"name": str(name)}}:
-            night.duplicates.append((name, of))
+            stretch.duplicates.append((name, of))
         case {"type": "control.taken", "kind": str(kind)}:
-            _control(night, kind, line)
+            _control(stretch, kind, line)
         case {"type": "incident", "code": str(code), "text": str(text)}:
-            night.incidents.append((code, text))
+            stretch.incidents.append((code, text))
         case {"type": "ledger.restored", "cause": str(cause)}:
-            night.incidents.append(("LEDGER_RESTORED", cause))
+            stretch.incidents.append(("LEDGER_RESTORED", cause))
         case {"type": "ledger.torn", "bytes": int(count), "kept": str(kept)}:
-            night.torn.append((count, kept))
+            stretch.torn.append((count, kept))
         case {"type": str(), "job": str(name)}:
-            _apply_to_job(night, night.jobs.setdefault(name, Job(name)), line)
+            _apply_to_job(stretch, stretch.jobs.setdefault(name, Job(name)), line)
 
 
-def _apply_to_job(night: Night, job: Job, line: Line) -> None:
+def _apply_to_job(stretch: Stretch, job: Job, line: Line) -> None:
     match line:
         case {"type": "job.held", "code": str(code), "text": str(text)}:
             job.phase, job.code, job.text = "held", code, text
@@ -145,13 +145,13 @@ def _apply_to_job(night: Night, job: Job, line: Line) -> None:
             names = [str(name) for name in files]
             job.training = job.training or any(map(_is_lora, names))
             job.pictures = job.pictures or sum(name.endswith(".png") for name in names)
-            night.published[job.id] = None
+            stretch.published[job.id] = None
         case {"type": "job.ended", "phase": str(phase), "code": str(code)}:
             job.phase, job.code = phase, code
-            night.ended[job.id] = None
+            stretch.ended[job.id] = None
         case {"type": "job.approved", "image": int(image), "checkpoint": int(step)}:
             job.approved.append(image or step)
-            night.chosen.append((job.id, image))
+            stretch.chosen.append((job.id, image))
         case {"type": "lora.installed", "file": str(file)}:
             job.installed = file
 
@@ -167,21 +167,21 @@ def _attempt_ended(job: Job, outcome: str, code: str, line: Line) -> None:
         job.troubles.append(code)
 
 
-def _control(night: Night, kind: str, line: Line) -> None:
+def _control(stretch: Stretch, kind: str, line: Line) -> None:
     match line:
         case {"error": str(error)} if error:
             asked = " ".join(str(part) for part in (kind, line.get("job", "")) if part)
-            night.objections.append((error, asked))
+            stretch.objections.append((error, asked))
             return
-        case {"job": str(name)} if name in night.jobs:
-            job = night.jobs[name]
+        case {"job": str(name)} if name in stretch.jobs:
+            job = stretch.jobs[name]
             if kind == "retry":
                 job.phase, job.code, job.text = "waiting", "", ""
             elif kind == "cancel" and job.phase != "running":
                 job.phase, job.code, job.text = "cancelled", "", ""
     if kind in ("pause", "resume"):
-        night.paused = kind == "pause"
-    night.controls.append(kind)
+        stretch.paused = kind == "pause"
+    stretch.controls.append(kind)
 
 
 def _accepted(job: Job, line: Line) -> Job:
