@@ -206,8 +206,8 @@ def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | Non
     """The engine's process, where it is ours to start."""
     if not home.managed:
         return None
-    folder = home.private / ("rehearsal" if home.engine == "rehearsal" else "engine")
     rehearses = home.engine == "rehearsal"
+    folder = home.private / ("rehearsal" if rehearses else "engine")
     program = engine_process.rehearsal(folder) if rehearses else _comfyui(home, folder)
     return _hosted(home, folder, program, moved)
 

@@ -7,7 +7,7 @@ answered with no event (or with a sentence in one), never with an exception.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import assert_never
 
 from daemon.core.commands import (
@@ -56,6 +56,7 @@ from daemon.core.ids import derived_seed, is_rehearsal, job_id
 from daemon.core.job import Job
 from daemon.core.jobs import (
     Complaint,
+    FileFacts,
     JobId,
     LoraUse,
     PanelSpec,
@@ -102,7 +103,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return _submit(state, command, studio)
         case Reject(file=file):
             known = drop_of(file) in state.answered
-            return [] if known else [_rejected(command, command.errors)]
+            return [] if known else [_rejected(file, command.ref, command.errors)]
         case TakeControl():
             return answer_control(state, command)
         case Start():
@@ -196,7 +197,7 @@ def _submit(state: State, command: Submit, studio: Studio) -> Sequence[Event]:
         return [JobDuplicate(twin.id, file)]
     complaints = _complaints(state, command, studio)
     if complaints:
-        return [_rejected(Reject(file, command.request.encode(), asked.ref, ()), complaints)]
+        return [_rejected(file, asked.ref, complaints)]
     letter = "r" if studio.rehearsal else "v"
     number = state.numbers.get((asked.name, letter), 0) + 1
     job = job_id(asked.name, number, rehearsal=studio.rehearsal)
@@ -295,14 +296,5 @@ def _resolved(state: State, command: Submit, job: JobId, studio: Studio) -> Spec
             assert_never(spec)
 
 
-def _rejected(command: Reject, errors: tuple[Complaint, ...]) -> JobRejected:
-    file = command.file
-    return JobRejected(
-        name=file.name,
-        sha256=file.sha256,
-        ref=command.ref,
-        errors=errors,
-        inode=file.inode,
-        mtime_ns=file.mtime_ns,
-        size=file.size,
-    )
+def _rejected(file: FileFacts, ref: str, errors: tuple[Complaint, ...]) -> JobRejected:
+    return JobRejected(**asdict(file), ref=ref, errors=errors)

@@ -7,6 +7,7 @@ with no event.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from daemon.core.commands import RecordTrainer, ReportCheckpoint, ReportImage, ReportReproduced
 from daemon.core.events import (
@@ -110,17 +111,7 @@ def checkpoint_saved(state: State, command: ReportCheckpoint) -> Sequence[Event]
     known = job.checkpoints.get(command.step)
     if known is not None and known.sha256 == command.sha256:
         return []
-    saved = CheckpointSaved(
-        job=command.job,
-        step=command.step,
-        sha256=command.sha256,
-        loss=command.loss,
-        attempt=command.attempt,
-        bytes=command.bytes,
-        device=command.device,
-        step_s=command.step_s,
-    )
-    return [saved]
+    return [CheckpointSaved(**asdict(command))]
 
 
 def sorted_by_name(values: Mapping[str, str]) -> Mapping[str, str]:

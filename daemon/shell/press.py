@@ -12,9 +12,7 @@ from contextlib import suppress
 
 from daemon.core.commands import Command, ReportIncident, Start, Stop
 from daemon.errors import PersonNeeded, WorldError
-from daemon.ports import (
-    Disk,
-)
+from daemon.ports import Disk
 from daemon.shell.checkpoint import check_at_start
 from daemon.shell.crew import Crew, Ports, Setup, assembled
 from daemon.shell.ledger import Ledger, Loaded, foreign_numbers

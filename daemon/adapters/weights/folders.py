@@ -252,7 +252,7 @@ class ModelFolders:
 
     def _take_back(self, folder: str) -> None:
         place = self._models / FOLDERS["lora"] / folder
-        with suppress(FileNotFoundError, NotADirectoryError, OSError):
+        with suppress(OSError):
             for path in list(place.iterdir()):
                 path.unlink()
             place.rmdir()
