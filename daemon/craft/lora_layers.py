@@ -1,7 +1,7 @@
 """Knows the layers of Stable Diffusion 1.5 by the names under which ComfyUI finds a LoRA's.
 
 Law: a layer that is wider than SD 1.5's cannot fit; a narrower one is a toy model's, and passes.
-Source: facts/comfyui.md 9.1, and how kohya's and diffusers' trainers name layers.
+Source: the keys that ComfyUI looks for, and how kohya's and diffusers' trainers name layers.
 """
 
 from __future__ import annotations

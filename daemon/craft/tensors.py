@@ -1,8 +1,8 @@
 """Judges a model file by its header: what it is, what it costs, and whether SD 1.5 can use it.
 
 Law: only names, types and shapes are weighed, so it takes no time, and what ComfyUI would pass over
-in silence is refused (facts/comfyui.md 5, 9.1): a LoRA of another family, an embedding of another
-width, a file in the folder of another kind.
+in silence is refused: a LoRA of another family, an embedding of another width, a file in the
+folder of another kind.
 """
 
 from __future__ import annotations
