@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from daemon.core.policy import Policy
 from daemon.craft.launch import args_fault
+from daemon.craft.packs import FOLDER_NAME
 from daemon.wire.addresses import DEFAULT_URL, url_fault
 from daemon.wire.complaints import STRICT, between, out_of_range, rule
 from daemon.wire.text import excerpt
@@ -31,7 +32,6 @@ _MINE = (
     "set COMFYUI_BASE_PATH or SD_SCRIPTS_PATH in the environment, and remove it here."
 )
 _THEIRS = f"This belongs to the studio, not to the user. Move it to the studio's {STUDIO_FILE}."
-_PACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,99}")
 _A_PACK, _A_NOTE = "ComfyUI-Manager", "its README: no GPU code of its own"
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _A_MODEL = "anything-v5.safetensors"
@@ -76,7 +76,7 @@ def _url_fault(url: str) -> str:
 def _packs_fault(packs: Mapping[str, object]) -> str:
     """A pack is a folder's name, and somebody has to say where it works on MPS (A4.3)."""
     for name, note in packs.items():
-        if not _PACK.fullmatch(name):
+        if not re.fullmatch(FOLDER_NAME, name):
             return f'"{excerpt(name)}" is no name of a folder in custom_nodes/. {_PACK_LINE}'
         if not isinstance(note, str) or not note.strip() or not note.isprintable():
             return f'"{name}" needs a note on where it is said to work on MPS. {_PACK_LINE}'
