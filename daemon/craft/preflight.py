@@ -85,8 +85,8 @@ def faults(spec: TrainSpec, facts: TrainerFacts | None) -> Sequence[Fault]:
     package = PACKAGE_OF.get(spec.optimizer, "")
     if facts and facts.packages and package and package not in facts.packages:
         text = (
-            f"{spec.optimizer} comes in the package {package}, which {facts.name}'s Python does not"
-            f' have. Write optimizer = "AdamW", or run `pip install {package}` in its environment.'
+            f"{spec.optimizer} comes in the package {package}, which {facts.name} does not have."
+            f' Write optimizer = "AdamW", or run `pip install {package}` in its environment.'
         )
         found.append(Fault("TRAINER_PACKAGE", "optimizer", text))
     if facts and facts.device and spec.mixed_precision == "bf16" and not facts.bf16:
@@ -134,7 +134,8 @@ def _untrained(facts: TrainerFacts) -> Iterator[str]:
             "CLIP's tokenizer is not on this machine, and the trainer may not fetch it at night. "
             "Name ComfyUI's folder ([comfyui] program), which has one in comfy/sd1_tokenizer; or "
             "set [trainer] tokenizer_cache_dir to a folder that holds "
-            "openai_clip-vit-large-patch14/ with a model_max_length of 77."
+            "openai_clip-vit-large-patch14/ with a model_max_length of 77. Then start the daemon "
+            "again."
         )
 
 
