@@ -43,7 +43,7 @@ from daemon.core.policy import LADDER
 from daemon.errors import NightpressError, PersonNeeded, WorldError
 from daemon.home import Home, bound_host, made_home, user_home
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
-from daemon.settings import Settings, doubts
+from daemon.settings import doubts
 from daemon.shell.crew import Ports, Setup
 from daemon.shell.intake import Intake
 from daemon.shell.press import Press
@@ -95,6 +95,7 @@ async def examine(home: Home, weights: Weights, *, name: str, data: bytes) -> Co
         policy,
         weights=weights,
         pixels=pixels,
+        trainer=idle_trainer(home),
         packs=home.settings.packs,
         keep=False,
     )
@@ -171,8 +172,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         policy=settings.policy,
         settle_s=settings.settle_s,
         rescan_s=settings.rescan_s,
-        trainer_text="" if home.engine == "rehearsal" else _trainer_text(settings),
-        tokenizer=settings.tokenizer,
+        trainer_text=trainer_text(home),
         checkpoints=settings.checkpoint == "daily",
         profiles=LADDER if home.managed else (),
         mac=sys.platform == "darwin",
@@ -271,6 +271,11 @@ def model_folders(home: Home) -> ModelFolders:
     return ModelFolders(base, cache, aliases=aliases, expected=expected)
 
 
+def idle_trainer(home: Home) -> Trainer | None:
+    """The trainer, to be asked what it can do; None where there is none."""
+    return None if trainer_text(home) else _trainer(home, NoGpuLock())
+
+
 def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
     """The trainer of the engine; one that is missing says so when it is asked."""
     settings = home.settings
@@ -282,6 +287,8 @@ def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:
         python=_python(settings.trainer_python, settings.trainer_path),
         environment=home.environment,
         gpu_fd=lambda: gpu.fd,
+        tokenizer=settings.tokenizer,
+        comfyui=settings.program,
     )
 
 
@@ -289,8 +296,11 @@ def _python(named: str, program: str) -> Path:
     return Path(named) if named else training_process.own_python(program)
 
 
-def _trainer_text(settings: Settings) -> str:
-    """Why nothing can be trained, as a sentence; '' when it can."""
+def trainer_text(home: Home) -> str:
+    """Why there is no trainer, as a sentence; '' when there is."""
+    settings = home.settings
+    if home.engine == "rehearsal":
+        return ""
     if not settings.trainer_path or not settings.base_path:
         return (
             "There is no trainer. Set SD_SCRIPTS_PATH to a checkout of kohya-ss/sd-scripts (or "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from daemon.core import admission
-from daemon.core.commands import Command, Observe, ObserveMachine, Start
+from daemon.core.commands import Command, Observe, ObserveMachine, ObserveTrainer, Start
 from daemon.core.decide import Studio, decide, settle
 from daemon.core.events import Entry, Event
 from daemon.core.hurdles import Reason, Scene
@@ -53,6 +53,9 @@ class Desk:
                 self.world = replace(command.world, machine=self.world.machine)
             if isinstance(command, ObserveMachine):
                 self.world = replace(self.world, machine=command.machine)
+            if isinstance(command, ObserveTrainer):
+                seen = {"trainer_code": command.code, "trainer_text": command.text}
+                self.world = replace(self.world, **seen)  # type: ignore[arg-type]
             self._write(draft, decide(draft, command, self.studio))
         for job in self.unsettled:
             self._write(draft, settle(draft, job, self.policy))

@@ -26,6 +26,7 @@ import pytest
 
 from daemon.adapters.gpu_lock import UserGpuLock
 from daemon.adapters.shim_folder import SHIM
+from daemon.adapters.trainer_probe import rehearsed
 from daemon.adapters.training_process import Program, ShimTrainer
 from daemon.errors import WorldError
 from daemon.ports import TrainingOrder
@@ -60,7 +61,7 @@ class Bench:
     ) -> None:
         self.studio = studio
         self.folder = studio / FOLDER
-        program = Program("test", (sys.executable, "-u", "-c"), cwd=studio)
+        program = Program((sys.executable, "-u", "-c"), studio, rehearsed)
         environment = os.environ
         self.trainer = ShimTrainer(
             studio, program, environment=environment, gpu_fd=gpu, awake=awake
@@ -155,7 +156,7 @@ def test_the_output_goes_to_files_and_the_environment_is_the_orders(bench: Bench
 
 
 def test_a_program_that_is_not_there_is_told(bench: Bench) -> None:
-    program = Program("test", ("/nonexistent/python",), cwd=bench.studio)
+    program = Program(("/nonexistent/python",), bench.studio, rehearsed)
     bench.trainer = ShimTrainer(bench.studio, program, environment={}, gpu_fd=lambda: None)
     bench.start("x")
     assert "could not be started" in bench.wait()["error"]
@@ -304,9 +305,10 @@ def test_a_second_shim_is_not_started_for_a_folder_that_somebody_has(bench: Benc
 DAEMON = """
 import asyncio, sys, time
 from pathlib import Path
+from daemon.adapters.trainer_probe import rehearsed
 from daemon.adapters.training_process import Program, ShimTrainer
 from daemon.ports import TrainingOrder
-program = Program("test", (sys.executable, "-u", "-c"), cwd=Path(sys.argv[1]))
+program = Program((sys.executable, "-u", "-c"), Path(sys.argv[1]), rehearsed)
 studio, awake = Path(sys.argv[1]), sys.argv[5:]
 trainer = ShimTrainer(studio, program, environment={}, gpu_fd=lambda: None, awake=awake)
 order = TrainingOrder(sys.argv[2], sys.argv[3], (sys.argv[4],), {}, 5.0, 2**20)

@@ -6,23 +6,23 @@ Law: whether a training lives is told by the locks of its folder. No pid is ever
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.adapters import shim_folder
+from daemon.adapters.trainer_probe import Tokenizers, TrainerProbe, rehearsed
 from daemon.errors import WorldError
 from daemon.ports import Holder, TrainerFacts, TrainingOrder
 
 log = logging.getLogger(__name__)
 
 _ASK_S = 20.0
+_TRAINER_CACHE, _TOKENIZER = ".nightpress/trainer.json", ".nightpress/tokenizer"
 # What a trainer may know of the user's environment; never the TQDM_ and PYTHON variables, some of
 # which change what it says or make it crash (measured).
 _PASSED = (
@@ -36,28 +36,17 @@ _ADVICE = (
     "The Mac is kept awake for %s. Leave its lid open and the power adapter in; let the display"
     " sleep, for one that is on disturbs a training."
 )
-_PACKAGES = ("torch", "accelerate", "diffusers", "transformers", "safetensors")
-_VERSIONS = """\
-import json, platform, sys
-from importlib import metadata
-found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-print(json.dumps([platform.python_version(), found]))
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is run: ``command`` before an order's arguments, in ``cwd``. ``checkout`` None: ours."""
+    """What is run: ``command`` before an order's arguments, in ``cwd``; ``describe`` asks it, in a
+    thread, what it is.
+    """
 
-    name: str
     command: tuple[str, ...]
     cwd: Path
-    checkout: Path | None = None
+    describe: Callable[[], TrainerFacts]
 
 
 class ShimTrainer:
@@ -86,7 +75,7 @@ class ShimTrainer:
         self._boot = ""
 
     async def describe(self) -> TrainerFacts:
-        return await asyncio.to_thread(self._describe)
+        return await asyncio.to_thread(self._program.describe)
 
     async def start(self, order: TrainingOrder) -> None:
         try:
@@ -142,24 +131,6 @@ class ShimTrainer:
         if self._awake and Path(self._awake[0]).exists():
             log.info(_ADVICE, order.folder)
 
-    def _describe(self) -> TrainerFacts:
-        program = self._program
-        if program.checkout is None:
-            return TrainerFacts(program.name, "", sys.version.split()[0], {})
-        python, script = program.command
-        if not Path(script).is_file():
-            raise _missing(f"there is no {script}")
-        try:
-            version, packages = json.loads(_asked(python, "-I", "-c", _VERSIONS, *_PACKAGES))
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise _missing(f"its interpreter {python} does not answer ({error})") from None
-        commit = ""
-        with suppress(OSError, subprocess.SubprocessError):
-            # Named, not searched for: a folder around the checkout may be another repository.
-            git_dir = program.checkout / ".git"
-            commit = _asked("git", "--git-dir", str(git_dir), "rev-parse", "HEAD").strip()
-        return TrainerFacts(program.name, commit, version, packages)
-
 
 def sd_scripts(
     studio: Path,
@@ -168,10 +139,23 @@ def sd_scripts(
     python: Path,
     environment: Mapping[str, str],
     gpu_fd: Callable[[], int | None],
+    tokenizer: str = "",
+    comfyui: str = "",
 ) -> ShimTrainer:
-    """The trainer of a checkout of sd-scripts, run by its own interpreter (K1.1)."""
+    """The trainer of a checkout of sd-scripts, run by its own interpreter (K1.1).
+
+    ``tokenizer`` is the folder that the settings name for it, ``comfyui`` the one that holds
+    main.py; '' = none.
+    """
     script = path / "train_network.py"
-    program = Program("sd-scripts", (str(python), str(script)), cwd=path, checkout=path)
+    probe = TrainerProbe(
+        checkout=path,
+        python=str(python),
+        environment={key: environment[key] for key in _PASSED if key in environment},
+        cache=studio / _TRAINER_CACHE,
+        tokenizers=Tokenizers(tokenizer, comfyui, studio / _TOKENIZER),
+    )
+    program = Program((str(python), str(script)), path, probe.facts)
     return ShimTrainer(studio, program, environment=environment, gpu_fd=gpu_fd, awake=_AWAKE)
 
 
@@ -182,7 +166,7 @@ def rehearsal(studio: Path, *, environment: Mapping[str, str]) -> ShimTrainer:
     """
     # -P: a module in the working folder, part of a studio from anywhere, must not be run.
     command = (sys.executable, "-P", "-m", "daemon.rehearsal.trainer")
-    program = Program("rehearsal", command, cwd=studio)
+    program = Program(command, studio, rehearsed)
     return ShimTrainer(studio, program, environment=environment, gpu_fd=lambda: None)
 
 
@@ -213,11 +197,3 @@ def _asked(*command: str) -> str:
         check=True,
         timeout=_ASK_S,
     ).stdout
-
-
-def _missing(why: str) -> WorldError:
-    return WorldError(
-        "TRAINER_MISSING",
-        f"sd-scripts cannot be used: {why}. Set SD_SCRIPTS_PATH to a checkout with its own "
-        "environment in venv/, or [trainer] path and python in ~/.config/nightpress/config.toml.",
-    )

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from daemon.adapters.clock import SystemClock
+from daemon.adapters.disk import StudioDisk
 from daemon.adapters.probe import MachineProbe
+from daemon.bootstrap import idle_trainer, trainer_text
 from daemon.cli.say import paint
 from daemon.cli.weighing import sum_lines
 from daemon.core.events import Entry, Event, JobAccepted
@@ -23,6 +25,7 @@ from daemon.core.state import State, apply
 from daemon.core.world import World
 from daemon.craft.memory import need
 from daemon.home import Home
+from daemon.shell.trainer_watch import why_unfit
 from daemon.wire.machine_status import need_document
 
 _BEFORE = {
@@ -41,7 +44,7 @@ def foreseen(home: Home, state: State, events: Iterable[Event]) -> Iterator[str]
     if job is None:
         return
     policy = home.settings.policy
-    world = World(home.engine, engine_code="", engine_text="", at=at)
+    world = replace(_world(home, job, policy), at=at)
     scene = Scene(draft, world, policy, replace(home.studio, weigh=need))
     if isinstance(job.spec, TrainSpec):
         yield from _stages(job, job.spec, draft)
@@ -72,6 +75,19 @@ def _stages(job: Job, spec: TrainSpec, state: State) -> Iterator[str]:
             (1 + spec.epochs) * (len(spec.grid.prompts) + MORE_PROMPTS) * len(spec.grid.seeds)
         )
         yield f"After it: a grid of {pictures} pictures, to choose a checkpoint by."
+
+
+def _world(home: Home, job: Job, policy: Policy) -> World:
+    """An engine that draws, and the trainer as it is (K1.3)."""
+    world = World(home.engine, engine_code="", engine_text="")
+    if not isinstance(job.spec, TrainSpec):
+        return world
+    free = asyncio.run(StudioDisk(home.folder).free_bytes())
+    world, trainer = replace(world, free_bytes=free), idle_trainer(home)
+    if trainer is None:
+        return replace(world, trainer_text=trainer_text(home))
+    seen = asyncio.run(why_unfit(trainer, job.spec, policy))
+    return replace(world, trainer_code=seen.code, trainer_text=seen.text)
 
 
 def _memory(wanted: Need, policy: Policy) -> Iterator[str]:

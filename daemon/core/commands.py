@@ -211,7 +211,7 @@ class ReportIncident:
 class Observe:
     """The world as it is seen now; nothing is recorded of it but what it changes for the queue.
 
-    Its machine is another's to see, and its time the loop's.
+    Its machine and its trainer are others' to see, and its time the loop's.
     """
 
     world: World
@@ -222,6 +222,14 @@ class ObserveMachine:
     """The machine's memory and power as they are seen now."""
 
     machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveTrainer:
+    """Why nothing can be trained just now, as it is seen; ``text`` '' = it can."""
+
+    code: str
+    text: str
 
 
 Command = (
@@ -245,4 +253,5 @@ Command = (
     | ReportIncident
     | Observe
     | ObserveMachine
+    | ObserveTrainer
 )

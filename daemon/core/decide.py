@@ -16,6 +16,7 @@ from daemon.core.commands import (
     ConfirmPublished,
     Observe,
     ObserveMachine,
+    ObserveTrainer,
     RecordDataset,
     RecordModels,
     RecordPrompt,
@@ -143,7 +144,7 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return [Incident(code, text)]
         case ReportRestored(lines, cause):
             return [LedgerRestored(lines, cause)]
-        case Observe() | ObserveMachine():
+        case Observe() | ObserveMachine() | ObserveTrainer():
             return []
         case _:
             assert_never(command)

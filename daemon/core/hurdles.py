@@ -75,6 +75,7 @@ def unfit(scene: Scene, job: Job) -> Reason | None:
         or _out_of_hours(scene, job)
         or (None if _draws(job, scene.state) else _unwise(scene))
         or _too_large(scene, job)
+        or _no_room(scene, job)
     )
 
 
@@ -91,7 +92,7 @@ def unmade(job: Job, state: State, world: World) -> Reason | None:
     if is_rehearsal(job.id) == (world.engine == "rehearsal"):
         if _draws(job, state):
             return Reason(world.engine_code, world.engine_text) if world.engine_code else None
-        return Reason("TRAINER_MISSING", world.trainer_text) if world.trainer_text else None
+        return Reason(world.trainer_code, world.trainer_text) if world.trainer_text else None
     if is_rehearsal(job.id):
         text = (
             "It was accepted for rehearsal and the studio now prints with ComfyUI. Cancel it and "
@@ -176,6 +177,19 @@ def heavy_text(machine: Machine) -> str:
     """The programs that take much memory, with what they take."""
     told = [f"{each.name} ({each.bytes / GIB:.1f} GB)" for each in machine.programs]
     return f"{spoken(told)} {'is' if len(told) == 1 else 'are'} open"
+
+
+def _no_room(scene: Scene, job: Job) -> Reason | None:
+    """A training whose files the disk will not hold: it would fail at a save, hours later."""
+    free, wanted = scene.world.free_bytes, scene.need(job).disk
+    if free is None or wanted <= free:
+        return None
+    text = (
+        f"Its checkpoints and states will take {wanted / GIB:.1f} GB, and {free / GIB:.1f} GB are "
+        "free on the studio's disk. Free some space, or write a larger "
+        "save_every or a smaller network_dim."
+    )
+    return Reason("DISK_LOW", text)
 
 
 def _too_large(scene: Scene, job: Job) -> Reason | None:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 class Need:
     """What a job is predicted to take at its peak, in bytes: named ``terms`` in the order of the
     sum, and the ``correction`` by what this machine was measured to take. ``advice`` is a sentence
-    on how to need less, '' where there is none.
+    on how to need less, '' where there is none. ``disk`` is what it will write.
     """
 
     terms: tuple[tuple[str, int], ...] = ()
     correction: int = 0
     advice: str = ""
+    disk: int = 0
 
     @property
     def predicted(self) -> int:

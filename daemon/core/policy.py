@@ -113,6 +113,7 @@ class Policy:
     mps_low_watermark: float = 0.8  # W2, A1.2
     training_grace_s: float = 20.0  # N4.5: from SIGTERM to SIGKILL; it saves nothing meanwhile.
     training_silence_s: float = 1_800.0  # No output at all: a step or a start is never so long.
+    trainer_look_s: float = 300.0  # K1.3: so often it is seen whether the trainer can train.
     training_log_bytes: int = 256 * 2**20  # A limit on everything: a flood of warnings.
 
     # The machine.

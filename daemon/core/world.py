@@ -57,9 +57,9 @@ class World:
     """``engine_code`` '' = the engine answers; else why it does not. ``free_bytes`` None = unknown.
 
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
-    = there is a trainer; else a sentence that says what is missing. ``closing`` is the job and the
-    attempt whose last picture is with the engine: the one after it may be made ready. ``at`` is
-    now, in ms since 1970; that it passes is no news.
+    = there is a trainer that can train; else why not, in a sentence, and ``trainer_code``.
+    ``closing`` is the job and the attempt whose last picture is with the engine: the one after it
+    may be made ready. ``at`` is now, in ms since 1970; that it passes is no news.
     """
 
     engine: EngineName
@@ -68,6 +68,7 @@ class World:
     gpu_free: bool = True
     free_bytes: int | None = None
     trainer_text: str = ""
+    trainer_code: str = "TRAINER_MISSING"
     closing: tuple[JobId, int] | None = None
     machine: Machine = Machine()
     at: int = field(default=0, compare=False)

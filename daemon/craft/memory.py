@@ -44,6 +44,8 @@ _KEPT: Mapping[str, int] = {"AdamW": 2, "Lion": 1, "Prodigy": 4, "AdaFactor": 1}
 
 _UNET_RANK, _TEXT_RANK = 423_942, 165_890
 """Numbers in a LoRA of SD 1.5, for each of its dimensions."""
+_STATES, _STATE_BYTES, _BESIDE_BYTES = 3, 15 * _MB, 500 * _MB
+"""A state's random numbers; what is written beside checkpoints and states."""
 _UNET_CHANGED, _TEXT_CHANGED = 267_739_712, 84_934_656
 """Numbers of SD 1.5 that LoRAs change; the engine keeps what they were."""
 _SD15: Mapping[str, Mapping[str, int]] = {
@@ -76,7 +78,8 @@ def need(job: Job, state: State, policy: Policy) -> Need:
         case TrainSpec() as training:
             leaner = "; ".join(savers(job, state, policy))
             advice = f"It would need less with {leaner}." if leaner else ""
-            found = Need(_training(training, state, policy), advice=advice)
+            terms = _training(training, state, policy)
+            found = Need(terms, advice=advice, disk=disk_bytes(training))
         case _:
             assert_never(job.spec)
     predicted, measured = state.weighed.get(configuration(job)) or state.weighed.get(
@@ -171,6 +174,15 @@ def _training(spec: TrainSpec, state: State, policy: Policy) -> _Terms:
         (f"work at {side}x{side}{lean}", work),
     ]
     return _peak(weights, checkpoint, learning)
+
+
+def disk_bytes(spec: TrainSpec) -> int:
+    """What a training writes: a checkpoint an epoch, once by the trainer and once published, the
+    states that are kept and the one being written, its logs and pictures. Latents stay in memory.
+    """
+    numbers = spec.network_dim * (_UNET_RANK + (0 if spec.unet_only else _TEXT_RANK))
+    state = numbers * _FULL * (1 + _KEPT[spec.optimizer]) + _STATE_BYTES
+    return 2 * spec.epochs * numbers * _HALF + _STATES * state + _BESIDE_BYTES
 
 
 def _peak(weights: Iterable[_Term], checkpoint: ModelFacts, later: Iterable[_Term]) -> _Terms:

@@ -9,6 +9,10 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "there is no sd-scripts that can be used",
         "Set SD_SCRIPTS_PATH to its checkout, which has its own environment in venv/.",
     ),
+    "TRAINER_UNFIT": (
+        "sd-scripts is there, and cannot train on this machine",
+        "Do what the sentence says; it is looked at again every five minutes.",
+    ),
     "REGULARIZATION_SPOILT": (
         "most regularization pictures came out spoilt",
         "Draw a panel with the same checkpoint and VAE, and see what is wrong with that.",
@@ -139,7 +143,7 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     ),
     "TOKENIZER_MISSING": (
         "CLIP's tokenizer is not on this machine",
-        "Run sd-scripts once with the network on, so that it keeps openai/clip-vit-large-patch14.",
+        "Set [comfyui] program to ComfyUI's folder, whose comfy/sd1_tokenizer then serves.",
     ),
     "PRECISION": (
         "the trainer cannot compute in that precision here",

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from daemon.core.jobs import ModelFacts
 from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
+from daemon.craft.preflight import TrainerFacts
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
 from daemon.ports.host import EngineHost, Probe, Program, Serving, Signals
@@ -216,18 +217,6 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainerFacts:
-    """Which trainer this is. ``packages``: versions by name, as its interpreter has them installed;
-    ``commit`` '' = unknown.
-    """
-
-    name: str
-    commit: str
-    python: str
-    packages: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingOrder:
     """One attempt. ``folder`` relative to the studio; ``arguments`` follow ``python
     train_network.py``; paths in them are absolute.
@@ -249,7 +238,11 @@ class Trainer(Protocol):
     """Trainings as processes that outlive us: what is known of one lies in its folder."""
 
     async def describe(self) -> TrainerFacts:
-        """Raises ``WorldError`` TRAINER_MISSING when it cannot be found."""
+        """What it is and can do; asked anew it is quick, as long as nothing of it has changed.
+
+        Raises ``WorldError`` TRAINER_MISSING when it cannot be found, TRAINER_UNFIT when it cannot
+        load itself.
+        """
         ...
 
     async def start(self, order: TrainingOrder) -> None:

@@ -116,6 +116,23 @@ def read_options(argv: Sequence[str], console: Console) -> argparse.Namespace:
     return made.parse_args(argv, argparse.Namespace(**merged))
 
 
+def abilities() -> Mapping[str, Any]:
+    """What a Mac's sd-scripts answers when it is asked, before any training, what it can do."""
+    groups = {"switch": ("switch", ""), "choices": ("value", "str")}
+    groups |= {kind: ("value", kind) for kind in _KINDS}
+    groups |= {f"{kind} list": ("list", kind) for kind in ("str", "float")}
+    options = {
+        name: (*kind, list(map(str, TABLE["choices"].get(name, []))))
+        for group, kind in groups.items()
+        for name in TABLE[group]
+    }
+    keys = [
+        key for level in ("any dataset", "any subset", "a subset") for key in TABLE[f"in {level}"]
+    ]
+    mac = {"device": "mps", "built": True, "bf16": False, "macos": "15.0"}
+    return {**mac, "options": options, "dataset_keys": keys}
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where a run begins: its first epoch (from 0), how many batches of it are skipped, what the
@@ -164,3 +181,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise TomlDecodeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    print(json.dumps(abilities()))

@@ -38,6 +38,7 @@ from daemon.shell.machine_watch import Blind, MachineWatch
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
+from daemon.shell.trainer_watch import TrainerWatch
 from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.shell.turns import Turns
@@ -73,9 +74,9 @@ class Setup:
     """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
 
     ``engine`` none: ``Ports.renderer`` is None. ``checkpoints``: the ledger is committed to git
-    once a day. ``trainer_text``: why nothing can be trained, '' when it can; ``tokenizer`` '' = the
-    trainer's own. ``profiles``: those an engine of ours can be started in; ``mac``: a CPU is no
-    engine; ``rests``: it is off during trainings. ``packs``: the custom nodes that may draw.
+    once a day. ``trainer_text``: why there is no trainer, '' when there is. ``profiles``: those an
+    engine of ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during
+    trainings. ``packs``: the custom nodes that may draw.
     """
 
     studio: str
@@ -89,7 +90,6 @@ class Setup:
     rescan_s: float
     tick_s: float = 2.0
     trainer_text: str = ""
-    tokenizer: str = ""
     checkpoints: bool = False
     profiles: tuple[str, ...] = ()
     mac: bool = False
@@ -108,6 +108,7 @@ class Crew:
     inbox: Inbox
     performer: Performer
     checkpoints: Checkpoints | None
+    trainer: TrainerWatch | None
 
 
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
@@ -141,6 +142,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         _inbox(ports, setup, loop, board),
         _performer(ports, setup, bench, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
+        None if setup.trainer_text else _trainer(ports, setup, loop),
     )
 
 
@@ -204,11 +206,22 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
     )
 
 
+def _trainer(ports: Ports, setup: Setup, loop: Loop) -> TrainerWatch:
+    state, tell = (lambda: loop.state), loop.tell
+    return TrainerWatch(ports.trainer, setup.policy, state=state, tell=tell)
+
+
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
     known = None if setup.engine == "none" else ports.weights
     eyes, packs = ports.pixels, setup.packs
     intake = Intake(
-        ports.disk, setup.policy, weights=known, pixels=eyes, packs=packs, waits=board.refresh
+        ports.disk,
+        setup.policy,
+        weights=known,
+        pixels=eyes,
+        trainer=None if setup.trainer_text else ports.trainer,
+        packs=packs,
+        waits=board.refresh,
     )
     return Inbox(
         ports.disk,
@@ -266,7 +279,6 @@ def _performer(
         gpu=ports.gpu,
         places=setup.places,
         rehearsal=setup.engine == "rehearsal",
-        tokenizer=setup.tokenizer,
         gpu_expected=setup.mac,
         policy=setup.policy,
     )

@@ -28,9 +28,10 @@ from daemon.core.policy import Policy
 from daemon.craft.controlnets import hint_fault, mode_doubt, net_doubt, shape_doubt
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
+from daemon.craft.preflight import faults
 from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
-from daemon.ports import Disk, Pixels, Weights
+from daemon.ports import Disk, Pixels, Trainer, Weights
 from daemon.shell.dataset import aside, examine_dataset, resolved
 from daemon.shell.originals import read_asked
 from daemon.wire.job_file import Refused, read_job_file
@@ -73,9 +74,9 @@ class Pattern:
 
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
-    judged. ``packs`` are the custom nodes that the settings allow. ``keep``: what a job brings
-    along is copied aside, for the job to be accepted. ``waits`` is called for each look at a job
-    that has to wait.
+    judged; so with ``trainer``. ``packs`` are the custom nodes that the settings allow. ``keep``:
+    what a job brings along is copied aside, for the job to be accepted. ``waits`` is called for
+    each look at a job that has to wait.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Intake:
         *,
         weights: Weights | None,
         pixels: Pixels,
+        trainer: Trainer | None = None,
         packs: Collection[str] = (),
         keep: bool = True,
         waits: Callable[[], None] | None = None,
@@ -95,6 +97,7 @@ class Intake:
         self._policy = policy
         self._weights = weights
         self._pixels = pixels
+        self._trainer = trainer
         self._packs = packs
 
     async def examine(self, file: FileFacts, data: bytes | None) -> Command:
@@ -145,6 +148,7 @@ class Intake:
                 )
                 many, asked = resolved(asked, train, max(1, len(dataset)), self._policy)
                 found = [*wrong, *(many if dataset else ()), *models.complaints]
+                found += await self._untrainable(train, models)
             case _:
                 assert_never(asked.spec)
         if found:
@@ -224,6 +228,15 @@ class Intake:
                     models.waiting = error
                 else:
                     models.complaints.append(Complaint(0, use.role, error.text))
+
+    async def _untrainable(self, spec: TrainSpec, models: _Models) -> list[Complaint]:
+        """What the trainer would refuse of it. Why it refuses everything is told while it waits."""
+        try:
+            facts = await self._trainer.describe() if self._trainer else None
+        except WorldError:
+            facts = None
+        models.warnings += [facts.unknown] if facts and facts.unknown else []
+        return [Complaint(0, fault.key, fault.text) for fault in faults(spec, facts)]
 
     async def _hint(self, spec: PanelSpec) -> Hint:
         """Look at the hint image, and keep a copy of it aside, by its hash."""

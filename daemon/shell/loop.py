@@ -18,6 +18,7 @@ from daemon.core.commands import (
     Command,
     Observe,
     ObserveMachine,
+    ObserveTrainer,
     Reject,
     ReportIncident,
     ReportRestored,
@@ -284,9 +285,17 @@ def _seen(world: World, command: Command) -> World:
     """The world after somebody has looked at a part of it."""
     match command:
         case Observe(seen):
-            return replace(seen, machine=world.machine, at=world.at)
+            return replace(
+                seen,
+                machine=world.machine,
+                trainer_code=world.trainer_code,
+                trainer_text=world.trainer_text,
+                at=world.at,
+            )
         case ObserveMachine(machine):
             return replace(world, machine=machine)
+        case ObserveTrainer(code, text):
+            return replace(world, trainer_code=code, trainer_text=text)
         case _:
             return world
 

@@ -82,7 +82,7 @@ class Press:
                 crew.watch.run(),
                 _open(crew, told, rescan_s=self._setup.rescan_s),
                 crew.board.run(),
-                *([crew.checkpoints.run()] if crew.checkpoints else []),
+                *(each.run() for each in (crew.checkpoints, crew.trainer) if each),
                 crew.machine.run(),
             )
         ]

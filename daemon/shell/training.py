@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from daemon.core.commands import (
     Command,
     ConfirmInstalled,
+    ObserveTrainer,
     ReportCheckpoint,
     ReportEnded,
     ReportIncident,
@@ -61,6 +62,7 @@ _UNSTARTED = {
     "DISK_FULL": Outcome.LOST,
     "ENGINE_MISSING": Outcome.STOPPED,
     "TRAINER_START": Outcome.LOST,
+    "TRAINER_UNFIT": Outcome.STOPPED,
 }
 """What keeps an attempt from starting and may be over at the next one; the rest is a failure."""
 _CANCEL = StopOrder("CANCELLED", "Cancelled by you.")
@@ -122,6 +124,8 @@ class Training:
             try:
                 await self._start(attempt)
             except WorldError as error:
+                if error.code == "TRAINER_UNFIT":  # Else it would be started again at once.
+                    await self._ask(ObserveTrainer(error.code, error.text))
                 await self._make_sure(attempt, StopOrder(error.code, error.text))
                 outcome = _UNSTARTED.get(error.code, Outcome.FAILED)
                 await self._report(attempt, Verdict(outcome, error.code, error.text))

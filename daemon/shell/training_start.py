@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from daemon.core.commands import Command, RecordDataset, RecordModels, RecordTrainer
 from daemon.core.ids import is_rehearsal
-from daemon.core.jobs import ModelFacts
+from daemon.core.jobs import ModelFacts, TrainSpec
 from daemon.core.policy import Policy
 from daemon.core.stages import PROBE, REGULARIZATION
 from daemon.core.tools import TrainerUse
+from daemon.craft.preflight import faults, unfit
 from daemon.errors import WorldError
 from daemon.ports import Disk, GpuLock, Trainer, TrainerFacts, TrainingOrder, Weights
 from daemon.shell.dataset import images_in
@@ -24,7 +25,7 @@ from daemon.wire.places import Places, portable_args, portable_text
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """The part of the world that trainings touch. ``rehearsal``: its trainer only rehearses;
-    ``tokenizer`` '' = the trainer's own cache; ``gpu_expected``: a CPU is no place to train here.
+    ``gpu_expected``: a CPU is no place to train here.
     """
 
     disk: Disk
@@ -33,7 +34,6 @@ class Workshop:
     gpu: GpuLock
     places: Places
     rehearsal: bool
-    tokenizer: str
     gpu_expected: bool
     policy: Policy
 
@@ -43,8 +43,8 @@ async def prepare(
 ) -> TrainingOrder:
     """Write an attempt's documents, record what it is started with; what its shim is to do.
 
-    Raises ``WorldError``: ENGINE_MISSING, DATASET_CHANGED, TRAINER_MISSING, or what models and disk
-    raise.
+    Raises ``WorldError``: ENGINE_MISSING, DATASET_CHANGED, what ``Trainer.describe`` and preflight
+    find, or what models and disk raise.
     """
     if is_rehearsal(attempt.job.id) != shop.rehearsal:
         raise WorldError("ENGINE_MISSING", "The trainer it was started on is not there.")
@@ -56,7 +56,8 @@ async def prepare(
         await shop.weights.facts(role="vae", name=spec.vae),
     )
     await ask(RecordModels(models))
-    documents = await _documents(shop, attempt)
+    documents = await _documents(shop, attempt, tokenizer=facts.tokenizer or "")
+    _check_trainer(spec, facts, documents)
     studio = shop.places["$STUDIO"]
     order = TrainingOrder(
         folder=attempt.folder,
@@ -96,7 +97,16 @@ def _use(
     )
 
 
-async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
+def _check_trainer(spec: TrainSpec, facts: TrainerFacts, documents: Mapping[str, bytes]) -> None:
+    """The last look before it begins: what was seen in the evening may have changed since."""
+    config, dataset = documents[sd_scripts.CONFIG], documents[sd_scripts.DATASET]
+    if text := unfit(facts, config=config, dataset=dataset):
+        raise WorldError("TRAINER_UNFIT", text)
+    for fault in faults(spec, facts):
+        raise WorldError(fault.code, fault.text)
+
+
+async def _documents(shop: Workshop, attempt: Attempt, *, tokenizer: str) -> Mapping[str, bytes]:
     spec, job, studio = attempt.spec, attempt.job, shop.places["$STUDIO"]
     probes = job.stage == PROBE
     seal = await resume_point(shop.disk, job) if spec.resume and not probes else None
@@ -106,7 +116,7 @@ async def _documents(shop: Workshop, attempt: Attempt) -> Mapping[str, bytes]:
         dataset=f"{studio}/{job_folder(job.id)}/{DATASET_COPY}",
         regularization=f"{studio}/{kept_folder(job.id, REGULARIZATION)}",
         output=f"{studio}/{attempt.path(OUT)}",
-        tokenizer=shop.tokenizer,
+        tokenizer=tokenizer,
         state=f"{studio}/{seal.folder}" if seal else "",
     )
     config = sd_scripts.config_document(

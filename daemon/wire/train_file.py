@@ -121,7 +121,7 @@ class TrainFile(BaseModel):
     steps: Annotated[Steps | None, AfterValidator(_not_by_heart)] = Field(None, examples=[1000])
     network_dim: Annotated[int, between(1, 128, "16 is plenty for one character")] = 16
     network_alpha: Annotated[float, between(0.01, 128, "half of network_dim is usual")] = 8.0
-    learning_rate: Annotated[float, between(1e-7, 1e-2, "above it training diverges")] = 1e-4
+    learning_rate: Annotated[float, between(1e-7, 2.0, "1e-4 is usual; 1.0 with Prodigy")] = 1e-4
     optimizer: Literal["AdamW", "AdaFactor", "Lion", "Prodigy"] = Field(
         default="AdamW", description="8-bit and paged kinds are bitsandbytes, which is CUDA-only"
     )

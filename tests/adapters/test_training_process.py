@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
-import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from daemon.adapters import training_process
+from daemon.adapters.trainer_probe import rehearsed
 from daemon.adapters.training_process import (
     Program,
     ShimTrainer,
@@ -23,8 +22,7 @@ from daemon.adapters.training_process import (
     why_missing,
 )
 from daemon.errors import WorldError
-from daemon.ports import TrainerFacts, TrainingOrder
-from tests import needs
+from daemon.ports import TrainingOrder
 
 pytestmark = pytest.mark.realprocess
 
@@ -38,49 +36,13 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def committed(folder: Path) -> str:
-    """Everything in the folder as one commit of a new repository; its name."""
-    git = [needs.program("git"), "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
-        subprocess.run([*git, *command], check=True)
-    shown = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return shown.stdout.strip()
-
-
-def facts(path: Path, python: Path = Path(sys.executable)) -> TrainerFacts:
-    trainer = sd_scripts(path, path=path, python=python, environment={}, gpu_fd=lambda: None)
-    return asyncio.run(trainer.describe())
-
-
 def started(trainer: ShimTrainer, *arguments: str) -> None:
     order = TrainingOrder(FOLDER, NONCE, arguments, {"SEEN": "1"}, 1.0, 2**20)
     asyncio.run(trainer.start(order))
 
 
-def test_a_trainer_is_described_by_commit_and_installed_packages(tmp_path: Path) -> None:
-    """K1.6: what a lock needs to name it, without importing any of it."""
+def test_a_trainer_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = checkout(tmp_path / "sd-scripts")
-    found = facts(path)
-    assert (found.name, found.commit) == ("sd-scripts", "")
-    assert found.packages["safetensors"] == metadata.version("safetensors")
-    assert found.python == sys.version.split()[0]
-    commit = committed(path)
-    assert facts(path).commit == commit
-
-
-def test_the_commit_of_a_repository_around_the_checkout_is_not_its_own(tmp_path: Path) -> None:
-    path = checkout(tmp_path / "project" / "sd-scripts")
-    assert committed(tmp_path / "project")
-    assert facts(path).commit == ""
-
-
-def test_a_trainer_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match=r"train_network\.py.*SD_SCRIPTS_PATH") as missing:
-        facts(tmp_path)
-    assert missing.value.code == "TRAINER_MISSING"
-    path = checkout(tmp_path / "sd-scripts")
-    with pytest.raises(WorldError, match=r"interpreter .*nowhere"):
-        facts(path, tmp_path / "nowhere")
     assert "train_network.py" in why_missing(str(tmp_path), Path(sys.executable))
     assert "interpreter" in why_missing(str(path), tmp_path / "nowhere")
     assert why_missing(str(path), Path(sys.executable)) == ""
@@ -93,14 +55,9 @@ def test_the_interpreter_is_that_of_the_checkouts_own_environment(tmp_path: Path
     assert own_python(str(tmp_path)) == tmp_path / ".venv/bin/python"
 
 
-def test_the_rehearsal_describes_itself_without_a_process(tmp_path: Path) -> None:
-    found = asyncio.run(rehearsal(tmp_path, environment={}).describe())
-    assert found == TrainerFacts("rehearsal", "", sys.version.split()[0], {})
-
-
 def test_arguments_pass_no_shell_and_the_environment_is_a_short_list(tmp_path: Path) -> None:
     """K1.6: argv is a list, whatever is in it; a variable that could change the run stays out."""
-    program = Program("test", (sys.executable, "-c", TELL), cwd=tmp_path)
+    program = Program((sys.executable, "-c", TELL), tmp_path, rehearsed)
     environment = {"HOME": "/h", "TQDM_ASCII": "1", "PYTHONPATH": "/p", "TOKEN": "secret"}
     trainer = ShimTrainer(tmp_path, program, environment=environment, gpu_fd=lambda: None)
     arguments = ("$(touch x)", "a; b", "*", "ü")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.commands import Observe, ObserveMachine
+from daemon.core.commands import Observe, ObserveMachine, ObserveTrainer
 from daemon.core.events import AttemptStarted, JobHeld
 from daemon.core.hurdles import GIB, unfit
 from daemon.core.job import Job
@@ -212,6 +212,34 @@ def test_a_rehearsal_asks_nothing_of_the_machine() -> None:
     desk = Desk(world=REHEARSING)
     desk.do(ObserveMachine(strained), training())
     assert desk.state.lease == "spyke_r1"
+
+
+def test_a_training_waits_for_a_trainer_that_could_do_it() -> None:
+    """K1.3: seen in the evening, and held under what is wrong with the machine, not tried."""
+    desk = Desk()
+    desk.do(ObserveTrainer("TRAINER_UNFIT", "Its torch was built without MPS."), training())
+    assert desk.state.jobs[JobId("spyke_v1")].code == "TRAINER_UNFIT"
+    desk.do(panel("ch01"))
+    assert desk.state.lease == "ch01_v1"
+    desk = Desk()
+    desk.do(ObserveTrainer("TRAINER_UNFIT", "Its torch was built without MPS."), training())
+    desk.do(ObserveTrainer("", ""))
+    assert desk.state.lease == "spyke_v1"
+
+
+@pytest.mark.parametrize(("free_gb", "starts"), [(19.9, False), (20.0, True), (None, True)])
+def test_a_training_whose_files_the_disk_would_not_hold_waits(
+    free_gb: float | None, starts: bool
+) -> None:
+    """facts, 5.3 and 6: it would fail at a save, after hours, and leave a file cut short."""
+    desk = Desk(weigh=lambda *_: Need((("UNet", 1),), disk=20 * GIB))
+    free = None if free_gb is None else round(free_gb * GIB)
+    desk.do(Observe(replace(READY, free_bytes=free)), training())
+    assert (desk.state.lease == "spyke_v1") == starts
+    if not starts:
+        held = desk.state.jobs[JobId("spyke_v1")]
+        assert held.code == "DISK_LOW"
+        assert "take 20.0 GB" in desk.reasons()[JobId("spyke_v1")].text
 
 
 def weigh(job: Job, _state: State, _policy: Policy) -> Need:

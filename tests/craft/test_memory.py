@@ -25,7 +25,7 @@ from daemon.core.needs import NO_NEED, Need, configuration, kin
 from daemon.core.policy import Policy
 from daemon.core.state import apply
 from daemon.core.tools import EngineRecorded
-from daemon.craft.memory import need, savers
+from daemon.craft.memory import disk_bytes, need, savers
 from daemon.craft.props import prop
 from tests.core.asking import DOWN, ENGINE, PANEL, TRAIN, panel, training
 from tests.desk import REHEARSING, Desk
@@ -242,3 +242,16 @@ def test_what_is_as_small_as_it_can_be_is_told_nothing() -> None:
     desk = desk_with(drew(0, 512, 512))
     [job] = desk.state.jobs.values()
     assert savers(job, desk.state, Policy()) == []
+
+
+@pytest.mark.parametrize(("rank", "checkpoint_mb", "state_mb"), [(4, 4.83, 43.3), (32, 38, 241)])
+def test_what_a_training_writes_is_what_real_files_were_measured_to_take(
+    rank: int, checkpoint_mb: float, state_mb: float
+) -> None:
+    """facts, 5.3: networks.lora on SD 1.5, AdamW, fp16 checkpoints and fp32 states."""
+    spec = replace(TRAIN, network_dim=rank)
+    ten, five = (disk_bytes(replace(spec, epochs=epochs)) for epochs in (10, 5))
+    assert (ten - five) / 10e6 == pytest.approx(checkpoint_mb, rel=0.03)
+    beside = 500e6 + 10e6 * checkpoint_mb
+    assert (five - beside) / 3e6 == pytest.approx(state_mb, rel=0.03)
+    assert disk_bytes(replace(spec, unet_only=True)) < disk_bytes(spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -16,8 +16,9 @@ from daemon.errors import WorldError
 from daemon.ports import Examined
 from daemon.shell.intake import Intake
 from daemon.wire.status import Hashing
-from tests.fakes import MemoryDisk
+from tests.fakes import MemoryDisk, NoTrainer
 from tests.shell.test_attempt import PANEL, Studio
+from tests.shell.trainer_fake import FACTS, FakeTrainer
 from tests.sim.engine import SimPixels, SimWeights
 from tests.sim.story import FILES
 from tests.virtual_time import run
@@ -70,6 +71,7 @@ def answer(
     text: str,
     waits: list[str] | None = None,
     disk: MemoryDisk | None = None,
+    trainer: FakeTrainer | NoTrainer | None = None,
 ) -> Command:
     told: list[str] = [] if waits is None else waits
     intake = Intake(
@@ -77,6 +79,7 @@ def answer(
         Policy(),
         weights=weights,
         pixels=SimPixels(),
+        trainer=trainer,
         waits=lambda: told.append("a job waits"),
     )
     data = text.encode()
@@ -191,3 +194,36 @@ def test_status_stops_telling_of_a_hash_that_nobody_waits_for_any_more() -> None
         assert json.loads(studio.disk.data("outbox/status.json"))["hashing"] is None
 
     studio.live(story)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('mixed_precision = "bf16"', "mixed_precision"),
+        ('optimizer = "Lion"', "optimizer"),
+        ('lr_scheduler = "adafactor"', "lr_scheduler"),
+    ],
+)
+def test_what_the_trainer_would_refuse_late_is_refused_when_it_is_dropped(
+    line: str, key: str
+) -> None:
+    """K1.5: with the line of its file that is to blame, and what to write there."""
+    facts = replace(FACTS, device="mps", macos="15.1", packages={"torch": "2.7.0"})
+    trainer = FakeTrainer(MemoryDisk(), facts=facts)
+    [complaint] = complained(answer(SimWeights(), f"{TRAIN}{line}\n", trainer=trainer))
+    assert complaint.key == key
+    assert "Write " in complaint.text
+
+
+def test_what_is_wrong_with_the_machine_refuses_no_file() -> None:
+    """K1.3: it is mended, and the job has waited."""
+    unfit = FakeTrainer(MemoryDisk(), facts=replace(FACTS, device="cpu", macos="15.1"))
+    for trainer in (unfit, NoTrainer()):
+        assert isinstance(answer(SimWeights(), TRAIN, trainer=trainer), Submit)
+
+
+def test_that_nobody_knows_what_the_trainer_can_do_is_said() -> None:
+    trainer = FakeTrainer(MemoryDisk(), facts=replace(FACTS, unknown="It is not known."))
+    taken = answer(SimWeights(), TRAIN, trainer=trainer)
+    assert isinstance(taken, Submit)
+    assert "It is not known." in taken.asked.warnings

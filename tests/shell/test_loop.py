@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from daemon.core.commands import Command, Observe, Reject, ReportIncident, Start
+from daemon.core.commands import Command, Observe, ObserveTrainer, Reject, ReportIncident, Start
 from daemon.core.decide import Studio
 from daemon.core.events import Entry, Incident
 from daemon.core.jobs import Complaint, JobId, Outcome, Phase
@@ -599,5 +599,19 @@ def test_reasons_are_those_of_the_world_as_it_is_now() -> None:
         await loop.ask(Observe(DOWN))
         await loop.ask(panel("ch01"))
         assert loop.reasons()[CH01].code == DOWN.engine_code
+
+    day(story, Office())
+
+
+def test_who_watches_the_engine_does_not_overwrite_what_was_seen_of_the_trainer() -> None:
+    """K1.3: each sees a part of the world, at times of his own."""
+
+    async def story(_: Office, loop: Loop) -> None:
+        await loop.ask(ObserveTrainer("TRAINER_UNFIT", "It has no MPS."))
+        await loop.ask(Observe(READY))
+        assert (loop.world.trainer_code, loop.world.trainer_text) == (
+            "TRAINER_UNFIT",
+            "It has no MPS.",
+        )
 
     day(story, Office())

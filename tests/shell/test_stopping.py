@@ -99,7 +99,6 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
             places={},
             rehearsal=False,
             gpu_expected=False,
-            tokenizer="",
             policy=Policy(),
         )
         state = State(jobs={CANCELLED.id: CANCELLED})

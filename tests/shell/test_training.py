@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 
-from daemon.core.commands import Command
+from daemon.core.commands import Command, ObserveTrainer
 from daemon.core.events import AttemptEnded, AttemptStarted, CheckpointSaved
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainingImage
@@ -42,6 +42,7 @@ from tests.shell.machine_fake import FakeProbe, LoopClock, watch_over
 from tests.shell.trainer_fake import (
     EPOCH_STEPS,
     EPOCHS,
+    FACTS,
     JOB,
     Died,
     FakeTrainer,
@@ -105,7 +106,6 @@ class Floor:
             places={"$STUDIO": "/studio"},
             rehearsal=self.rehearsal,
             gpu_expected=False,
-            tokenizer="",
             policy=self.policy,
         )
 
@@ -296,6 +296,42 @@ def test_a_start_that_fails_leaves_the_marker_for_a_shim_that_may_still_come() -
 
     told(floor, story)
     assert floor.ends == [("lost", "TRAINER_START")]
+
+
+def test_a_machine_that_has_become_unfit_is_found_before_the_start_and_the_job_waits() -> None:
+    """K1.3: no attempt is spent on it, and none follows at once: the press is told."""
+    floor = Floor(whole)
+    floor.trainer.facts = replace(FACTS, device="cpu", macos="15.1")
+    told(floor, floor.attempt)
+    assert floor.ends == [("stopped", "TRAINER_UNFIT")]
+    assert floor.trainer.orders == []
+    assert floor.desk.state.lease is None
+    assert floor.job.code == "TRAINER_UNFIT"
+    floor.trainer.facts = FACTS
+    floor.desk.do(ObserveTrainer("", ""))
+    told(floor, floor.attempt)
+    assert floor.ends[1:] == [("succeeded", "")]
+
+
+def test_what_only_this_job_asks_too_much_of_fails_it_before_the_start() -> None:
+    """K1.5: a package that was taken away since the job was accepted."""
+    floor = Floor(whole)
+    spec = replace(SPEC, optimizer="Lion")
+    floor.trainer.facts = replace(FACTS, packages={"torch": "2.7.0"})
+    job = floor.job._replace(spec=spec)
+    floor.desk.state.jobs[job.id] = job
+    told(floor, floor.attempt)
+    assert floor.ends == [("failed", "TRAINER_PACKAGE")]
+    assert floor.trainer.orders == []
+
+
+def test_the_trainer_is_told_where_its_tokenizer_was_found() -> None:
+    floor = Floor(whole)
+    floor.trainer.facts = replace(FACTS, tokenizer="/studio/.nightpress/tokenizer")
+    told(floor, floor.attempt)
+    [order] = floor.trainer.orders
+    config = floor.disk.data(f"{order.folder}/{CONFIG}").decode()
+    assert 'tokenizer_cache_dir = "/studio/.nightpress/tokenizer"' in config
 
 
 def test_a_full_disk_at_the_start_is_a_loss_and_the_second_is_the_last() -> None:

@@ -104,6 +104,7 @@ class Run:
             await asyncio.sleep(min(left_s, _LOOK_S))
 
 
+FACTS = TrainerFacts("sd-scripts", "48d368f", "3.11.9", {})
 Script = Callable[[Run], Awaitable[None]]
 
 
@@ -120,9 +121,10 @@ class FakeTrainer:
     held: Holder = "nobody"
     orders: list[TrainingOrder] = field(default_factory=list)
     running: asyncio.Task[None] | None = None
+    facts: TrainerFacts = FACTS
 
     async def describe(self) -> TrainerFacts:
-        return TrainerFacts("sd-scripts", "48d368f", "3.11.9", {})
+        return self.facts
 
     async def start(self, order: TrainingOrder) -> None:
         if self.refuses is not None:
