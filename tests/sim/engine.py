@@ -446,7 +446,9 @@ class SimWeights:
         return f"{name.removesuffix('.safetensors')}-{sha256[:12]}.safetensors"
 
     async def take_back(self, folder: str) -> None:
-        """Nothing of a rehearsal is ever lent."""
+        for name in [name for name in self.installed if name.startswith(f"{folder}/")]:
+            self._step(f"unlink {name}")
+            del self.installed[name]
 
     async def install(self, name: str, data: bytes) -> None:
         self._step(f"install {name}")
