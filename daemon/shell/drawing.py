@@ -16,7 +16,7 @@ from daemon.core.jobs import Outcome
 from daemon.core.policy import Policy
 from daemon.errors import EngineError, PromptRefused
 from daemon.ports import Ears, Renderer
-from daemon.shell.pace import QUEUE_S, Pace
+from daemon.shell.deadline import QUEUE_S, Deadline
 from daemon.shell.patience import GivenUp, Patience, now, once
 from daemon.shell.whereabouts import Drawn, DrawOrder, Place, Whereabouts, saved_under
 from daemon.wire.comfyui import (
@@ -72,7 +72,7 @@ class Conversation:
         self._ended = False
         self._entry: HistoryEntry | None = None
         self._harvested: Drawn | None = None
-        self._pace = self._new_pace()
+        self._deadline = self._new_deadline()
 
     async def until_left(self, ears: Ears, *, clear: bool, accepted: Callable[[], None]) -> bool:
         """Find the prompt on the engine or send it, and wait until it has left it, drawn or not.
@@ -96,7 +96,7 @@ class Conversation:
             self._entry = found
             return False
         accepted()
-        self._pace = self._new_pace()
+        self._deadline = self._new_deadline()
         await self._wait(ears)
         if self._sends > 1:
             await self._take_back()  # A first sending may have been queued late after all.
@@ -146,9 +146,9 @@ class Conversation:
             await asyncio.sleep(self._policy.history_poll_s)
         self.obeyed = False
 
-    def _new_pace(self) -> Pace:
+    def _new_deadline(self) -> Deadline:
         order = self._order
-        return Pace(
+        return Deadline(
             self._policy, width=order.width, height=order.height, steps=order.steps, now=now()
         )
 
@@ -221,14 +221,14 @@ class Conversation:
                         raise _lost()
                     return
                 case Place.PENDING:
-                    self._pace.waits(now())
+                    self._deadline.waits(now())
                 case Place.RUNNING:
-                    self._pace.runs()
-            self.silent = self.silent or self._pace.silent(now())
+                    self._deadline.runs()
+            self.silent = self.silent or self._deadline.silent(now())
             if why := self._pressed():
                 await self._give_up(Outcome.LOST, "MEMORY_PRESSURE", _PRESSED.format(why))
-            if self._pace.overdue(now()):
-                await self._give_up(*self._pace.verdict(now()))
+            if self._deadline.overdue(now()):
+                await self._give_up(*self._deadline.verdict(now()))
 
     async def _doze(self, ears: Ears) -> bool:
         """Listen until the prompt is heard to have left (True), or until the next poll is due."""
@@ -250,7 +250,7 @@ class Conversation:
         ours = self._order.prompt_id
         match message:
             case Progress(value=value, max=steps, prompt_id=prompt_id) if prompt_id == ours:
-                self._pace.stepped(now())
+                self._deadline.stepped(now())
                 self._progress(value, steps)
             case Executing(node=None, prompt_id=prompt_id) if prompt_id == ours:
                 self._ended = True

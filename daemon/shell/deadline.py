@@ -12,7 +12,7 @@ from daemon.core.policy import Policy, deadline_s
 QUEUE_S = 3_600.0  # Somebody else's prompts may be before ours on a server that is shared.
 
 
-class Pace:
+class Deadline:
     """The deadline of one picture. Times are the event loop's seconds; it stands still in sleep.
 
     Until the first sampler step is heard, start and first load have their own allowance on top.
