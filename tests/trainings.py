@@ -66,10 +66,13 @@ class Trainings:
             image.save(folder / f"n{number}.png")
             (folder / f"n{number}.txt").write_text("spyke_plasma_v1, portrait\n")
 
-    def drop(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """The file of the usual training."""
+        return TRAINING.format(name=name, steps=STEPS, epoch_steps=EPOCH_STEPS, **self._models)
+
+    def drop(self, name: str, text: str = "") -> str:
         """Drop a training's file; the id that its job will have."""
-        text = TRAINING.format(name=name, steps=STEPS, epoch_steps=EPOCH_STEPS, **self._models)
-        self.studio.drop(name, text)
+        self.studio.drop(name, text or self.text(name))
         return f"{name}_{self._letter}1"
 
     def of(self, job: str, kind: str) -> list[Record]:

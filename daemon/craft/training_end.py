@@ -34,6 +34,8 @@ class Reading:
     saved: bool = False
     error: str = ""
     nan_latents: bool = False
+    fallbacks: int = 0
+    """How often it said that an operator is computed on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,26 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "the trainer computes on the CPU",
         "See that its Python is an arm64 one and torch has MPS: python -m torch.utils.collect_env.",
     ),
+    "TRAINER_STALLED": (
+        "a training made no step any more",
+        "See whether the Mac swaps, or sleeps with its lid closed; it goes on from the last epoch.",
+    ),
+    "LATENTS_NAN": (
+        "the VAE made no numbers of a training picture",
+        "Try vae-ft-mse-840000-ema-pruned.safetensors; then look for odd pictures in the dataset.",
+    ),
+    "FALLBACK_FLOOD": (
+        "the trainer computes much on the CPU",
+        "Read in stderr.log which operators; update the trainer's torch.",
+    ),
+    "LOSS_TINY": (
+        "the loss is nearly nothing before the end",
+        "Look at grid.png, at the earlier checkpoints first: it may know its pictures by heart.",
+    ),
+    "TRAINING_SLOW": (
+        "a training became slower while it ran",
+        "See what is open beside it, whether the Mac swaps, and whether it is hot.",
+    ),
     "PROBE_MEMORY": (
         "a training takes more memory than this machine can spare",
         "Write gradient_checkpointing = true, unet_only = true or a smaller network_dim.",

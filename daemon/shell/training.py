@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from daemon.core.commands import (
     Command,
     ConfirmInstalled,
     ObserveTrainer,
-    ReportCheckpoint,
     ReportEnded,
     ReportIncident,
 )
@@ -32,6 +30,7 @@ from daemon.shell.epochs import forget_state, is_whole, seal_state, source_of
 from daemon.shell.machine_watch import MachineWatch
 from daemon.shell.progress import Progress
 from daemon.shell.training_folder import OUT, Attempt, attempts_of, file_or_none
+from daemon.shell.training_orders import stop_order
 from daemon.shell.training_probe import probed
 from daemon.shell.training_result import approved_lora, publish_training
 from daemon.shell.training_start import Workshop, prepare
@@ -72,6 +71,7 @@ _ORDERED = {
     **_FOR_NOW,
     _CANCEL.code: Outcome.CANCELLED,
     "TRAINER_SILENT": Outcome.LOST,
+    "TRAINER_STALLED": Outcome.LOST,
 }
 """What an attempt that we stopped for this reason counts as; any other is a failure."""
 _NO_ROOM = Verdict(
@@ -242,45 +242,23 @@ class Training:
                 await self._ask(report)
                 if not restarted:  # A state says not itself whether it is whole.
                     await seal_state(self._disk, attempt, report.step // attempt.spec.epoch_steps)
+            for concern in watch.concerns():
+                await self._ask(concern)
             self._progress.report(watch.standing())
             if over:
                 return await self._judged(watch, restarted=restarted)
             if holder == "orphan" and not await self._end_orphan(attempt):
                 await asyncio.sleep(_ORPHAN_S)
-            elif not told and (order := self._order(watch, reports, silent_s=_now() - heard_s)):
+            elif not told and (order := self._order(watch, bool(reports), _now() - heard_s)):
                 await self._disk.write(attempt.path(MARKER), stop_marker(order), synced=True)
                 told = True
             await asyncio.sleep(_POLL_S)
 
-    def _order(
-        self, watch: TrainingWatch, saved: Sequence[ReportCheckpoint], *, silent_s: float
-    ) -> StopOrder | None:
+    def _order(self, watch: TrainingWatch, saved: bool, silent_s: float) -> StopOrder | None:
         """Why a training that runs is to be stopped; None while it may go on."""
-        reading = watch.log.output.reading
-        if reading.loss is not None and not math.isfinite(reading.loss):
-            return StopOrder(
-                "LOSS_NAN",
-                f"The loss became {reading.loss} before step {reading.step}; from there on nothing "
-                "is learnt. Lower learning_rate, and drop the job's file again.",
-            )
-        spec = watch.attempt.spec
-        counted = -(-reading.epoch_batches // spec.gradient_accumulation)
-        if counted not in (0, spec.epoch_steps):
-            return StopOrder(
-                "EPOCH_SIZE",
-                f"The trainer makes {counted} steps an epoch where {spec.epoch_steps} were planned,"
-                " so its checkpoints would bear wrong steps. It does not see the dataset as it "
-                "was copied: look for warnings in stderr.log.",
-            )
-        if silent_s > self._shop.policy.training_silence_s:
-            return StopOrder(
-                "TRAINER_SILENT",
-                f"The trainer said nothing for {silent_s / 60:.0f} minutes and was ended. It is "
-                "tried once more from the last epoch.",
-            )
-        going = Standing(watch.epoch_s, saved=bool(saved))
-        for_now = self._machine.stop(watch.attempt.job, going)
-        return StopOrder(for_now.code, for_now.text) if for_now else None
+        order = stop_order(watch, self._shop, silent_s=silent_s)
+        for_now = self._machine.stop(watch.attempt.job, Standing(watch.epoch_s, saved=saved))
+        return order or (StopOrder(for_now.code, for_now.text) if for_now else None)
 
     async def _judged(self, watch: TrainingWatch, *, restarted: bool) -> Verdict:
         """How the attempt ended, now that nobody has it any more."""

@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.core.commands import ReportCheckpoint
+from daemon.core.commands import ReportCheckpoint, ReportIncident
 from daemon.core.stages import PROBE
+from daemon.craft.training_health import StepTimes, concerns
 from daemon.ports import Disk
 from daemon.shell.epochs import keep_epoch
 from daemon.shell.patience import now
@@ -64,6 +65,8 @@ class TrainingWatch:
         saved = attempt.job.checkpoints.items()
         self._kept = {step for step, made in saved if made.attempt == attempt.number}
         self._pace = Pace()
+        self._times = StepTimes()
+        self._told: set[str] = set()
 
     @property
     def kept(self) -> Sequence[int]:
@@ -74,7 +77,26 @@ class TrainingWatch:
         """Read what the trainer has said; whether it said anything."""
         heard = await self.log.catch_up()
         self._pace.seen(self.log.output.reading.step)
+        self._times.seen(self.log.output.reading.step, now())
         return heard
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long no step was made where several should have been; 0 = all is well."""
+        reading = self.log.output.reading
+        # After the last one it saves, and says so.
+        return self._times.stalled_s(now()) if reading.step < reading.steps else 0.0
+
+    def concerns(self) -> Sequence[ReportIncident]:
+        """What is to be said of it now and was not said yet."""
+        found = []
+        for code, text in concerns(self.log.output.reading, self._times.slower()):
+            if code not in self._told:
+                self._told.add(code)
+                found.append(ReportIncident(code, f"{self.attempt.job.id}: {text}"))
+                if code == "TRAINING_SLOW":
+                    self._pace.begin_anew()
+        return found
 
     @property
     def step_s(self) -> float:

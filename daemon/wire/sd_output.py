@@ -37,6 +37,7 @@ _FAILURE = re.compile(
     r"[\w.]+(?:Error|Exception|Invalid|Interrupt)(?::.*)?$"
     r"|\S+\.py: error: |\S+: can't open file "
 )
+_FALLBACK = "will fall back to run on the CPU"
 _EPOCH = re.compile(r"epoch (\d{1,9})/(\d{1,9})$")
 _BATCHES = re.compile(r"\s+num batches per epoch .*: (\d{1,9})$")
 _DEVICE = re.compile(r"accelerator device: (\S+)")
@@ -155,7 +156,11 @@ def _loss(bar: re.Match[str]) -> float | None:
 
 
 def _said(reading: Reading, text: str) -> Reading:
-    """What a line of stderr adds that is no bar: a log line, or the last line of a traceback."""
+    """What a line of stderr adds that is no bar: a log line, a warning, or the last line of a
+    traceback.
+    """
+    if _FALLBACK in text:
+        return replace(reading, fallbacks=reading.fallbacks + 1)
     if found := _LOG.match(text):
         level, message = found[1], found[2]
         if message.startswith("model saved."):

@@ -15,6 +15,7 @@ from daemon.core.events import AttemptEnded, AttemptStarted, CheckpointSaved
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainingImage
 from daemon.core.policy import Policy
+from daemon.craft.training_health import STALL_S
 from daemon.errors import WorldError
 from daemon.ports import Holder
 from daemon.shell.epochs import resume_point
@@ -213,21 +214,65 @@ def test_a_training_is_started_once_however_many_daemons_watch_it(daemon_lives_s
 
 
 def test_a_trainer_that_says_nothing_for_half_an_hour_is_ended_and_tried_again() -> None:
-    """N6: not one that hangs for a little less."""
+    """N6: not one that hangs for a little less, before its first step."""
 
     async def hangs(run: Run) -> None:
         run.begin()
-        await run.epochs([1])
         await run.rest(Policy().training_silence_s - 10)
-        await run.epochs([2])
+        run.say("stdout.log", "caching latents\n")
         await run.rest(10 * HOUR_S)
 
     floor = Floor(hangs)
     took_s = told(floor, floor.attempt)
     assert floor.ends == [("lost", "TRAINER_SILENT")]
-    assert floor.saved == [2, 4]
     silence_s = Policy().training_silence_s
     assert 2 * silence_s - 10 < took_s < 2 * silence_s + 60
+
+
+@pytest.mark.parametrize(("step_s", "least_s"), [(1.0, STALL_S), (60.0, 5 * 60.0)])
+def test_a_training_that_makes_no_step_any_more_goes_on_from_its_last_state(
+    step_s: float, least_s: float
+) -> None:
+    """K2.5: found by what its own steps took, long before half an hour."""
+
+    async def stalls(run: Run) -> None:
+        run.step_s = step_s
+        run.begin()
+        await run.epochs([1, 2])
+        while True:  # It talks on, and learns nothing.
+            run.say("stderr.log", "a warning\n")
+            await run.rest(10.0)
+
+    floor = Floor(stalls)
+    took_s = told(floor, floor.attempt)
+    assert floor.ends == [("lost", "TRAINER_STALLED")]
+    assert floor.saved == [2, 4]
+    assert 4 * step_s + least_s < took_s < 4 * step_s + least_s + 30
+
+
+def test_zeros_are_not_learnt_in_the_place_of_a_picture() -> None:
+    async def spoils(run: Run) -> None:
+        run.say("stdout.log", "NaN found in latents, replacing with zeros\n")
+        run.begin()
+        await run.rest(10 * HOUR_S)
+
+    floor = Floor(spoils)
+    assert told(floor, floor.attempt) < 60
+    assert floor.ends == [("failed", "LATENTS_NAN")]
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_a_mac_that_trains_on_its_cpu_is_stopped_before_the_night_is_spent(expected: bool) -> None:
+    """K1.4: by the device that the trainer names; where there is no GPU, the CPU will do."""
+
+    async def slow(run: Run) -> None:
+        run.say("stdout.log", "accelerator device: cpu\nprepare optimizer\nrunning training\n")
+        await run.epochs([1, 2, 3, 4])
+        run.finish()
+
+    floor = Floor(slow, gpu_expected=expected)
+    told(floor, floor.attempt)
+    assert floor.ends == [("failed", "TRAINER_ON_CPU") if expected else ("succeeded", "")]
 
 
 def test_a_loss_that_is_no_number_ends_the_training_within_seconds() -> None:
