@@ -148,7 +148,8 @@ class Intake:
                 )
                 many, asked = resolved(asked, train, max(1, len(dataset)), self._policy)
                 found = [*wrong, *(many if dataset else ()), *models.complaints]
-                found += await self._untrainable(train, models)
+                if not models.waiting:  # It is a process; the file is looked at again and again.
+                    found += await self._untrainable(train, models)
             case _:
                 assert_never(asked.spec)
         if found:

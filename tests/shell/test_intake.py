@@ -227,3 +227,11 @@ def test_that_nobody_knows_what_the_trainer_can_do_is_said() -> None:
     taken = answer(SimWeights(), TRAIN, trainer=trainer)
     assert isinstance(taken, Submit)
     assert "It is not known." in taken.asked.warnings
+
+
+def test_while_a_model_is_hashed_the_trainer_is_not_asked_again_and_again() -> None:
+    hashing = Shelf(hashing=Hashing("a.safetensors", 1, 2))
+    mute = FakeTrainer(MemoryDisk())
+    mute.describe = None  # type: ignore[assignment]  # Whoever asks it, fails.
+    with pytest.raises(WorldError, match="is hashed"):
+        answer(hashing, TRAIN, trainer=mute)
