@@ -64,7 +64,8 @@ DATASET = f"outbox/{JOB}/{DATASET_COPY}"
 class Floor:
     """One studio that trains spyke: its desk, its disk, its trainer with these scripts."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, gpu_expected: bool = False) -> None:
+        self.gpu_expected = gpu_expected
         self.desk, self.disk = Desk(), MemoryDisk()
         self.trainer = FakeTrainer(self.disk, list(scripts))
         self.rehearsal, self.released = False, 0
@@ -106,7 +107,7 @@ class Floor:
             gpu=NoTrainer(),
             places={"$STUDIO": "/studio"},
             rehearsal=self.rehearsal,
-            gpu_expected=False,
+            gpu_expected=self.gpu_expected,
             policy=self.policy,
         )
 
