@@ -154,6 +154,7 @@ class CheckpointSaved:
 
     ``bytes`` is its size, ``device`` as the trainer said it; 0 and '' before release 0.2.0.
     ``step_s`` is how long a step took, in seconds that the machine was awake; 0 = not measured.
+    ``loss`` 0 = not known: the file was found after the log was lost.
     """
 
     type: ClassVar[str] = "checkpoint.saved"

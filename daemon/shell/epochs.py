@@ -23,14 +23,19 @@ from daemon.wire.seal import LAST_WRITTEN, Seal, read_seal, render_seal
 from daemon.wire.training_lock import result_name
 
 
-async def is_whole(disk: Disk, path: str) -> bool:
-    """Whether a checkpoint has every byte that its header promises, and they are the right ones."""
+async def is_whole(disk: Disk, path: str, *, proven: bool = False) -> bool:
+    """Whether a checkpoint has every byte that its header promises, and they are the right ones.
+
+    ``proven``: one whose header does not say which bytes are right is not.
+    """
     length = header_bytes(await disk.tail(path, offset=0, limit_bytes=PREFIX_BYTES))
     head = read_head(await disk.tail(path, offset=PREFIX_BYTES, limit_bytes=length))
     found = await disk.stat(path)
     if head is None or found is None or found.size != head.size:
         return False
-    return head.data_sha256 in ("", await disk.digest(path, offset=head.data_at))
+    if not head.data_sha256:
+        return not proven
+    return head.data_sha256 == await disk.digest(path, offset=head.data_at)
 
 
 def source_of(attempt: Attempt, epoch: int) -> str:
@@ -40,11 +45,13 @@ def source_of(attempt: Attempt, epoch: int) -> str:
 
 
 async def keep_epoch(
-    disk: Disk, attempt: Attempt, epoch: int, *, loss: float, device: str
+    disk: Disk, attempt: Attempt, epoch: int, *, loss: float, device: str, proven: bool = False
 ) -> ReportCheckpoint | None:
-    """Copy an epoch's checkpoint to where it is published; None: it is not whole."""
+    """Copy an epoch's checkpoint to where it is published; None: it is not whole, or, where it has
+    to be ``proven``, does not say so itself.
+    """
     source = source_of(attempt, epoch)
-    if not await is_whole(disk, source):
+    if not await is_whole(disk, source, proven=proven):
         return None
     step = epoch * attempt.spec.epoch_steps
     kept = f"outbox/{attempt.job.id}/{result_name(attempt.job.id, step)}"

@@ -131,20 +131,32 @@ class TrainingWatch:
             return reports  # What it has learnt is thrown away.
         for epoch in range(self.done + 1, spec.epochs + 1):
             step, local = epoch * spec.epoch_steps, (epoch - self.done) * spec.epoch_steps
-            if local > (output.reading.step if over else output.settled_step):
-                break
+            told = local <= (output.reading.step if over else output.settled_step)
+            loss = output.losses.get(local, math.nan) if told else math.nan
             last = epoch == spec.epochs
-            loss = output.losses.get(local, math.nan)
-            if step in self._kept or not math.isfinite(loss) or (last and not over):
+            if step in self._kept or (last and not over):
                 continue
-            self._kept.add(step)
-            device = output.reading.device
-            report = await keep_epoch(self._disk, self.attempt, epoch, loss=loss, device=device)
-            if report is None:
-                log.warning(
-                    "%s: the checkpoint of epoch %d is not whole", self.attempt.job.id, epoch
-                )
-            else:
-                reports.append(replace(report, step_s=self.step_s))
-                self._pace.begin_anew()
+            if math.isfinite(loss):
+                reports += await self._keep(epoch, loss=loss, proven=False)
+            elif over and not self._is_spoilt():
+                # The log may have been lost; a file that vouches for itself is a result (N4.6).
+                reports += await self._keep(epoch, loss=0.0, proven=True)
         return reports
+
+    def _is_spoilt(self) -> bool:
+        return not all(map(math.isfinite, self.log.output.losses.values()))
+
+    async def _keep(self, epoch: int, *, loss: float, proven: bool) -> Sequence[ReportCheckpoint]:
+        attempt, device = self.attempt, self.log.output.reading.device
+        report = await keep_epoch(
+            self._disk, attempt, epoch, loss=loss, device=device, proven=proven
+        )
+        if report is None and not proven:
+            log.warning("%s: the checkpoint of epoch %d is not whole", attempt.job.id, epoch)
+        if report is None and proven:
+            return []
+        self._kept.add(epoch * attempt.spec.epoch_steps)
+        if report is None:
+            return []
+        self._pace.begin_anew()
+        return [replace(report, step_s=self.step_s)]

@@ -25,7 +25,7 @@ from daemon.shell.progress import Progress
 from daemon.shell.training import Training
 from daemon.shell.training_folder import attempts_of
 from daemon.shell.training_start import Workshop
-from daemon.wire.sd_scripts import CONFIG, done_epochs
+from daemon.wire.sd_scripts import CONFIG, checkpoint_file, done_epochs
 from daemon.wire.seal import Seal, render_seal
 from daemon.wire.shim_record import (
     EXIT,
@@ -51,6 +51,7 @@ from tests.shell.trainer_fake import (
     Run,
     Script,
     ended_within,
+    lora,
 )
 from tests.virtual_time import run
 
@@ -249,6 +250,28 @@ def test_a_training_that_makes_no_step_any_more_goes_on_from_its_last_state(
     assert floor.ends == [("lost", "TRAINER_STALLED")]
     assert floor.saved == [2, 4]
     assert 4 * step_s + least_s < took_s < 4 * step_s + least_s + 30
+
+
+@pytest.mark.parametrize(("vouches", "saved"), [(True, [2, 4]), (False, [2])])
+def test_a_whole_file_is_a_result_though_the_log_of_its_epoch_is_lost(
+    vouches: bool, saved: list[int]
+) -> None:
+    """N4.6: where it says itself which bytes are right; its loss is unknown."""
+
+    async def dies(run: Run) -> None:
+        run.begin()
+        await run.epochs([1])
+        name = checkpoint_file(JOB, epoch=2, epochs=EPOCHS)
+        data = lora("epoch 2", vouches=vouches)
+        run.disk.put(run.path(f"out/{name}"), data)
+        cut = checkpoint_file(JOB, epoch=3, epochs=EPOCHS)
+        run.disk.put(run.path(f"out/{cut}"), lora("epoch 3", vouches=True)[:-1])
+        raise Died(code=1)
+
+    floor = Floor(dies)
+    told(floor, floor.attempt)
+    assert floor.saved == saved
+    assert floor.ends[0][0] == "failed"
 
 
 def test_zeros_are_not_learnt_in_the_place_of_a_picture() -> None:

@@ -195,11 +195,12 @@ class Models:
         raise AssertionError("nothing is installed")
 
 
-def lora(text: str) -> bytes:
-    """A whole safetensors file that tells itself from others."""
+def lora(text: str, *, vouches: bool = False) -> bytes:
+    """A whole safetensors file that tells itself from others; it may say which bytes are right."""
     data = sha256(text.encode()).digest()
     tensor = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
-    header = json.dumps({"lora": tensor}).encode()
+    told = {"__metadata__": {"sshs_model_hash": sha256(data).hexdigest()}} if vouches else {}
+    header = json.dumps({**told, "lora": tensor}).encode()
     return len(header).to_bytes(8, "little") + header + data
 
 
