@@ -6,10 +6,12 @@ but to make anew what is gone.
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from daemon.core.ids import is_rehearsal
 from daemon.core.jobs import LoraUse, PanelSpec, TrainSpec
+from daemon.core.policy import Policy
 
 if TYPE_CHECKING:
     from daemon.core.job import Job
@@ -28,7 +30,8 @@ UNRELATED = "a quiet mountain lake, pine trees, morning fog, no humans"
 """A prompt that has nothing of the character: what a LoRA changes in it, it does not keep to its
 trigger (K6.2)."""
 
-_SIDE, _STEPS, _CFG = 512, 20, 7.0
+_MISSION = Policy()
+_STEPS, _CFG = 20, 7.0
 
 
 def next_stage(job: Job, state: State) -> str:
@@ -48,16 +51,22 @@ def next_stage(job: Job, state: State) -> str:
     return TRAINING
 
 
-def page(spec: TrainSpec, prompt: str, *, seed: int, lora: LoraUse | None = None) -> PanelSpec:
-    """One picture that a training asks for, complete; nobody judges whether it is a good one."""
+def page(
+    spec: TrainSpec, policy: Policy, prompt: str, *, seed: int, lora: LoraUse | None = None
+) -> PanelSpec:
+    """One picture that a training asks for, complete, as large as the caps let it be; nobody judges
+    whether it is a good one.
+    """
+    side = min(policy.training_resolution, policy.max_side, isqrt(policy.max_area))
+    side -= side % policy.side_multiple
     return PanelSpec(
         prompt=prompt,
         negative="",
-        width=_SIDE,
-        height=_SIDE,
+        width=side,
+        height=side,
         seeds=(seed,),
         variations=1,
-        steps=_STEPS,
+        steps=min(_STEPS, policy.max_steps),
         cfg=_CFG,
         sampler="euler",
         scheduler="normal",
@@ -71,7 +80,7 @@ def page(spec: TrainSpec, prompt: str, *, seed: int, lora: LoraUse | None = None
     )
 
 
-def drawn_as(job: Job) -> PanelSpec | None:
+def drawn_as(job: Job, policy: Policy = _MISSION) -> PanelSpec | None:
     """What the current attempt draws, as far as its size goes: a panel's own, the like of a drawn
     stage's; None for what is trained.
     """
@@ -81,7 +90,7 @@ def drawn_as(job: Job) -> PanelSpec | None:
     if job.stage not in DRAWN:
         return None
     lora = LoraUse(job.id, 1.0) if job.stage == GRID else None
-    return page(spec, "", seed=0, lora=lora)
+    return page(spec, policy, "", seed=0, lora=lora)
 
 
 def pace_of(job: Job) -> str:

@@ -72,7 +72,7 @@ def need(job: Job, state: State, policy: Policy) -> Need:
     """
     if is_rehearsal(job.id):
         return NO_NEED
-    match drawn_as(job) or job.spec:
+    match drawn_as(job, policy) or job.spec:
         case PanelSpec() as panel:
             found = Need(_panel(panel, _flags(job.profile, state), state))
         case TrainSpec() as training:

@@ -96,7 +96,7 @@ class Series:
         if cell.step and self._spec.grid:
             name = f"{LENT}/{lora_file(self._job.id, cell.step)}"
             lora = LoraUse(name, self._spec.grid.strength, self._job.id)
-        return page(self._spec, cell.prompt, seed=cell.seed, lora=lora)
+        return page(self._spec, self._bench.policy, cell.prompt, seed=cell.seed, lora=lora)
 
     async def _lent(self, step: int) -> bool:
         """Put a checkpoint where the engine finds it; whether it is there."""
@@ -184,7 +184,10 @@ class Series:
 
     async def _regularize(self, wanted: Regularization) -> Ended:
         """Draw the regularization pictures, or take those that were drawn before (D3.1)."""
-        pages = [page(self._spec, wanted.prompt, seed=seed) for seed in range(1, wanted.count + 1)]
+        pages = [
+            page(self._spec, self._bench.policy, wanted.prompt, seed=seed)
+            for seed in range(1, wanted.count + 1)
+        ]
         cache = f"{_CACHE}/{await self._key(pages[0], wanted.count)}"
         pictures = await self._cached(cache)
         if not pictures:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.core.admission import line
 from daemon.core.commands import ReportEnded, ReportUnpublishable
@@ -184,11 +186,24 @@ def test_all_but_the_training_itself_may_be_made_by_day(stage: str) -> None:
         assert (reason is None) == (hour not in (7, 20, 21)), (hour, reason)
 
 
+@given(st.integers(64, 2048), st.integers(64 * 64, 2048**2), st.integers(1, 60))
+def test_what_a_training_draws_keeps_the_caps_of_its_studio(
+    side: int, area: int, steps: int
+) -> None:
+    """A2.1, A2.7."""
+    policy = Policy(max_side=side, max_area=area, max_steps=steps)
+    found = page(WHOLE, policy, "", seed=1)
+    assert found.width == found.height <= min(512, side)
+    assert found.width % policy.side_multiple == 0
+    assert found.width * found.height <= area
+    assert 1 <= found.steps <= steps
+
+
 def test_a_stage_that_draws_needs_what_a_panel_needs() -> None:
     """A2.7: its size is not the training's, and measures nothing of it."""
     found = desk()
     job = found.state.jobs[SPYKE]
-    like = page(WHOLE, "", seed=0)
+    like = page(WHOLE, Policy(), "", seed=0)
     drawn = Desk()
     drawn.do(panel(spec=like))
     assert kin(job) == "panel comfyui"

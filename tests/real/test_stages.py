@@ -18,6 +18,13 @@ from tests.real.trainer import RealTrainer, find_trainer
 
 pytestmark = pytest.mark.real
 
+SETTINGS = """\
+[windows]
+training = ["00:00-24:00"]
+[policy]
+max_side = 128
+max_steps = 4
+"""
 MORE = """\
 steps = 40
 save_every = 20
@@ -37,7 +44,7 @@ def test_a_training_is_drawn_for_tried_trained_and_shown(
     """K6.2, D3.1, K3.1, K1.4, D2.3: the engine finds each checkpoint, and nothing of them stays."""
     trainings = trainer.trainings(RealStudio(tmp_path))
     studio = trainings.studio
-    (studio.root / "nightpress.toml").write_text('[windows]\ntraining = ["00:00-24:00"]\n')
+    (studio.root / "nightpress.toml").write_text(SETTINGS)
     left_out = ("steps", "save_every", "when", "waive", "grid")
     text = "".join(
         f"{line}\n"
