@@ -10,7 +10,7 @@ from typing import TypeAlias
 from daemon import __version__
 
 Arguments = argparse.Namespace
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 _ABOUT = """\
 Drop job files, wake up to manga panels. One GPU, one writer, one ledger.
