@@ -17,7 +17,7 @@ _ENOUGH = 6
 # Height by width: a standing figure is two to five times as tall as wide, a bust about square.
 _FULL_BODY, _UPPER_BODY = 1.7, 1.15
 _EMBEDDING = re.compile(r"embedding:[^\s,()]+", re.IGNORECASE)
-_WEIGHT = re.compile(r":[ \d.]+\)|[()]")
+_WEIGHT = re.compile(r"(:[ \d.]+)?(?<!\\)\)|(?<!\\)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def skeleton(trigger: str, framing: str) -> str:
 
 
 def caption_of(prompt: str) -> str:
-    """A prompt's words as a caption: one line without weights and embeddings."""
-    bare = _WEIGHT.sub("", _EMBEDDING.sub("", prompt))
+    """A prompt's words as a caption: one line without embeddings, weights and their escapes."""
+    bare = re.sub(r"\\([()])", r"\1", _WEIGHT.sub("", _EMBEDDING.sub("", prompt)))
     return ", ".join(filter(None, (" ".join(tag.split()) for tag in bare.split(","))))
 
 

@@ -101,8 +101,8 @@ def read_boxes(data: bytes, sheet: Sheet) -> tuple[Sequence[Crop], Sequence[Comp
 def _faults(crops: Sequence[Crop], lines: Sequence[int], sheet: Sheet) -> Iterator[Complaint]:
     if not FEWEST <= len(crops) <= MOST:
         text = (
-            f"{len(crops)} of them are too {'few' if len(crops) < FEWEST else 'many'}: a sheet gives {FEWEST} to {MOST} pictures that differ: "
-            "faces, upper bodies, full bodies. Write a [[box]] for each."
+            f"{FEWEST} to {MOST} boxes ({len(crops)} are here): a sheet gives pictures that "
+            "differ, of faces, upper bodies and full bodies. Write a [[box]] for each."
         )
         yield Complaint(0, "box", text)
     seen = set[str]()
