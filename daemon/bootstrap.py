@@ -36,7 +36,6 @@ from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.probe import MachineProbe
-from daemon.adapters.tagger import Tagger
 from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.jobs import FileFacts
@@ -275,13 +274,6 @@ def model_folders(home: Home) -> ModelFolders:
 def idle_trainer(home: Home) -> Trainer | None:
     """The trainer, to be asked what it can do; None where there is none."""
     return None if trainer_text(home) else _trainer(home, NoGpuLock())
-
-
-def tagger(home: Home) -> Tagger:
-    """The program that captions training pictures; one that is missing says so when asked."""
-    settings = home.settings
-    python = _python(settings.trainer_python, settings.trainer_path)
-    return Tagger(Path(settings.trainer_path), python, home.environment)
 
 
 def _trainer(home: Home, gpu: UserGpuLock | NoGpuLock) -> Trainer:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.bootstrap import tagger
+from daemon.adapters.tagger import Tagger
+from daemon.adapters.training_process import own_python
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.dataset_files import put, sources
@@ -28,7 +29,7 @@ def caption(arguments: Arguments) -> int:
     if not bare:
         say(f"Every picture in {visible(str(folder))} has a caption; none was changed.")
         return 0
-    program = tagger(at_home(place.studio(arguments), os.environ))
+    program = _tagger(arguments)
     if why := program.why_missing():
         raise place.Bad(
             f"{visible(why)}\nUntil then write the captions yourself: one .txt a picture."
@@ -46,6 +47,13 @@ def caption(arguments: Arguments) -> int:
     if len(rows) < len(bare):
         raise place.Bad(f"{counted(len(bare) - len(rows), 'picture')} got no tag: caption them.")
     return 0
+
+
+def _tagger(arguments: Arguments) -> Tagger:
+    """That of the sd-scripts which trains in this studio; one that is missing says so."""
+    settings = at_home(place.studio(arguments), os.environ).settings
+    python = settings.trainer_python or own_python(settings.trainer_path)
+    return Tagger(Path(settings.trainer_path), Path(python), os.environ)
 
 
 def _without_caption(folder: Path) -> Sequence[Path]:
