@@ -79,7 +79,7 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
 
 def _meant(state: State, names: Iterable[str]) -> Sequence[Job]:
     """The jobs that are meant, each once. Raises ``Bad`` where one cannot be asked for again."""
-    jobs = {job.id: job for name in names for job in _found(state, name)}
+    jobs = {job.id: job for name in names for job in named(state, name)}
     for job in jobs.values():
         if _reproduces(job):
             raise place.Bad(
@@ -89,7 +89,8 @@ def _meant(state: State, names: Iterable[str]) -> Sequence[Job]:
     return list(jobs.values())
 
 
-def _found(state: State, name: str) -> Iterable[Job]:
+def named(state: State, name: str) -> Iterable[Job]:
+    """The job, or of a pattern the newest of each name. Raises ``Bad`` where there is none."""
     if not any(character in name for character in "*?["):
         return [find(state, name)]
     # The newest of each name is the last one: jobs come in the order of their acceptance.

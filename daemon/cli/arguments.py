@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from daemon import __version__
 
 Arguments = argparse.Namespace
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 _ABOUT = """\
 Drop job files, wake up to manga panels. One GPU, one writer, one ledger.
@@ -41,6 +43,7 @@ _VERBS = (
     ("explain", "explain.explain", "Where a picture, a lock or a LoRA comes from, by the ledger."),
     ("seeds", "seeds.seeds", "Every approved picture's seed; writes outbox/seeds-HARDWARE.json."),
     ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
+    ("dataset", "", "Training pictures: cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.again", "Draw one picture thrice: how this machine repeats itself."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
@@ -48,6 +51,11 @@ _VERBS = (
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
     ("pause", "asking.control", "Start nothing new; what runs goes on. It survives a restart."),
     ("resume", "asking.control", "End a pause."),
+)
+_DATASET_VERBS = (
+    ("crop", "dataset_crop.crop", "Cut a reference sheet into pictures; propose where, at first."),
+    ("caption", "dataset_caption.caption", "Let the WD14 tagger write the captions that lack."),
+    ("add", "dataset_add.add", "Make training pictures of published panels."),
 )
 
 
@@ -67,18 +75,53 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument("--studio", metavar="DIR", help=_STUDIO)
     # Told its name, argparse need not format a help text to find it out, which is slow.
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog=parser.prog)
-    for verb, home, about in _VERBS:
-        added = verbs.add_parser(verb, help=about, description=about, allow_abbrev=False)
-        added.set_defaults(home=home)
-        if verb not in ("init", "demo"):
-            # SUPPRESS: what stood before the verb must not be forgotten when nothing stands after.
-            added.add_argument("--studio", metavar="DIR", default=argparse.SUPPRESS, help=_STUDIO)
-        _add_options(added, verb)
+    for row in _VERBS:
+        added = _added(verbs, row)
+        if row[0] == "dataset":
+            name = f"{parser.prog} dataset"
+            inner = added.add_subparsers(metavar="VERB", prog=name, required=True)
+            for each in _DATASET_VERBS:
+                _add_dataset_options(_added(inner, each), each[0])
+        else:
+            _add_options(added, row[0])
     arguments = parser.parse_args(argv)
     if arguments.verb is None:
         parser.print_help(sys.stderr)
         sys.exit(2)
     return arguments
+
+
+def _added(verbs: Verbs, row: tuple[str, str, str]) -> argparse.ArgumentParser:
+    verb, home, about = row
+    parser = verbs.add_parser(verb, help=about, description=about, allow_abbrev=False)
+    parser.set_defaults(home=home)
+    if verb not in ("init", "demo"):
+        # SUPPRESS: what stood before the verb must not be forgotten when nothing stands after.
+        parser.add_argument("--studio", metavar="DIR", default=argparse.SUPPRESS, help=_STUDIO)
+    return parser
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    match verb:
+        case "crop":
+            parser.add_argument("sheet", metavar="SHEET", help="a picture with several figures")
+            what = "where to cut; without it SHEET.boxes.toml is proposed, for you to correct"
+            parser.add_argument("--boxes", metavar="FILE", help=what)
+            what = "where the pictures go (default: beside the sheet)"
+            parser.add_argument("--into", metavar="DIR", help=what)
+            what = "also cut what is smaller than 512 pixels, which the trainer then enlarges"
+            parser.add_argument("--small", action="store_true", help=what)
+        case "caption":
+            parser.add_argument("dir", metavar="DIR", help="the dataset; captions there are kept")
+        case "add":
+            parser.add_argument("jobs", nargs="+", metavar="JOB", help=_NEWEST)
+            parser.add_argument("--into", metavar="DIR", required=True, help="the dataset")
+    if verb in ("crop", "caption"):
+        what = "the trigger that the captions begin with (default: TRIGGER, to be replaced)"
+        parser.add_argument("--trigger", metavar="WORD", default="TRIGGER", help=what)
+    if verb in ("crop", "add"):
+        what = "overwrite what is there"
+        parser.add_argument("--force", action="store_true", help=what)
 
 
 def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
