@@ -44,5 +44,5 @@ def test_what_is_no_toml_is_told_with_its_line() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    told = read_sources(TEXT)[0] | {'a "b" = c.png': Source("x = y")}
+    told = {**read_sources(TEXT)[0], 'a "b" = c.png': Source("x = y")}
     assert read_sources(sources_toml(told)) == (told, [])
