@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -22,12 +22,42 @@ from tests.kills import gone
 from tests.process import end, until
 from tests.trainings import EPOCH_STEPS, STEPS, Trainings
 
-Blow = Literal["daemon", "shim", "trainer", "daemon and shim"]
+Blow = Literal["daemon", "shim", "trainer", "daemon and shim", "daemon, shim and trainer"]
 CODES: Mapping[int, str] = {
     signal.SIGKILL: "KILLED",
     signal.SIGTERM: "TERMINATED",
     signal.SIGINT: "INTERRUPTED",
 }
+
+
+Moment = Callable[[Trainings, str], object]
+
+
+def _file(pattern: str) -> Moment:
+    """When such a file is in the folder of an attempt."""
+    return lambda trainings, job: any(
+        any(folder.glob(pattern)) for folder in trainings.folders(job)
+    )
+
+
+POINTS: Mapping[str, Moment] = {
+    "the lease is taken": lambda trainings, job: trainings.of(job, "attempt.started"),
+    "its document is written": _file("config.toml"),
+    "what it is started with is recorded": lambda trainings, job: trainings.of(
+        job, "trainer.recorded"
+    ),
+    "its lock is taken": _file("alive"),
+    "its shim begins": _file("shim.log"),
+    "its shim has told of itself": _file("shim.json"),
+    "its logs are open": _file("stderr.log"),
+    "its trainer is told of": lambda trainings, job: "child" in trainings.record(job),
+    "it has said something": lambda trainings, job: trainings.starts(job),
+    "a checkpoint appears": _file("out/*.safetensors"),
+    "a state appears": _file("out/*-state"),
+    "its end is written": _file("exit.json"),
+}
+"""The points of a training's start and end at which something is killed, as soon as they are seen.
+"""
 
 
 @dataclass(slots=True)
@@ -64,13 +94,15 @@ class TrainingNight:
         self._count = 0
         self._daemon: subprocess.Popen[bytes]
 
-    def tell(self, blows: Iterable[Blow]) -> Tally:
-        """Strike so, once a training; fails when anything is not as promised."""
-        began_s = monotonic()
+    def tell(self, blows: Iterable[Blow], moments: Iterable[Moment] = ()) -> Tally:
+        """Strike so, once a training; fails when anything is not as promised. ``moments`` are those
+        of the blows, in the same order; without any they are chosen by chance.
+        """
+        began_s, at = monotonic(), iter(moments)
         with self._daemons():
             tally = Tally(self._measured())
             for blow in blows:
-                self._one(blow, tally)
+                self._one(blow, tally, next(at, None))
         assert self._studio.nightpress("verify").returncode == 0
         until(lambda: not self._trainings.processes())
         gone(self._sessions)
@@ -102,9 +134,15 @@ class TrainingNight:
         self._count += 1
         return self._trainings.drop(f"kill{self._count:03}")
 
-    def _one(self, blow: Blow, tally: Tally) -> None:
+    def _one(self, blow: Blow, tally: Tally, moment: Moment | None) -> None:
         job = self._drop()
-        sleep(self._chance.uniform(0, tally.takes_s))
+        if moment is None:
+            sleep(self._chance.uniform(0, tally.takes_s))
+        else:
+            # As soon as it is seen: a look takes a few milliseconds.
+            deadline_s = monotonic() + 30
+            while not moment(self._trainings, job):
+                assert monotonic() < deadline_s, "it never came so far"
         if blow != "daemon":
             until(lambda: self._trainings.record(job))
         number = self._strike(blow, job, tally)
@@ -138,8 +176,9 @@ class TrainingNight:
         if "shim" in blow:
             with suppress(ProcessLookupError):
                 os.kill(self._trainings.record(job)["pid"], number)
-        if blow == "trainer":
-            number = self._chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+        if "trainer" in blow:
+            if blow == "trainer":
+                number = self._chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
             with suppress(ProcessLookupError):
                 os.kill(self._trainings.trainer(job), number)
         return number

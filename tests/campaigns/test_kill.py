@@ -14,7 +14,8 @@ from tests.process import RealStudio
 from tests.real.engine import find, panel_file
 from tests.real.trainer import find_trainer
 from tests.server_kills import Evening, can_cut, managed
-from tests.training_kills import Blow, TrainingNight
+from tests.test_shim_pids import try_tables
+from tests.training_kills import POINTS, Blow, TrainingNight
 from tests.trainings import Trainings
 
 
@@ -53,6 +54,35 @@ def test_no_kill_costs_a_training_more_than_an_epoch(
         studio.close()
     with capsys.disabled():
         print(f"\n{blow}, seed {seed}: {tally}")
+
+
+@pytest.mark.parametrize(
+    "blow",
+    ["daemon", "shim", "trainer", "daemon, shim and trainer"],
+    ids=lambda blow: f"all {blow}",
+)
+def test_no_point_of_a_training_is_a_bad_one_to_be_killed_at(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], blow: Blow
+) -> None:
+    """N4.4, K2.5: at each of twelve points, from the lease to the end."""
+    studio = RealStudio(tmp_path)
+    studio.environment["REHEARSAL_TRAINER"] = "step_s=0.02,start_s=0.05"
+    night = TrainingNight(Trainings(studio), Random(request.config.getoption("seed")))
+    try:
+        tally = night.tell([blow] * len(POINTS), POINTS.values())
+    finally:
+        studio.close()
+    with capsys.disabled():
+        print(f"\n{blow}, at {len(POINTS)} points: {tally}")
+
+
+def test_no_stranger_is_ever_signalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N4.4: 10,000 made-up process tables."""
+    seen = try_tables(range(10_000), tmp_path, monkeypatch)
+    with capsys.disabled():
+        print(f"\nprocess tables: {dict(seen)}")
 
 
 @pytest.mark.real
