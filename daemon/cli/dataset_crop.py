@@ -18,7 +18,7 @@ from daemon.errors import WorldError
 from daemon.wire.boxes_file import boxes_toml, read_boxes
 from daemon.wire.name_rules import proper_name
 from daemon.wire.phrases import counted, some
-from daemon.wire.sources import Source
+from daemon.wire.sources import SOURCES, Source
 from daemon.wire.text import visible
 
 _LIMIT_BYTES = 64 * 2**20
@@ -42,12 +42,12 @@ def crop(arguments: Arguments) -> int:
     for each, png in zip(crops, cut(picture, [each.area for each in crops]), strict=True):
         files[f"{each.name}.png"] = png
         files[f"{each.name}.txt"] = f"{skeleton(arguments.trigger, each.framing)}\n".encode()
-    marks = {f"{each.name}.png": Source("crop") for each in crops}
+    marks = {f"{each.name}.png": Source("crop", auto=True) for each in crops}
     put(into, files, marks, force=arguments.force)
     for line in aligned(_rows(crops)):
         say(line)
     say(f"{counted(len(crops), 'picture')} with captions in {visible(str(into))}")
-    say("Next: write what stands in capitals in each .txt, then: nightpress dataset lint DIR")
+    say(f"Next: write what stands in capitals in each .txt, then reviewed = true in {SOURCES}")
     return 0
 
 

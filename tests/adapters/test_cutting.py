@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from daemon.adapters.pixels import cutting
 from daemon.adapters.pixels.cutting import cut, look
@@ -24,6 +24,15 @@ def turned() -> bytes:
     return saved(drawn().rotate(90, expand=True), "JPEG", quality=90, exif=exif)
 
 
+def ruled() -> bytes:
+    """With a frame, and a line between the figures and the heads."""
+    sheet = drawn()
+    pen = ImageDraw.Draw(sheet)
+    pen.rectangle((10, 10, 2389, 1989), outline="black", width=8)
+    pen.line((1600, 10, 1600, 1989), "black", 12)
+    return saved(sheet)
+
+
 @pytest.mark.parametrize(
     "sheet",
     [
@@ -31,9 +40,11 @@ def turned() -> bytes:
         saved(drawn(), "JPEG", quality=70),
         saved(drawn(), "WEBP", quality=80),
         saved(drawn((0, 0, 0, 0))),
+        saved(drawn((16, 16, 24))),
         turned(),
+        ruled(),
     ],
-    ids=["png", "jpeg", "webp", "transparent", "turned"],
+    ids=["png", "jpeg", "webp", "transparent", "dark", "turned", "ruled"],
 )
 def test_figures_and_heads_are_found_and_writing_and_swatches_are_not(sheet: bytes) -> None:
     """K4.2."""

@@ -38,7 +38,7 @@ def size(picture: Path) -> tuple[int, int]:
 def test_a_sheet_is_cut_as_proposed_into_captioned_and_marked_pictures(
     sheet: Path, capsys: Captured
 ) -> None:
-    """K4.2, K4.3, D1.1."""
+    """K4.2, K4.3, K5.5, D1.1: its captions are unread until a person says so."""
     assert main(["dataset", "crop", str(sheet)]) == 0
     assert sorted(map(str, Path().iterdir())) == ["Spyke.boxes.toml", "Spyke.png"]
     assert "nightpress dataset crop Spyke.png --boxes Spyke.boxes.toml" in capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_a_sheet_is_cut_as_proposed_into_captioned_and_marked_pictures(
     assert [picture.stem for picture in pictures] == [*NAMES, *MORE]
     assert all(min(size(picture)) >= 512 for picture in pictures)
     marks, wrong = read_sources(Path("set/sources.toml").read_bytes())
-    assert (wrong, marks) == ([], {picture.name: Source("crop") for picture in pictures})
+    assert (wrong, marks) == ([], {picture.name: Source("crop", auto=True) for picture in pictures})
     caption = Path("set/spyke_face_1.txt").read_text()
     assert caption == "TRIGGER, FEATURES, face, POSE, BACKGROUND\n"
 

@@ -26,6 +26,8 @@ _SQUARES = 512
 _DIFFERS, _SHARE = 24, 0.02
 # As shares of the longer side: a gap that parts two figures, and what is a figure and no writing.
 _GAP, _FIGURE = 0.012, 0.06
+# What of a row or column a line covers, and how many squares it may be thick.
+_RULE_SHARE, _RULE_SQUARES = 0.9, 4
 
 Marks = NDArray[np.bool_]
 Part = tuple[int, int, int, int]
@@ -49,7 +51,8 @@ def upright(data: bytes) -> Image.Image:
 def look(image: Image.Image) -> dict[str, Any]:
     """``craft.crops.Sheet`` as JSON."""
     side = max(1, -(-max(image.size) // _SQUARES))
-    marks = _drawn(np.asarray(image), side)
+    marks = _drawn(image, side)
+    _wipe_rules(marks)
     gap, figure = (max(2, round(share * max(marks.shape))) for share in (_GAP, _FIGURE))
     found = [
         part
@@ -60,11 +63,14 @@ def look(image: Image.Image) -> dict[str, Any]:
     return {"width": image.width, "height": image.height, "areas": areas}
 
 
-def _drawn(pixels: NDArray[np.uint8], side: int) -> Marks:
-    """The squares that hold something else than background."""
-    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    paper = np.median(np.concatenate(edges), axis=0)
-    differs = np.abs(pixels - paper.astype(np.int16)).max(axis=2) > _DIFFERS
+def _drawn(image: Image.Image, side: int) -> Marks:
+    """The squares that hold something else than background, which is what the edges mostly are."""
+    differs = np.zeros((image.height, image.width), dtype=bool)
+    # One channel after the other: a large sheet takes a third of the memory so.
+    for channel in image.split():
+        levels = np.asarray(channel, dtype=np.int16)
+        edges = (levels[0], levels[-1], levels[:, 0], levels[:, -1])
+        differs |= np.abs(levels - int(np.median(np.concatenate(edges)))) > _DIFFERS
     height, width = differs.shape
     padded = np.pad(differs, ((0, -height % side), (0, -width % side)))
     squares = padded.reshape(padded.shape[0] // side, side, -1, side)
@@ -77,10 +83,10 @@ def _parted(marks: Marks, part: Part, gap: int) -> Iterator[Part]:
     inside = marks[top:bottom, left:right]
     if not inside.any():
         return
-    rows, columns = (np.asarray(inside.any(axis=axis)) for axis in (1, 0))
-    (high, low), (first, last) = (_ends(line) for line in (rows, columns))
-    across, down = _widest(rows[high:low]), _widest(columns[first:last])
+    (high, low), (first, last) = (_ends(np.asarray(inside.any(axis=axis))) for axis in (1, 0))
     left, right, top, bottom = left + first, left + last, top + high, top + low
+    inside = marks[top:bottom, left:right]
+    across, down = (_widest(np.asarray(inside.any(axis=axis))) for axis in (1, 0))
     if max(across[1], down[1]) < gap:
         yield left, top, right, bottom
     elif across[1] >= down[1]:
@@ -91,6 +97,16 @@ def _parted(marks: Marks, part: Part, gap: int) -> Iterator[Part]:
         at = left + down[0]
         yield from _parted(marks, (left, top, at, bottom), gap)
         yield from _parted(marks, (at, top, right, bottom), gap)
+
+
+def _wipe_rules(marks: Marks) -> None:
+    """Thin lines from one end of the sheet to the other part figures as background does."""
+    for field in (marks, marks.T):
+        full = np.pad(field.mean(axis=1) > _RULE_SHARE, 1)
+        turns = np.flatnonzero(full[1:] != full[:-1])
+        for begin, end in zip(turns[::2], turns[1::2], strict=True):
+            if end - begin <= _RULE_SQUARES:
+                field[begin:end] = False
 
 
 def _ends(line: Marks) -> tuple[int, int]:
