@@ -289,6 +289,10 @@ def test_check_says_how_long_a_training_takes_and_when_it_would_start(
         assert f"  It takes about {took}: 1000 steps are left" in told
         assert f"  gradient_accumulation = {passes}; 4 to 8 are recommended" in told
         assert f"with {other}" in told
+        assert (
+            "  Before it, by day too: what the trigger draws without a LoRA and a short run" in told
+        )
+        assert "  After it: a grid of 60 pictures, to choose a checkpoint by." in told
     settings = studio.root / "nightpress.toml"
     settings.write_text('[windows]\ntraining = ["00:00-24:00"]\n')
     assert main(["check", str(file)]) == 0
