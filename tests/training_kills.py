@@ -176,11 +176,14 @@ class TrainingNight:
         if "shim" in blow:
             with suppress(ProcessLookupError):
                 os.kill(self._trainings.record(job)["pid"], number)
-        if "trainer" in blow:
-            if blow == "trainer":
-                number = self._chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+        if blow == "trainer":
+            number = self._chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
             with suppress(ProcessLookupError):
                 os.kill(self._trainings.trainer(job), number)
+        elif "trainer" in blow:
+            # Its shim may have been killed before it had one.
+            with suppress(ProcessLookupError, KeyError):
+                os.kill(self._trainings.record(job)["child"], number)
         return number
 
     def _stage(self, job: str) -> str:
