@@ -41,7 +41,7 @@ from daemon.core.commands import Command
 from daemon.core.jobs import FileFacts
 from daemon.core.policy import LADDER
 from daemon.errors import NightpressError, PersonNeeded, WorldError
-from daemon.home import Home, bound_host, made_home, user_home
+from daemon.home import Home, bound_host, made_home, user_home, vocabulary
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
 from daemon.settings import doubts
 from daemon.shell.crew import Ports, Setup
@@ -97,6 +97,7 @@ async def examine(home: Home, weights: Weights, *, name: str, data: bytes) -> Co
         pixels=pixels,
         trainer=idle_trainer(home),
         packs=home.settings.packs,
+        known=vocabulary(home),
         keep=False,
     )
     whole = data if len(data) <= policy.max_job_file_bytes else None
@@ -178,6 +179,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         mac=sys.platform == "darwin",
         rests=home.engine == "comfyui",
         packs=frozenset(settings.packs),
+        known=vocabulary(home),
     )
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from daemon.adapters import machine, new_studio, settings_files, time_zones
+from daemon.adapters import clip_vocabulary, machine, new_studio, settings_files, time_zones
 from daemon.adapters.clock import SystemEntropy
 from daemon.core.decide import Studio
 from daemon.core.world import EngineName
+from daemon.craft.dataset import Vocabulary
 from daemon.errors import AskerError
 from daemon.settings import Settings, read_settings, resolved_engine
 
@@ -71,6 +72,12 @@ def bound_host(folder: Path, environment: Mapping[str, str]) -> str:
     return machine.bind_host(
         folder / "ledger", name=machine.host_name(), machine=_machine(environment)
     )
+
+
+def vocabulary(home: Home) -> Vocabulary:
+    """The words by which captions are judged, and CLIP's tokens where ComfyUI has them."""
+    folder = Path(home.settings.program, "comfy", "sd1_tokenizer")
+    return Vocabulary(home.settings.words, clip_vocabulary.tokens(folder))
 
 
 def user_home(environment: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from daemon.core.jobs import Complaint
 from daemon.core.policy import Policy
 from daemon.core.windows import Span, Windows
+from daemon.craft.captions import Words
 from daemon.errors import AskerError
 from daemon.wire.addresses import DEFAULT_URL, url_fault
 from daemon.wire.complaints import checked
@@ -54,9 +55,9 @@ class Settings:
 
     ``url_given``: somebody named the address; it is not the default. ``program`` holds main.py, and
     ``packs`` are the custom nodes that may be loaded, each with where it is said to work on MPS.
-    ``models``: the SHA-256 that is expected of a model file, in small letters, by its name below
-    the folder of its role. ``trainer_path`` '' = there is no sd-scripts; ``python`` and
-    ``trainer_python`` '' = the one of the program's own environment.
+    ``words``: those of captions. ``models``: the SHA-256 that is expected of a model file, in small
+    letters, by its name below the folder of its role. ``trainer_path`` '' = there is no sd-scripts;
+    ``python`` and ``trainer_python`` '' = the one of the program's own environment.
     """
 
     engine: EngineUse = "auto"
@@ -76,6 +77,7 @@ class Settings:
     rescan_s: float = 10.0
     checkpoint: Checkpoint = "off"
     models: Mapping[str, str] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
     policy: Policy = field(default_factory=Policy)
 
 
@@ -116,6 +118,7 @@ def read_settings(
         rescan_s=studio.intake.rescan_s,
         checkpoint=studio.git.checkpoint,
         models={name: str(sha256).lower() for name, sha256 in studio.models.items()},
+        words=studio.caption.words(),
         policy=_policy(studio, _zone(zone_of, studio, studio_toml or "")),
     )
 

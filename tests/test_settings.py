@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from daemon.core.policy import Policy
 from daemon.core.windows import ALWAYS, ALWAYS_SPANS, Span, Windows
+from daemon.craft.captions import Words
 from daemon.errors import AskerError
 from daemon.settings import Settings, doubts, read_settings, resolved_engine
 
@@ -75,6 +76,9 @@ high = 0.7
 low = 0.5
 [git]
 checkpoint = "daily"
+[caption]
+pose = ["drawing a sword"]
+framing = { face = ["mug shot"] }
 [policy]
 max_area = 262144
 max_side = 512
@@ -93,6 +97,9 @@ heavy = "hold"
     assert found.base_path == "/Users/me/ComfyUI"
     assert (found.timeout_s, found.settle_s, found.rescan_s) == (30.0, 1.0, 5.0)
     assert found.checkpoint == "daily"
+    assert found.words.pose == (*Words().pose, "drawing a sword")
+    assert found.words.face == (*Words().face, "mug shot")
+    assert found.words.background == Words().background
     berlin = ZoneInfo("Europe/Berlin")
     week = (Span(frozenset(range(5)), 1380, 390), Span(frozenset({5, 6}), 0, 1440))
     assert found.policy == Policy(

@@ -32,6 +32,7 @@ when = "now"
 waive_trigger_probe = true
 grid = {{ prompts = [] }}
 """
+TEXTS = ("training.log", "loss.csv", "loss.svg", "lint.toml")
 Record = Mapping[str, Any]
 
 
@@ -64,7 +65,7 @@ class Trainings:
         for number in range(EPOCH_STEPS):
             image = Image.effect_noise((side, side), 60).convert("RGB")
             image.save(folder / f"n{number}.png")
-            (folder / f"n{number}.txt").write_text("spyke_plasma_v1, portrait\n")
+            (folder / f"n{number}.txt").write_text(f"spyke_plasma_v1, portrait, scene {number}\n")
 
     def text(self, name: str) -> str:
         """The file of the usual training."""
@@ -141,7 +142,7 @@ class Trainings:
         steps = range(EPOCH_STEPS, STEPS + 1, EPOCH_STEPS)
         names = [f"checkpoints/{job}-{step:06d}" for step in steps]
         wanted = {f"{name}.{end}" for name in names for end in ("safetensors", "lock.toml")}
-        assert set(published["files"]) == {*wanted, "training.log", "loss.csv", "loss.svg"}
+        assert set(published["files"]) == {*wanted, *TEXTS}
         for name, sha256 in published["files"].items():
             assert digest_of(folder / name) == sha256, name
         for name, step in zip(names, steps, strict=True):

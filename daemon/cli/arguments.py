@@ -43,7 +43,7 @@ _VERBS = (
     ("explain", "explain.explain", "Where a picture, a lock or a LoRA comes from, by the ledger."),
     ("seeds", "seeds.seeds", "Every approved picture's seed; writes outbox/seeds-HARDWARE.json."),
     ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
-    ("dataset", "", "Training pictures: cut from a sheet, captioned, taken from panels."),
+    ("dataset", "", "Training pictures: judged, cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.again", "Draw one picture thrice: how this machine repeats itself."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
@@ -53,6 +53,7 @@ _VERBS = (
     ("resume", "asking.control", "End a pause."),
 )
 _DATASET_VERBS = (
+    ("lint", "dataset.lint", "What a training would say of a folder of pictures, and refuse."),
     ("crop", "dataset_crop.crop", "Cut a reference sheet into pictures; propose where, at first."),
     ("caption", "dataset_caption.caption", "Let the WD14 tagger write the captions that lack."),
     ("add", "dataset_add.add", "Make training pictures of published panels."),
@@ -103,6 +104,13 @@ def _added(verbs: Verbs, row: tuple[str, str, str]) -> argparse.ArgumentParser:
 
 def _add_dataset_options(parser: argparse.ArgumentParser, verb: str) -> None:
     match verb:
+        case "lint":
+            parser.add_argument("folder", metavar="DIR", help="pictures with .txt captions")
+            what = "what each caption must have, and how the model reads it"
+            parser.add_argument("--trigger", metavar="WORD", default="", help=what)
+            what = "what the character always has, such as 'white cloak'; may be given again"
+            parser.add_argument("--feature", metavar="TAG", action="append", default=[], help=what)
+            parser.add_argument("--json", action="store_true", help="one JSON document")
         case "crop":
             parser.add_argument("sheet", metavar="SHEET", help="a picture with several figures")
             what = "where to cut; without it SHEET.boxes.toml is proposed, for you to correct"

@@ -56,7 +56,19 @@ vae = "vae-ft-mse-840000-ema-pruned.safetensors"
 prompts = ["spyke_plasma_v1, upper body, sitting, night"]
 seeds = [1]
 """
-_DRAWINGS = 10
+_SCENES = (
+    ("full body", "standing", "street"),
+    ("full body", "running", "forest"),
+    ("full body", "jumping", "rooftop"),
+    ("full body", "sitting", "room"),
+    ("full body", "from behind", "beach"),
+    ("upper body", "arms crossed", "white background"),
+    ("upper body", "pointing", "night"),
+    ("upper body", "looking back", "rain"),
+    ("face", "looking at viewer", "simple background"),
+    ("face", "profile", "sky"),
+)
+"""How the demo's figure is to be seen, in each of its ten drawings."""
 _LOOK_AT = (
     ("ch01_p003_r1/ch01_p003_r1-01.png", "the picture of the first seed (-02: the second)"),
     ("ch01_p003_r1/ch01_p003_r1-01.lock.toml", "all that it takes to make it again"),
@@ -151,24 +163,32 @@ def _say_where(studio: Path, *, took_s: float) -> None:
 
 
 def _draw_dataset(folder: Path) -> None:
-    """Ten small drawings, each of another colour, and a caption beside each."""
+    """Drawings of one figure, each in another colour, pose, place and framing, with captions."""
     folder.mkdir(parents=True)
-    for number in range(1, _DRAWINGS + 1):
-        (folder / f"{number:03}.png").write_bytes(_drawing(number))
-        caption = f"spyke_plasma_v1, white cloak, pose {number}, white background, full body\n"
+    for number, (framing, pose, around) in enumerate(_SCENES):
+        (folder / f"{number:03}.png").write_bytes(_drawing(number, framing))
+        caption = f"spyke_plasma_v1, white cloak, {framing}, {pose}, {around}\n"
         (folder / f"{number:03}.txt").write_text(caption, encoding="utf-8")
 
 
-def _drawing(number: int, side: int = 64) -> bytes:
+def _drawing(number: int, framing: str, side: int = 64, times: int = 8) -> bytes:
     """A PNG: a figure on a white ground. (The command line does not load a picture library.)"""
     ink = bytes((230 - 20 * number, 60, 20 * number))
+    scale = {"full body": 1, "upper body": 2, "face": 4}[framing]
+    left, low = 10 + 5 * (number * 7 % 10), 4 * (number % 3)
     rows = bytearray()
-    for y in range(side):
-        rows.append(0)
-        for x in range(side):
-            head = (x - 32) ** 2 + (y - 14) ** 2 < 80
-            cloak = 22 < y < 60 and abs(x - 32) < (y - 14) * (6 + number) / 24
-            rows += ink if head or cloak else b"\xff\xff\xff"
+    for line in range(side):
+        row, y = bytearray(), (line - low) / scale
+        for column in range(side):
+            x = (column - left) / scale
+            head = x**2 + (y - 14) ** 2 < 80
+            cloak = 22 < y < 60 and abs(x) < (y - 14) * (6 + number) / 24
+            shadow = (line + column * (number % 4 - 1)) % 37 < 2 + number
+            row += (
+                ink if head or cloak else b"\xcc\xcc\xcc" if shadow else b"\xff\xff\xff"
+            ) * times
+        rows += (b"\0" + row) * times
+    side *= times
     size = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from daemon.core.jobs import ModelFacts
+from daemon.craft.dataset import PixelFacts
 from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.craft.preflight import TrainerFacts
@@ -146,6 +147,11 @@ class Pixels(Protocol):
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN for bytes that are no whole picture."""
+        ...
+
+    async def examine(self, data: bytes) -> PixelFacts:
+        """A training picture: PNG, JPEG, WebP or BMP of at most 40 million pixels. Raises as
+        ``measure`` does."""
         ...
 
     async def grid(self, sheet: Sheet) -> bytes:

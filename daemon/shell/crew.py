@@ -6,12 +6,13 @@ Law: nothing is decided here; whoever needs somebody is handed him.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.core.decide import Studio
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.world import EngineName, first_world
+from daemon.craft.dataset import Vocabulary
 from daemon.craft.memory import need
 from daemon.ports import (
     Alarm,
@@ -77,6 +78,7 @@ class Setup:
     once a day. ``trainer_text``: why there is no trainer, '' when there is. ``profiles``: those an
     engine of ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during
     trainings. ``packs``: the custom nodes that may draw.
+    ``known``: the words by which captions are judged.
     """
 
     studio: str
@@ -95,6 +97,7 @@ class Setup:
     mac: bool = False
     rests: bool = True
     packs: frozenset[str] = frozenset()
+    known: Vocabulary = field(default_factory=Vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:
         pixels=eyes,
         trainer=None if setup.trainer_text else ports.trainer,
         packs=packs,
+        known=setup.known,
         waits=board.refresh,
     )
     return Inbox(

@@ -26,13 +26,14 @@ from daemon.core.jobs import (
 )
 from daemon.core.policy import Policy
 from daemon.craft.controlnets import hint_fault, mode_doubt, net_doubt, shape_doubt
+from daemon.craft.dataset import Vocabulary
 from daemon.craft.graph import ModelUse, bind
 from daemon.craft.limits import complaints
 from daemon.craft.preflight import faults
 from daemon.craft.template import Template, read_template
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Disk, Pixels, Trainer, Weights
-from daemon.shell.dataset import aside, examine_dataset, resolved
+from daemon.shell.dataset import Examiner, aside, resolved
 from daemon.shell.originals import read_asked
 from daemon.wire.job_file import Refused, read_job_file
 
@@ -74,9 +75,9 @@ class Pattern:
 
 class Intake:
     """Examines job files. ``weights`` None: the model folders are not known, so models are not
-    judged; so with ``trainer``. ``packs`` are the custom nodes that the settings allow. ``keep``:
-    what a job brings along is copied aside, for the job to be accepted. ``waits`` is called for
-    each look at a job that has to wait.
+    judged; so with ``trainer``. ``packs`` are the custom nodes that the settings allow; ``known``:
+    the words by which captions are judged. ``keep``: what a job brings along is copied aside, for
+    the job to be accepted. ``waits`` is called for each look at a job that has to wait.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class Intake:
         pixels: Pixels,
         trainer: Trainer | None = None,
         packs: Collection[str] = (),
+        known: Vocabulary | None = None,
         keep: bool = True,
         waits: Callable[[], None] | None = None,
     ) -> None:
         self._keep = keep
+        self._datasets = Examiner(disk, pixels, policy, known or Vocabulary())
         self._waits = waits
         self._disk = disk
         self._policy = policy
@@ -143,11 +146,11 @@ class Intake:
                 await self._look_at(uses, models)
                 # While a model is hashed, nothing is copied for a job that may be withdrawn.
                 keep_in = aside(file.sha256) if self._keep and not models.waiting else ""
-                wrong, dataset = await examine_dataset(
-                    self._disk, train, self._policy, keep_in=keep_in
-                )
+                seen = await self._datasets.examine(train, keep_in=keep_in)
+                dataset = seen.images
                 many, asked = resolved(asked, train, max(1, len(dataset)), self._policy)
-                found = [*wrong, *(many if dataset else ()), *models.complaints]
+                asked = replace(asked, warnings=(*asked.warnings, *seen.warnings))
+                found = [*seen.complaints, *(many if dataset else ()), *models.complaints]
                 if not models.waiting:  # It is a process; the file is looked at again and again.
                     found += await self._untrainable(train, models)
             case _:

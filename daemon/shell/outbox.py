@@ -21,6 +21,7 @@ from daemon.errors import WorldError
 from daemon.ports import Disk
 from daemon.shell.dataset import aside
 from daemon.shell.intake import HINT_LIMIT_BYTES, hint_path
+from daemon.wire.lint_file import LINT
 from daemon.wire.making import (
     digest,
     hint_name,
@@ -87,12 +88,15 @@ class Outbox:
 
     async def _take_dataset(self, accepted: JobAccepted, folder: str) -> None:
         kept = aside(accepted.file.sha256)
-        if not await self._disk.list(kept):
+        there = {entry.name for entry in await self._disk.list(kept)}
+        if not there:
             raise WorldError(
                 "DATASET_GONE",
                 f"The copy of the dataset that was made for {accepted.job} is gone from {kept}; "
                 "the job's file is examined again.",
             )
+        if LINT in there:
+            await self._disk.move(f"{kept}/{LINT}", f"{folder}/{LINT}")
         # A crash may have left one there, of a job that was never accepted.
         await self._disk.remove(f"{folder}/{DATASET_COPY}")
         await self._disk.move(kept, f"{folder}/{DATASET_COPY}")

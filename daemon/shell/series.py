@@ -30,7 +30,7 @@ from daemon.errors import WorldError
 from daemon.ports import Renderer
 from daemon.shell.attempt import PanelAttempt
 from daemon.shell.bench import Bench, Ended
-from daemon.shell.dataset import IMAGE_LIMIT_BYTES
+from daemon.shell.dataset_folder import IMAGE_LIMIT_BYTES
 from daemon.shell.hearing import Hearing
 from daemon.shell.outbox import DATASET_COPY, job_folder
 from daemon.shell.training_folder import file_or_none, kept_folder
@@ -169,7 +169,7 @@ class Series:
             try:
                 path = f"{self._dataset}/{image.name}"
                 blob = await self._bench.disk.read(path, limit_bytes=IMAGE_LIMIT_BYTES)
-                stats = await self._bench.pixels.measure(blob.data)
+                stats = await self._bench.pixels.examine(blob.data)
             except WorldError:
                 continue  # Gone, or none that is decoded here: there is nothing to compare with.
             found[image.name] = stats.perceptual_hash

@@ -27,6 +27,7 @@ from daemon.shell.training_folder import (
     attempts_of,
     file_or_none,
 )
+from daemon.wire.lint_file import LINT
 from daemon.wire.loss_svg import loss_svg
 from daemon.wire.making import digest
 from daemon.wire.notes import read_trainer
@@ -88,7 +89,7 @@ async def publish_training(
     for name, data in texts.items():
         published[name] = digest(data)
         await _write(disk, job.id, name, data)
-    for name in SHOWN.values():
+    for name in (LINT, *SHOWN.values()):
         path = f"{job_folder(job.id)}/{name}"
         if await disk.stat(path) is not None:
             published[name] = await disk.digest(path)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from daemon.core.policy import Policy
+from daemon.craft.captions import Words
 from daemon.craft.launch import args_fault
 from daemon.craft.packs import FOLDER_NAME
 from daemon.wire.addresses import DEFAULT_URL, url_fault
@@ -39,10 +40,11 @@ _MODEL_LINE = f'Write for example: "{_A_MODEL}" = "7f96a1a9ca…", with all 64 d
 _PACK_LINE = f'Write for example: custom_nodes = {{ "{_A_PACK}" = "{_A_NOTE}" }}'
 
 _MOST_WINDOWS = 50
+_MOST_WORDS = 200
 
-_LATER_TABLES = ("notify", "caption")
+_LATER_TABLES = ("notify",)
 _STUDIOS_OWN = (
-    *("engine", "intake", "disk", "policy", "git", "models"),
+    *("engine", "intake", "disk", "policy", "git", "models", "caption"),
     *("windows", "memory", "power", "mps"),
 )
 _PROGRAMS = ("program", "python", "path", "args")
@@ -128,6 +130,13 @@ def _mps_fault(mps: _Mps) -> str:
     return ""
 
 
+def _words_fault(words: list[str]) -> str:
+    if len(words) <= _MOST_WORDS and all(0 < len(each) <= 64 and each.strip() for each in words):
+        return ""
+    return f"A vocabulary has at most {_MOST_WORDS} tags of 1 to 64 letters each."
+
+
+_Vocabulary = Annotated[list[str], rule(_words_fault)]
 _Hours = Annotated[list[str], rule(_windows_fault)]
 
 
@@ -206,8 +215,30 @@ class _Caps(BaseModel):
     max_training_steps: Annotated[int, _cap(1, 100_000)] = _MISSION.max_training_steps
 
 
+class _Framing(BaseModel):
+    model_config = STRICT
+    full_body: _Vocabulary = Field(default=[], examples=[["head to toe"]])
+    upper_body: _Vocabulary = Field(default=[], examples=[["from the waist"]])
+    face: _Vocabulary = Field(default=[], examples=[["mug shot"]])
+
+
+class _Caption(BaseModel):
+    """Words beside those that nightpress knows."""
+
+    model_config = STRICT
+    pose: _Vocabulary = Field(default=[], examples=[["drawing a sword"]])
+    background: _Vocabulary = Field(default=[], examples=[["shipyard"]])
+    framing: _Framing = _Framing()
+
+    def words(self) -> Words:
+        """All words of captions, ours and the studio's."""
+        own = {"pose": self.pose, "background": self.background, **self.framing.model_dump()}
+        return Words(**{name: (*getattr(Words(), name), *more) for name, more in own.items()})
+
+
 class StudioFile(BaseModel):
     model_config = STRICT
+    caption: _Caption = _Caption()
     engine: _Engine = _Engine()
     comfyui: _Comfyui = _Comfyui()
     intake: _Intake = _Intake()

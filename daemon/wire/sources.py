@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tomli_w
 
+from daemon.core.stages import REGULARIZATION
 from daemon.wire.text import excerpt
 from daemon.wire.toml_file import Unreadable, read_toml
 
@@ -31,6 +32,11 @@ class Source:
     source: str = ""
     auto: bool = False
     reviewed: bool = False
+
+    @property
+    def tag(self) -> str:
+        """As a ledger and a lock say it."""
+        return self.source or (AUTO if self.auto else "")
 
 
 def read_sources(data: bytes) -> tuple[Mapping[str, Source], Sequence[str]]:
@@ -91,4 +97,5 @@ def _source(value: object) -> Source | None:
 
 
 def _plain(source: str) -> bool:
-    return len(source) <= _NAME_CHARS and source.isprintable()
+    # What a ledger calls regularization was drawn by nightpress for a training.
+    return len(source) <= _NAME_CHARS and source.isprintable() and source != REGULARIZATION

@@ -99,6 +99,7 @@ def _making(job: Job, trainer: TrainerUse, device: str) -> Iterator[Section]:
                 "sha256": image.sha256,
                 "caption": f"{image.name.rpartition('.')[0]}.txt",
                 "caption_sha256": image.caption_sha256,
+                "source": image.source,
             }
             for image in job.dataset
         ],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw
 
 from daemon.adapters.pixels import PictureReader, worker
 from daemon.adapters.pixels import reader as reader_module
+from daemon.craft.dataset import PixelFacts
 from daemon.craft.picture import PictureDistance, PictureStats, distance, judge
 from daemon.errors import WorldError
 from tests.pictures import GOOD, SPOILT, Pixels, png
@@ -415,3 +417,24 @@ def test_a_worker_whose_daemon_is_gone_ends_by_itself() -> None:
         assert process.stdout.readline() == b"ready\n"
         process.stdin.close()
         assert process.wait(timeout=10) == 0
+
+
+def test_a_training_picture_is_examined_as_its_file_has_it() -> None:
+    """K4.1: turned, transparent, animated, of another format, larger than a panel ever is."""
+    large, hole = Image.new("RGB", (3000, 2000), "white"), Image.new("RGBA", (600, 700), "red")
+    exif, files = Image.Exif(), [BytesIO() for _ in range(5)]
+    exif[0x0112] = 6
+    large.save(files[0], "JPEG", exif=exif)
+    hole.save(files[1], "PNG")
+    hole.putpixel((3, 3), (0, 0, 0, 0))
+    hole.save(files[2], "PNG")
+    hole.convert("L").save(files[3], "BMP")
+    hole.save(files[4], "WEBP", save_all=True, append_images=[Image.new("RGB", hole.size)])
+    facts = [PixelFacts(**worker.examine(file.getvalue())) for file in files]
+    assert [replace(each, perceptual_hash="") for each in facts] == [
+        PixelFacts(3000, 2000, "RGB", "JPEG", False, 6, 1, ""),
+        PixelFacts(600, 700, "RGBA", "PNG", False, 1, 1, ""),
+        PixelFacts(600, 700, "RGBA", "PNG", True, 1, 1, ""),
+        PixelFacts(600, 700, "L", "BMP", False, 1, 1, ""),
+        PixelFacts(600, 700, "RGBA", "WEBP", True, 1, 2, ""),
+    ]

@@ -64,7 +64,7 @@ def test_a_picture_of_another_size_or_cut_short_is_never_taken(
     for number in range(TIMES):
         rng = np.random.default_rng(number)
         whole = png(GOOD[CANVASES[number % len(CANVASES)]](rng, 128, 192))
-        answer = worker.answer(whole[: int(rng.integers(1, len(whole) - 1))])
+        answer = worker.answer(worker.measure, [whole[: int(rng.integers(1, len(whole) - 1))]])
         found["PICTURE_BROKEN"] += "broken" in answer
         stats = PictureStats(**worker.measure(whole))
         found[judge(stats, width=192, height=128).code] += 1

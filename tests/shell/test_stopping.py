@@ -12,6 +12,7 @@ from daemon.core.jobs import ModelFacts, Outcome, Phase
 from daemon.core.plan import StopAttempt
 from daemon.core.policy import Policy
 from daemon.core.state import State
+from daemon.craft.dataset import PixelFacts
 from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.ports import Examined
@@ -39,6 +40,9 @@ class Untouched:
     hashing = None
 
     async def measure(self, png: bytes) -> PictureStats:
+        raise AssertionError("no picture is looked at")
+
+    async def examine(self, data: bytes) -> PixelFacts:
         raise AssertionError("no picture is looked at")
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:

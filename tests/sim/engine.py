@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from daemon.core.jobs import ModelFacts
+from daemon.craft.dataset import PixelFacts
 from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.errors import EngineError, PromptRefused, WorldError
@@ -409,6 +410,10 @@ class SimPixels:
         side = 512 if b'"width": 512' in png else 64
         good = PictureStats(side, side, "RGB", *levels, 255.0, 0.3, 0.0, 0.0, 0.0)
         return replace(good, mean=0, std=0, high=0) if b"IDATblack" in png else good
+
+    async def examine(self, data: bytes) -> PixelFacts:
+        """Whatever the bytes are, they are a good drawing, and no two of them are alike."""
+        return PixelFacts(512, 768, "RGB", "PNG", False, 1, 1, sha256(data).hexdigest()[:16])
 
     async def grid(self, sheet: Sheet) -> bytes:
         return b"\x89PNG" + sha256(repr(sheet).encode()).digest() + b"IEND"

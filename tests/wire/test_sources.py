@@ -30,10 +30,10 @@ def test_each_picture_has_its_source_and_what_is_known_of_its_caption() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['"x.png" = 3', '"x.png" = {reviewed = "no"}', '"x.png" = {who = "me"}', "x = ['a']"]
+    "said", ["3", '{reviewed = "no"}', '{who = "me"}', "['a']", '"regularization"', '"a\\nb"']
 )
-def test_a_line_that_means_nothing_costs_a_sentence_and_no_other_line(line: str) -> None:
-    found, wrong = read_sources(TEXT + line.encode())
+def test_a_line_that_means_nothing_costs_a_sentence_and_no_other_line(said: str) -> None:
+    found, wrong = read_sources(TEXT + f'"x.png" = {said}'.encode())
     assert (len(found), len(wrong)) == (5, 1)
     assert "says of no picture where it is from" in wrong[0]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.adapters.pixels.composing import compose
+from daemon.craft.dataset import PixelFacts
 from daemon.craft.grid import Sheet
 from daemon.craft.picture import PictureDistance, PictureStats
 from daemon.errors import WorldError
@@ -40,7 +41,11 @@ class PictureReader:
 
     async def measure(self, png: bytes) -> PictureStats:
         """Raises ``WorldError`` PICTURE_BROKEN; PIXELS_FAILED when no worker can be started."""
-        return PictureStats(**await self._answer("stats", png))
+        return PictureStats(**await self._answer(b"s", png))
+
+    async def examine(self, data: bytes) -> PixelFacts:
+        """Raises as ``measure`` does."""
+        return PixelFacts(**await self._answer(b"f", data))
 
     async def grid(self, sheet: Sheet) -> bytes:
         """In a process of its own, which takes a few seconds and its memory with it. Raises
@@ -50,16 +55,16 @@ class PictureReader:
 
     async def compare(self, one: bytes, other: bytes) -> PictureDistance:
         """Raises as ``measure`` does, of either."""
-        return PictureDistance(**await self._answer("distance", one, other))
+        return PictureDistance(**await self._answer(b"d", one, other))
 
-    async def _answer(self, what: str, *pngs: bytes) -> Mapping[str, Any]:
+    async def _answer(self, question: bytes, *pngs: bytes) -> Mapping[str, Any]:
         async with self._turn:
             # A worker that died may have died before: the second one is fresh and decides.
-            line = await self._ask(*pngs) or await self._ask(*pngs)
+            line = await self._ask(question, *pngs) or await self._ask(question, *pngs)
         if line is None:
             text = "The picture brought down the process that decodes it, twice."
             raise WorldError("PICTURE_BROKEN", text)
-        return _fields(json.loads(line), what)
+        return _fields(json.loads(line))
 
     async def close(self) -> None:
         """End the worker; a later picture would start another."""
@@ -68,7 +73,7 @@ class PictureReader:
             if worker is not None:
                 await _end(worker)
 
-    async def _ask(self, *pngs: bytes) -> bytes | None:
+    async def _ask(self, question: bytes, *pngs: bytes) -> bytes | None:
         """A worker's line about the pictures; None when the worker died of it."""
         # Until it has answered the worker is not kept: late or cancelled, its line would be taken
         # for the next picture's.
@@ -76,7 +81,7 @@ class PictureReader:
         line = None
         try:
             async with asyncio.timeout(self._deadline_s):
-                line = await _exchange(worker, *pngs)
+                line = await _exchange(worker, question, *pngs)
         except TimeoutError as error:
             text = f"The picture could not be decoded within {self._deadline_s:g} s."
             raise WorldError("PICTURE_BROKEN", text) from error
@@ -112,11 +117,11 @@ async def _start() -> Process:
     )
 
 
-async def _exchange(worker: Process, *pngs: bytes) -> bytes | None:
+async def _exchange(worker: Process, question: bytes, *pngs: bytes) -> bytes | None:
     assert worker.stdin is not None, "it was started with a pipe"
     try:
         pictures = b"".join(struct.pack("<Q", len(png)) + png for png in pngs)
-        worker.stdin.write(bytes([len(pngs)]) + pictures)
+        worker.stdin.write(question + pictures)
         await worker.stdin.drain()
         return await _line_of(worker) or None
     except ConnectionError:
@@ -138,10 +143,10 @@ async def _end(worker: Process) -> None:
         await worker.communicate()
 
 
-def _fields(answer: Any, what: str) -> Mapping[str, Any]:
+def _fields(answer: Any) -> Mapping[str, Any]:
     match answer:
-        case dict() if what in answer:
-            return dict(answer[what])
+        case {"told": dict(told)}:
+            return told
         case {"broken": str(why)}:
             raise WorldError("PICTURE_BROKEN", f"The picture {excerpt(why, limit=300)}.")
     raise AssertionError(f"the worker answers in no other way: {answer!r}")

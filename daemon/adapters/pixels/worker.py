@@ -13,7 +13,7 @@ import os
 import resource
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from PIL import Image
 
 # Four times the largest picture that a job may ask for would be 1.5 million pixels.
 MAX_PIXELS = 4_000_000
+MAX_EXAMINED_PIXELS = 40_000_000  # A page's scan, to be trained on: 160 MB, for a moment.
 # A decoder turns one latent into a square of 8 x 8 pixels: what it spoils, it spoils in whole ones.
 _SQUARE = 8
 # A patch is at least this many squares (64 pixels) wide and high.
@@ -35,13 +36,11 @@ _COLOUR_NOISE = 120
 # weights have one: but of its squares 14 in a hundred at most are of one colour (by the mean of
 # levels between neighbours inside of them), of a mosaic's 93 and more.
 _COLOUR_MOSAIC = 80
-_MOSAIC_INSIDE = 8
-_MOSAIC_SHARE = 0.5
+_MOSAIC_INSIDE, _MOSAIC_SHARE = 8, 0.5
 # Levels between neighbours of a repeated tile, mean of a square, and how many colours it has. Noise
 # has 85 levels and, in grey, 154 colours in 16 x 16 pixels; a drawn motif that is as rough has 77
 # colours at most. In 8 x 8 pixels both have up to 60: a tile so small is never garbage.
-_TILE_NOISE = 48
-_TILE_COLOURS = 120
+_TILE_NOISE, _TILE_COLOURS = 48, 120
 # Around a patch of black there is drawing: the squares' means vary by more than this, and half of
 # the pixels differ from their neighbour. Paper, even grained, and flat colours fall short of one.
 _RING_STD = 12
@@ -92,17 +91,39 @@ def compare(one: bytes, other: bytes) -> Mapping[str, Any]:
     }
 
 
+def examine(data: bytes) -> Mapping[str, Any]:
+    """The fields of ``PixelFacts``. Raises as ``measure`` does."""
+    with _opened(data, ("PNG", "JPEG", "WEBP", "BMP"), MAX_EXAMINED_PIXELS) as image:
+        frames, turned = getattr(image, "n_frames", 1), image.getexif().get(0x0112, 1)
+        clear = image.has_transparency_data
+        clear = clear and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+        return {
+            "width": image.width,
+            "height": image.height,
+            "mode": image.mode,
+            "format": image.format,
+            "alpha": clear,
+            "frames": frames,
+            "orientation": turned if turned in range(1, 9) else 1,
+            "perceptual_hash": _dhash(_on_white(image)),
+        }
+
+
+def _opened(data: bytes, formats: tuple[str, ...], limit: int) -> Image.Image:
+    if _END not in data and (data.startswith(b"\x89PNG") or len(formats) == 1):
+        raise Broken("is cut short: the end of the PNG is missing")
+    image = Image.open(io.BytesIO(data), formats=formats)
+    if image.width * image.height > limit:
+        raise Broken(f"is {image.width}x{image.height}, more than {limit // 10**6} million pixels")
+    return image
+
+
 def _decoded(png: bytes) -> tuple[Image.Image, str]:
     """The picture on white, and the mode that the file has. Raises as ``measure`` does."""
-    if _END not in png:
-        raise Broken("is cut short: the end of the PNG is missing")
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise Broken(f"is {width}x{height}, more than {MAX_PIXELS // 10**6} million pixels")
+    with _opened(png, ("PNG",), MAX_PIXELS) as image:
         image.verify()
     # After `verify`, which reads the checksums, Pillow wants the file opened again.
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+    with _opened(png, ("PNG",), MAX_PIXELS) as image:
         image.load()
         return _on_white(image), image.mode
 
@@ -258,32 +279,31 @@ def _dhash(image: Image.Image) -> str:
     return np.packbits(signs).tobytes().hex()
 
 
-def answer(png: bytes, other: bytes | None = None) -> Mapping[str, Any]:
-    """``{"stats": …}``, with another picture ``{"distance": …}``, or ``{"broken": …}``."""
+# What each question's byte asks for, and of how many pictures.
+_Asked = tuple[Callable[..., Mapping[str, Any]], int]
+_ASKED: Mapping[bytes, _Asked] = {b"s": (measure, 1), b"d": (compare, 2), b"f": (examine, 1)}
+
+
+def answer(asked: Callable[..., Mapping[str, Any]], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+    """``{"told": …}``, or ``{"broken": …}``."""
     try:
-        if other is None:
-            return {"stats": measure(png)}
-        return {"distance": compare(png, other)}
+        return {"told": asked(*pictures)}
     except Broken as broken:
         return {"broken": str(broken)}
     except Exception as error:  # noqa: BLE001  # A decoder stumbles in more ways than it documents.
         return {"broken": f"cannot be decoded ({type(error).__name__}: {str(error)[:200]})"}
 
 
-def _picture(questions: BinaryIO) -> bytes:
-    (length,) = struct.unpack("<Q", questions.read(8))
-    return questions.read(length)
-
-
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """How many PNGs in one byte, and of each its length in eight (little-endian) and its bytes; a
-    line out. One is measured, two are compared.
+    """The question in one byte, and of each of its pictures the length in eight (little-endian) and
+    the bytes; a line out.
     """
     answers.write(b"ready\n")
     answers.flush()
-    while count := questions.read(1):
-        pictures = [_picture(questions) for _ in range(count[0])]
-        answers.write(json.dumps(answer(*pictures)).encode() + b"\n")
+    while question := questions.read(1):
+        asked, count = _ASKED[question]
+        pictures = [questions.read(*struct.unpack("<Q", questions.read(8))) for _ in range(count)]
+        answers.write(json.dumps(answer(asked, pictures)).encode() + b"\n")
         answers.flush()
 
 
@@ -292,7 +312,7 @@ def _give_up_rights() -> None:
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_EXAMINED_PIXELS
 
 
 if __name__ == "__main__":
