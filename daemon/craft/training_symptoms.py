@@ -21,6 +21,10 @@ TRAINING: Mapping[str, tuple[str, str]] = {
         "the trainer computes on the CPU",
         "See that its Python is an arm64 one and torch has MPS: python -m torch.utils.collect_env.",
     ),
+    "TAGGER_FAILED": (
+        "the WD14 tagger wrote no captions",
+        "Read what it said; its model, onnx and onnxruntime belong to the trainer's environment.",
+    ),
     "TRAINER_STALLED": (
         "a training made no step any more",
         "See whether the Mac swaps, or sleeps with its lid closed; it goes on from the last epoch.",

@@ -100,7 +100,7 @@ def test_a_cancelled_training_is_gone_and_a_retry_goes_on_from_its_last_epoch(
     trainings: Trainings,
 ) -> None:
     """N4.5, K2.5"""
-    rehearse(trainings, "step_s=0.04,start_s=0.05")
+    rehearse(trainings, "step_s=0.1,start_s=0.05")
     with trainings.studio.running():
         job = trainings.drop("spyke")
         trainings.wait(job, "checkpoint.saved")
