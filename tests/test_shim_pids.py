@@ -131,28 +131,31 @@ def try_tables(seeds: range, folder: Path, monkeypatch: pytest.MonkeyPatch) -> C
         chance = Random(seed)
         with monkeypatch.context() as patch:
             found = laid(chance, patch)
-            _prepare(found, chance, folder)
+            certain = _prepare(found, chance, folder)
             code = shim.end_orphan(folder, NONCE, grace_s=0.5)
         assert found.wronged == [], f"seed {seed}: strangers were signalled"
-        assert not (found.signalled and found.boot != BOOT), f"seed {seed}: of another boot"
+        assert certain or not found.signalled, f"seed {seed}: by a record that proves nothing"
         seen["signalled" if found.signalled else "left alone"] += 1
         seen[f"exit {code}"] += 1
     return seen
 
 
-def _prepare(found: Table, chance: Random, folder: Path) -> None:
+def _prepare(found: Table, chance: Random, folder: Path) -> bool:
+    """Let things happen after a record; whether it is whole, of this order and of this boot."""
     for _ in range(chance.randrange(4)):
         found.born(ours=False)
     pid = found.born(ours=True, locks=True)
     record = {"child": pid, "child_started": found.mark(pid), "nonce": NONCE, "boot": BOOT}
+    if spoilt := chance.random() < 0.3:
+        for key in chance.sample([*record], k=chance.choice((1, 2))):
+            record[key] = chance.choice(["", "", None, 0, 1, -1, "x", 10**9])
     if chance.random() < 0.2:
-        key = chance.choice([*record])
-        record[key] = chance.choice(["", None, 0, 1, -1, "x", 10**9])
-    if chance.random() < 0.1:
-        found.boot = "boot-2"
+        # Another boot, or a machine that does not tell.
+        found.boot = chance.choice(("boot-2", ""))
     for _ in range(chance.randrange(12)):
         found.passes()
     (folder / shim.START).write_text(json.dumps(record))
+    return not spoilt and found.boot == BOOT
 
 
 def test_nobody_is_signalled_but_what_the_trainer_has_started(

@@ -38,7 +38,9 @@ def test_no_kill_costs_a_panel_or_draws_one_twice(
         print(f"\nrehearsal, seed {seed}: {tally}")
 
 
-@pytest.mark.parametrize("blow", ["daemon", "shim", "trainer", "daemon and shim"])
+@pytest.mark.parametrize(
+    "blow", ["daemon", "shim", "trainer", "daemon and shim", "daemon, shim and trainer"]
+)
 def test_no_kill_costs_a_training_more_than_an_epoch(
     tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], blow: Blow
 ) -> None:
