@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.core.commands import ReportEnded
 from daemon.core.jobs import Outcome
+from daemon.core.night import start_s
 from daemon.craft.probe_gates import Tried, gates
 from daemon.shell.machine_watch import MachineWatch
 from daemon.shell.training_start import Workshop
@@ -28,6 +29,7 @@ async def probed(shop: Workshop, watch: TrainingWatch, machine: MachineWatch) ->
         watch.attempt.spec,
         shop.policy,
         gpu=shop.gpu_expected,
+        start_s=start_s(job, shop.policy),
         window_s=machine.window_s(job),
     )
     outcome, code = Outcome.SUCCEEDED, ""

@@ -17,7 +17,7 @@ NIGHT_S = 9 * 3600.0
 
 def told(tried: Tried, *, gpu: bool = True, window_s: float | None = NIGHT_S) -> list[str]:
     """The codes of the gates that are closed."""
-    found = gates(tried, TRAIN, Policy(), gpu=gpu, window_s=window_s)
+    found = gates(tried, TRAIN, Policy(), gpu=gpu, start_s=300.0, window_s=window_s)
     assert len(found) == 4
     assert all(gate.text and not gate.text.endswith(".") for gate in found)
     return [gate.code for gate in found if gate.code]
@@ -55,6 +55,7 @@ def test_a_cpu_will_do_where_there_is_no_gpu() -> None:
 )
 def test_the_time_is_told_by_the_probes_factor(step_s: float, words: str) -> None:
     """K3.1: t50 x (steps / 50) x 1.4; a night that is too short is waited out, and no failure."""
-    found = gates(replace(WELL, step_s=step_s), TRAIN, Policy(), gpu=True, window_s=NIGHT_S)
+    tried = replace(WELL, step_s=step_s)
+    found = gates(tried, TRAIN, Policy(), gpu=True, start_s=300.0, window_s=NIGHT_S)
     assert words in found[1].text
     assert found[1].code == ""

@@ -54,7 +54,7 @@ def test_a_cut_before_any_step_breaks_no_promise(name: str, chunk: int) -> None:
     first = 3 * chunk + chunk // 2 % 3
     found = single_cuts(SCENARIOS[name], kill_only=chunk % 2 == 1, chunk=first, chunks=3 * CHUNKS)
     assert found.broken == {}
-    assert found.indices > 3
+    assert found.indices > 1
 
 
 @pytest.mark.parametrize("kill_only", [False, True])
