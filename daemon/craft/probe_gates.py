@@ -29,7 +29,8 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What was seen of a short run: the device as the trainer said it, seconds a step (awake), the
-    most memory that it took and the machine has, in bytes (0 = not measured), its losses.
+    most memory that it took and the machine has, in bytes (0 = not measured), its losses; and how
+    long the training takes to begin.
     """
 
     device: str
@@ -37,6 +38,7 @@ class Tried:
     peak_bytes: int
     total_bytes: int
     losses: tuple[float, ...]
+    start_s: float
 
 
 def gates(
@@ -47,7 +49,7 @@ def gates(
     """
     return (
         _device(tried.device, gpu=gpu),
-        _time(tried.step_s, spec, policy, window_s),
+        _time(tried, spec, policy, window_s),
         _memory(tried, policy),
         _loss(tried.losses),
     )
@@ -59,12 +61,13 @@ def _device(device: str, *, gpu: bool) -> Gate:
     return Gate("", f"it runs on {device or 'a device that it did not name'}")
 
 
-def _time(step_s: float, spec: TrainSpec, policy: Policy, window_s: float | None) -> Gate:
+def _time(tried: Tried, spec: TrainSpec, policy: Policy, window_s: float | None) -> Gate:
+    step_s = tried.step_s
     if step_s <= 0:
         return Gate("", "how long a step takes was not measured")
     expected_s = step_s * spec.steps * policy.probe_factor
     told = f"{step_s:.1f} s a step, so about {lasting(expected_s)} for {spec.steps} steps"
-    epoch_s = step_s * spec.epoch_steps * policy.probe_factor + policy.training_start_s
+    epoch_s = step_s * spec.epoch_steps * policy.probe_factor + tried.start_s
     if window_s is not None and epoch_s > window_s:
         # It is no failure: wider windows or a smaller save_every let it run, and it waits for them.
         told += f"; not one epoch fits a window of {lasting(window_s)}"
