@@ -14,7 +14,7 @@ from daemon.core.job import Job
 from daemon.core.jobs import PanelSpec, TrainSpec
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.needs import NO_NEED, Need
-from daemon.core.night import arithmetic, clock_text, lasting, share
+from daemon.core.night import Share, arithmetic, clock_text, lasting, share
 from daemon.core.policy import Policy
 from daemon.core.stages import DRAWN, TRAINING, next_stage
 from daemon.core.state import State
@@ -118,14 +118,13 @@ def _out_of_hours(scene: Scene, job: Job) -> Reason | None:
         return None
     if stage != TRAINING:
         # Short, or a few pictures at a time: by day as well, so that the night is for training.
-        if is_open(windows, at):
-            return None
-        return _closed(policy.panel_windows, f"Its {stage} is made", "panels", at)
+        either = replace(windows, spans=windows.spans + policy.panel_windows.spans)
+        return _closed(either, f"Its {stage} is made", "training or panels", at)
     closed = _closed(windows, "Trainings run", "training", at)
     if closed is not None:
         return replace(closed, text=f'{closed.text} when = "now" in the job file would not wait.')
     found = share(job, scene.state, policy, at=at)
-    if found.closes is None or (found.epochs and (found.whole or job.spec.resume)):
+    if found.closes is None or _worth(found, job.spec):
         return None
     following = opens(windows, found.closes) or 0
     left = lasting((found.closes - at) / 1000)
@@ -135,9 +134,15 @@ def _out_of_hours(scene: Scene, job: Job) -> Reason | None:
         f" too short for {one}: {arithmetic(job, found, policy)}, and it takes"
         f" {lasting(found.start_s)} to begin."
     )
-    if following and not share(job, scene.state, policy, at=following).epochs:
-        text += " The next one is too short as well: widen [windows] training, or lower save_every."
+    if following and not _worth(share(job, scene.state, policy, at=following), job.spec):
+        other = "lower save_every" if job.spec.resume else "ask for resume = true"
+        text += f" The next one is too short as well: widen [windows] training, or {other}."
     return Reason("WINDOW_SHORT", text, following, following)
+
+
+def _worth(found: Share, spec: TrainSpec) -> bool:
+    """Whether a training may begin in a window that holds so much of it."""
+    return bool(found.epochs) and (found.whole or spec.resume)
 
 
 def _closed(windows: Windows, doing: str, key: str, at: int) -> Reason | None:

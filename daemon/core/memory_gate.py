@@ -135,8 +135,12 @@ def _calm_since(gate: Gate, sample: Sample) -> int:
 
 
 def _blind(gate: Gate, sample: Sample, policy: Policy) -> Gate:
-    """Nothing is known any more: it stays closed, but not for ever."""
+    """Nothing is known any more: it stays closed, but not for ever. A look that fails now and then
+    neither counts nor undoes what was calm.
+    """
     since = sample.at if gate.blind_since is None else min(gate.blind_since, sample.at)
+    gate = replace(gate, blind_since=since)
     if sample.at - since >= policy.memory_blind_s * 1000:
         return replace(gate, code="", text="", blind_since=None)
-    return replace(gate, good=0, calm_since=None, blind_since=since)
+    lasts = sample.at - since >= policy.memory_swap_window_s * 1000
+    return replace(gate, good=0, calm_since=None) if lasts else gate

@@ -47,14 +47,14 @@ def share(job: Job, state: State, policy: Policy, *, at: int) -> Share:
     epoch_s, measured = _epoch_s(job, spec, state, policy)
     left = spec.epochs - _done(job, spec)
     end = None if spec.when == "now" else closes(policy.training_windows, at)
-    begins_s, fit = start_s(job, policy), left
+    start_s, fit = beginning_s(job, policy), left
     if end is not None:
-        fit = min(left, max(0, int(((end - at) / 1000 - begins_s) // epoch_s)))
-    return Share(fit, left, begins_s, epoch_s, end, measured)
+        fit = min(left, max(0, int(((end - at) / 1000 - start_s) // epoch_s)))
+    return Share(fit, left, start_s, epoch_s, end, measured)
 
 
-def start_s(job: Job, policy: Policy) -> float:
-    """How long a training takes to begin, in seconds."""
+def beginning_s(job: Job, policy: Policy) -> float:
+    """How long a training takes to begin: loading, and caching the latents."""
     return policy.rehearsal_start_s if is_rehearsal(job.id) else policy.training_start_s
 
 

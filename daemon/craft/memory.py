@@ -79,7 +79,9 @@ def need(job: Job, state: State, policy: Policy) -> Need:
             leaner = "; ".join(savers(job, state, policy))
             advice = f"It would need less with {leaner}." if leaner else ""
             terms = _training(training, state, policy)
-            found = Need(terms, advice=advice, disk=disk_bytes(training))
+            found = Need(
+                terms, advice=advice, disk=disk_bytes(training, saved=len(job.checkpoints))
+            )
         case _:
             assert_never(job.spec)
     predicted, measured = state.weighed.get(configuration(job)) or state.weighed.get(
@@ -176,13 +178,15 @@ def _training(spec: TrainSpec, state: State, policy: Policy) -> _Terms:
     return _peak(weights, checkpoint, learning)
 
 
-def disk_bytes(spec: TrainSpec) -> int:
+def disk_bytes(spec: TrainSpec, *, saved: int = 0) -> int:
     """What a training writes: a checkpoint an epoch, once by the trainer and once published, the
     states that are kept and the one being written, its logs and pictures. Latents stay in memory.
+    So many checkpoints are ``saved`` already; one that begins anew writes them all again.
     """
+    left = max(0, spec.epochs - saved) if spec.resume else spec.epochs
     numbers = spec.network_dim * (_UNET_RANK + (0 if spec.unet_only else _TEXT_RANK))
     state = numbers * _FULL * (1 + _KEPT[spec.optimizer]) + _STATE_BYTES
-    return 2 * spec.epochs * numbers * _HALF + _STATES * state + _BESIDE_BYTES
+    return 2 * left * numbers * _HALF + _STATES * state + _BESIDE_BYTES
 
 
 def _peak(weights: Iterable[_Term], checkpoint: ModelFacts, later: Iterable[_Term]) -> _Terms:

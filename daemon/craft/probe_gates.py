@@ -29,7 +29,8 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What was seen of a short run: the device as the trainer said it, seconds a step (awake), the
-    most memory that it took and the machine has, in bytes (0 = not measured), its losses.
+    most memory that it took and the machine has, in bytes (0 = not measured), its losses; and how
+    long the training takes to begin.
     """
 
     device: str
@@ -37,24 +38,18 @@ class Tried:
     peak_bytes: int
     total_bytes: int
     losses: tuple[float, ...]
+    start_s: float
 
 
 def gates(
-    tried: Tried,
-    spec: TrainSpec,
-    policy: Policy,
-    *,
-    gpu: bool,
-    start_s: float,
-    window_s: float | None,
+    tried: Tried, spec: TrainSpec, policy: Policy, *, gpu: bool, window_s: float | None
 ) -> Sequence[Gate]:
     """Device, time, memory and loss, in this order. ``gpu``: this machine should have one;
-    ``start_s``: how long it takes to begin; ``window_s``: how long the next window is, None = as
-    long as it takes.
+    ``window_s``: how long the next window is, None = as long as it takes.
     """
     return (
         _device(tried.device, gpu=gpu),
-        _time(tried.step_s, spec, policy, start_s, window_s),
+        _time(tried, spec, policy, window_s),
         _memory(tried, policy),
         _loss(tried.losses),
     )
@@ -66,14 +61,13 @@ def _device(device: str, *, gpu: bool) -> Gate:
     return Gate("", f"it runs on {device or 'a device that it did not name'}")
 
 
-def _time(
-    step_s: float, spec: TrainSpec, policy: Policy, start_s: float, window_s: float | None
-) -> Gate:
+def _time(tried: Tried, spec: TrainSpec, policy: Policy, window_s: float | None) -> Gate:
+    step_s = tried.step_s
     if step_s <= 0:
         return Gate("", "how long a step takes was not measured")
     expected_s = step_s * spec.steps * policy.probe_factor
     told = f"{step_s:.1f} s a step, so about {lasting(expected_s)} for {spec.steps} steps"
-    epoch_s = step_s * spec.epoch_steps * policy.probe_factor + start_s
+    epoch_s = step_s * spec.epoch_steps * policy.probe_factor + tried.start_s
     if window_s is not None and epoch_s > window_s:
         # It is no failure: wider windows or a smaller save_every let it run, and it waits for them.
         told += f"; not one epoch fits a window of {lasting(window_s)}"

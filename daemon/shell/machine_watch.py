@@ -160,15 +160,20 @@ class MachineWatch:
         return stop(job, self._policy, world, going)
 
     def window_s(self, job: Job) -> float | None:
-        """How long the next window of a training is, in seconds; None: it has no end, or there is
-        none.
+        """How long a training may run in one piece, in seconds: in what is left of this window, or
+        in the next one, whichever is longer; None: it has no end, or there is none.
         """
         spec, windows = job.spec, self._policy.training_windows
         if not isinstance(spec, TrainSpec) or spec.when == "now":
             return None
-        begins = opens(windows, self._clock.now())
-        ends = closes(windows, begins) if begins is not None else None
-        return None if begins is None or ends is None else (ends - begins) / 1000
+        longest, at = 0, self._clock.now()
+        for _ in range(2):
+            begins = opens(windows, at)
+            ends = closes(windows, begins) if begins is not None else None
+            if begins is None or ends is None:
+                return None
+            longest, at = max(longest, ends - begins), ends
+        return longest / 1000
 
     async def beside(self) -> Machine:
         """The machine right now, its programs included: for the start of a training (A2.10)."""

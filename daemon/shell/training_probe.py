@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.core.commands import ReportEnded
 from daemon.core.jobs import Outcome
-from daemon.core.night import start_s
+from daemon.core.night import beginning_s
 from daemon.craft.probe_gates import Tried, gates
 from daemon.shell.machine_watch import MachineWatch
 from daemon.shell.training_start import Workshop
@@ -23,13 +23,13 @@ async def probed(shop: Workshop, watch: TrainingWatch, machine: MachineWatch) ->
         peak_bytes=peak_bytes,
         total_bytes=machine.machine.total_bytes or 0,
         losses=tuple(loss for _, loss in sorted(output.losses.items())),
+        start_s=beginning_s(job, shop.policy),
     )
     found = gates(
         tried,
         watch.attempt.spec,
         shop.policy,
         gpu=shop.gpu_expected,
-        start_s=start_s(job, shop.policy),
         window_s=machine.window_s(job),
     )
     outcome, code = Outcome.SUCCEEDED, ""

@@ -106,7 +106,7 @@ def test_a_panel_s_spec_becomes_a_picture_s_bytes(tmp_path: Path) -> None:
     """N1.1, N3.3, S3.3: template, binding, sending, hearing, history and view in one line."""
 
     async def story() -> None:
-        async with rehearsing(tmp_path, step_s=0.02) as (renderer, _):
+        async with rehearsing(tmp_path, step_s=0.15) as (renderer, _):
             wanted, steps = order(), list[tuple[int, int]]()
             result = await drawn(renderer, wanted, steps)
             assert isinstance(result, Drawn), result

@@ -136,6 +136,27 @@ def test_a_window_that_no_epoch_ever_fits_says_so() -> None:
     assert "save_every" in held.text
 
 
+def test_a_training_that_stays_in_one_piece_is_told_when_the_next_window_is_too_short_too() -> None:
+    """K3.2: an epoch fits it, the whole does not, so it would wait for ever."""
+    three_hours = Windows((Span(EVERY_DAY, 22 * 60, 60),), BERLIN)
+    desk = desk_at(EVENING, Policy(training_windows=three_hours))
+    [*_, held] = desk.do(training(spec=replace(TRAIN, resume=False)))
+    assert isinstance(held, JobHeld)
+    assert held.code == "WINDOW_SHORT"
+    assert "The next one is too short as well" in held.text
+    assert "resume = true" in held.text
+
+
+def test_what_is_drawn_for_a_training_waits_for_whichever_window_opens_first() -> None:
+    """A5.2: the reason says so, and gives that hour."""
+    noon_only = Windows((Span(EVERY_DAY, 12 * 60, 13 * 60),), BERLIN)
+    desk = desk_at(at("2026-11-23 20:00"), replace(POLICY, panel_windows=noon_only))
+    [*_, held] = desk.do(training(spec=replace(TRAIN, waive_trigger_probe=False)))
+    assert isinstance(held, JobHeld)
+    assert (held.code, held.not_before) == ("WINDOW_CLOSED", at("2026-11-23 22:00"))
+    assert "[windows] training or panels" in held.text
+
+
 def test_the_pace_that_was_measured_here_counts_from_then_on() -> None:
     """K3.1, A5.1"""
     desk = desk_at(EVENING)

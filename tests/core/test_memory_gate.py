@@ -225,6 +225,14 @@ def test_a_closed_gate_that_sees_nothing_is_kept_for_ten_minutes() -> None:
     assert codes == sorted(codes, reverse=True)
 
 
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_look_that_fails_now_and_then_keeps_no_gate_closed(every: int) -> None:
+    """What is unknown decides nothing: neither that it is calm, nor that it is not."""
+    looks = [(5.0 * n, *((None, None) if n % every == 0 else (1, 0))) for n in range(1, 8)]
+    assert not later(closed(), *looks).code
+    assert later(closed(), *looks[:2]).code
+
+
 @pytest.mark.parametrize("step_s", [5, 30, 80])
 def test_swapping_that_can_no_longer_be_read_is_no_distress_for_ever(step_s: int) -> None:
     """Nor does it run away for ever: what is unknown decides nothing. 80 s: a look may be slow."""

@@ -27,7 +27,7 @@ from daemon.core.state import apply
 from daemon.core.tools import EngineRecorded
 from daemon.craft.memory import disk_bytes, need, savers
 from daemon.craft.props import prop
-from tests.core.asking import DOWN, ENGINE, PANEL, TRAIN, panel, training
+from tests.core.asking import DOWN, ENGINE, PANEL, TRAIN, checkpoint, panel, training
 from tests.desk import REHEARSING, Desk
 
 UNET, TEXT, VAE = 859_520_964, 123_060_480, 83_653_863
@@ -255,3 +255,19 @@ def test_what_a_training_writes_is_what_real_files_were_measured_to_take(
     beside = 500e6 + 10e6 * checkpoint_mb
     assert (five - beside) / 3e6 == pytest.approx(state_mb, rel=0.03)
     assert disk_bytes(replace(spec, unet_only=True)) < disk_bytes(spec)
+
+
+def test_the_checkpoints_that_are_there_already_ask_for_no_room() -> None:
+    """The last night of a training is not held for what the nights before it have written; only
+    what begins anew writes it all again.
+    """
+    ten, three = replace(TRAIN, epochs=10), replace(TRAIN, epochs=3)
+    assert disk_bytes(ten, saved=7) == disk_bytes(three)
+    assert disk_bytes(replace(ten, resume=False), saved=7) == disk_bytes(ten)
+    desk = Desk()
+    desk.do(training(spec=ten))
+    [job] = desk.state.jobs.values()
+    before = need(job, desk.state, Policy()).disk
+    desk.do(checkpoint(job.id, 198))
+    [job] = desk.state.jobs.values()
+    assert need(job, desk.state, Policy()).disk < before

@@ -11,13 +11,13 @@ from daemon.core.policy import Policy
 from daemon.craft.probe_gates import Tried, gates
 from tests.core.asking import TRAIN
 
-WELL = Tried("mps:0", 9.0, 7 * GIB, 16 * GIB, (0.2, 0.19, 0.18))
+WELL = Tried("mps:0", 9.0, 7 * GIB, 16 * GIB, (0.2, 0.19, 0.18), 300.0)
 NIGHT_S = 9 * 3600.0
 
 
 def told(tried: Tried, *, gpu: bool = True, window_s: float | None = NIGHT_S) -> list[str]:
     """The codes of the gates that are closed."""
-    found = gates(tried, TRAIN, Policy(), gpu=gpu, start_s=300.0, window_s=window_s)
+    found = gates(tried, TRAIN, Policy(), gpu=gpu, window_s=window_s)
     assert len(found) == 4
     assert all(gate.text and not gate.text.endswith(".") for gate in found)
     return [gate.code for gate in found if gate.code]
@@ -34,7 +34,7 @@ def told(tried: Tried, *, gpu: bool = True, window_s: float | None = NIGHT_S) ->
         (replace(WELL, losses=(0.2, float("nan"))), ["LOSS_NAN"]),
         (replace(WELL, losses=(0.0009, 0.0008)), ["PROBE_LOSS"]),
         (replace(WELL, losses=(0.2, 0.0008)), []),
-        (Tried("", 0.0, 0, 0, ()), []),
+        (Tried("", 0.0, 0, 0, (), 300.0), []),
     ],
 )
 def test_each_gate_is_closed_by_what_would_spoil_the_night(tried: Tried, closed: list[str]) -> None:
@@ -55,7 +55,19 @@ def test_a_cpu_will_do_where_there_is_no_gpu() -> None:
 )
 def test_the_time_is_told_by_the_probes_factor(step_s: float, words: str) -> None:
     """K3.1: t50 x (steps / 50) x 1.4; a night that is too short is waited out, and no failure."""
-    tried = replace(WELL, step_s=step_s)
-    found = gates(tried, TRAIN, Policy(), gpu=True, start_s=300.0, window_s=NIGHT_S)
+    found = gates(replace(WELL, step_s=step_s), TRAIN, Policy(), gpu=True, window_s=NIGHT_S)
     assert words in found[1].text
     assert found[1].code == ""
+
+
+@pytest.mark.parametrize(
+    ("start_s", "window_s", "short"),
+    [(2.0, 86.0, False), (300.0, 86.0, True), (2.0, 30.0, True), (300.0, None, False)],
+)
+def test_no_epoch_fits_a_window_that_beginning_and_one_epoch_overrun(
+    start_s: float, window_s: float | None, short: bool
+) -> None:
+    """K3.1: 50 steps of 0.5 s, and 40 % more for caution, are 35 s; a rehearsal begins at once."""
+    tried, spec = replace(WELL, step_s=0.5, start_s=start_s), replace(TRAIN, epoch_steps=50)
+    found = gates(tried, spec, Policy(), gpu=True, window_s=window_s)
+    assert ("not one epoch fits" in found[1].text) == short

@@ -14,9 +14,11 @@ from daemon.core.jobs import JobId, Phase
 from daemon.core.needs import Need
 from daemon.core.policy import Policy
 from daemon.core.state import State
+from daemon.core.windows import Span, Windows
 from daemon.core.world import EngineName, Heavy, Machine
 from daemon.ports import Program, Serving
 from daemon.shell.machine_watch import MachineWatch
+from tests.core.asking import TRAIN
 from tests.examples import job
 from tests.fakes import NoTrainer
 from tests.shell.host_fake import FakeHost
@@ -37,6 +39,7 @@ class Room:
     ahead_ms: int = 0
     host: FakeHost | None = None
     engine: EngineName = "comfyui"
+    policy: Policy = POLICY
 
     def now(self) -> int:
         """``ports.Clock``."""
@@ -45,7 +48,7 @@ class Room:
     def watch(self) -> MachineWatch:
         return MachineWatch(
             probe=self.probe,
-            policy=POLICY,
+            policy=self.policy,
             clock=self,
             state=lambda: self.state,
             tell=self.told.append,
@@ -83,6 +86,20 @@ def live(room: Room, story: Story) -> Room:
 
     run(told())
     return room
+
+
+@pytest.mark.parametrize(("hour", "hours"), [(22, 9), (6, 9), (12, 9)])
+def test_a_night_that_is_nearly_over_does_not_stand_for_all_nights(hour: int, hours: int) -> None:
+    """K3.1: what a training fits in is the longer of what is left and the next window."""
+    night = Windows((Span(frozenset(range(7)), 22 * 60, 7 * 60),))
+
+    async def story(room: Room, watch: MachineWatch) -> None:
+        midnight = room.now() // 86_400_000 * 86_400_000
+        room.ahead_ms = midnight + hour * 3_600_000 - room.now()
+        found = watch.window_s(job()._replace(spec=replace(TRAIN, when="night")))
+        assert found == pytest.approx(hours * 3600)
+
+    live(Room(policy=Policy(training_windows=night)), story)
 
 
 def test_the_loop_is_told_of_news_only() -> None:
