@@ -18,7 +18,6 @@ from tests.sim.scenarios import MIXED, SCENARIOS, STAGES
 from tests.sim.story import Fate, History, tell
 from tests.sim.sweep import single_cuts
 
-CHUNKS = 4
 REPLAY = """
 from tests.sim.scenarios import MIXED, SCENARIOS
 from tests.sim.story import Fate, tell
@@ -43,18 +42,17 @@ def said(history: History, kind: str, key: str) -> list[object]:
     return [line[key] for line in parse(history.ledger()) if line["type"] == kind]
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("kill_only", [False, True])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_cut_before_any_step_breaks_no_promise(name: str, chunk: int) -> None:
+def test_a_cut_before_any_step_breaks_no_promise(name: str, *, kill_only: bool) -> None:
     """A2.9, N6.2, K2.5: no job is lost or done twice, nothing half-written is in the outbox.
 
-    The power and the process in turn, before a quarter of the steps; the campaign does both before
-    every one.
+    The power before every twelfth step, the process before every twelfth other one; the campaign
+    does both before all.
     """
-    first = 4 * chunk + chunk // 2 % 4
-    found = single_cuts(SCENARIOS[name], kill_only=chunk % 2 == 1, chunk=first, chunks=4 * CHUNKS)
+    found = single_cuts(SCENARIOS[name], kill_only=kill_only, chunk=2 + 6 * kill_only, chunks=12)
     assert found.broken == {}
-    assert found.indices > 1
+    assert found.indices > 0
 
 
 @pytest.mark.parametrize("kill_only", [False, True])
