@@ -208,10 +208,12 @@ def _too_large(scene: Scene, job: Job) -> Reason | None:
         return None
     held = machine.ours_bytes / GIB
     ours = f", {held:.1f} GB of it with the engine" if held else ""
-    total = policy.memory_total_gb * GIB or machine.total_bytes or 0
-    remedy = "Close other programs."
+    total, remedy = machine.total_bytes or 0, "Close other programs."
     if total and need.total + reserve > total:
-        remedy = f"This machine has {total / GIB:.0f} GB in all, so it can never start."
+        other = "" if need.total > total else ", or lower [memory] reserve_gb"
+        remedy = (
+            f"There are {total / GIB:.0f} GB in all, so it can never start: ask for less{other}."
+        )
     text = (
         f"It needs {need.total / GIB:.1f} GB and {policy.memory_reserve_gb:g} GB in reserve, and"
         f" {there / GIB:.1f} GB can be had without swapping{ours}. {remedy} {need.advice}"

@@ -43,7 +43,7 @@ from daemon.core.jobs import (
 )
 from daemon.core.needs import configuration, kin
 from daemon.core.shelf import Shelf
-from daemon.core.stages import pace_of
+from daemon.core.stages import PROBE, pace_of
 from daemon.core.tools import EngineRecorded, ModelRecorded
 
 REFUSALS_KEPT = 200
@@ -258,9 +258,12 @@ def _learn(state: State, ended: AttemptEnded) -> None:
 
 
 def _measure(state: State, ended: AttemptEnded) -> None:
-    """What was cut short says only what it took at least; how fast it was, it says all the same."""
-    _pace(state, ended)
+    """What was cut short says only what it took at least; how fast it was, it says all the same;
+    but a run that was to try it has to be over well, or it is tried again (K3.1).
+    """
     job = state.jobs.get(ended.job)
+    if job is not None and (job.stage != PROBE or ended.outcome is Outcome.SUCCEEDED):
+        _pace(state, ended)
     if job is None or not job.need_bytes or not ended.peak_bytes:
         return
     if ended.outcome is Outcome.SUCCEEDED or ended.peak_bytes > job.need_bytes:

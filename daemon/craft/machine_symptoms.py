@@ -18,7 +18,7 @@ MACHINE: Mapping[str, tuple[str, str]] = {
     ),
     "WINDOW_CLOSED": (
         "outside its hours",
-        "Nothing to do: it starts when its window opens. [windows] in nightpress.toml sets them.",
+        "It starts when its window opens. [windows] in nightpress.toml sets them; [] is never.",
     ),
     "WINDOW_SHORT": (
         "the window is too short for what is left",

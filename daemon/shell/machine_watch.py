@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from daemon.core.commands import Command, ObserveMachine, ReportIncident
+from daemon.core.hurdles import GIB
 from daemon.core.job import Job
 from daemon.core.jobs import JobId, TrainSpec
 from daemon.core.memory_gate import Gate, Sample, observe
@@ -122,10 +123,12 @@ class MachineWatch:
         unseen = {*seen.unknown, *(name for name, each in beside.items() if each is None)}
         self._unknown = {name: self._unknown.get(name, at) for name in sorted(unseen)}
         rivals = [each for each in self._programs or () if each.trains]
+        total = round(self._policy.memory_total_gb * GIB) or seen.total_bytes
+        free, held = _had(total, _stepped(seen.free_bytes), _stepped(ours) or 0)
         machine = Machine(
-            total_bytes=seen.total_bytes,
-            free_bytes=_stepped(seen.free_bytes),
-            ours_bytes=_stepped(ours) or 0,
+            total_bytes=total,
+            free_bytes=free,
+            ours_bytes=held,
             level=seen.level,
             code=self._gate.code,
             text=self._gate.text,
@@ -276,6 +279,16 @@ async def _in_time(asked: Awaitable[T], unknown: T) -> T:
     except Exception:
         log.debug("a look at the machine failed", exc_info=True)
         return unknown
+
+
+def _had(total: int | None, free: int | None, ours: int) -> tuple[int | None, int]:
+    """What is free and what is ours, together no more than there is: what somebody else's server
+    holds for us is a guess, and [memory] total_gb may grant less than the machine has.
+    """
+    if total is None or free is None:
+        return free, ours
+    free = min(free, total)
+    return free, min(ours, total - free)
 
 
 def _stepped(size: int | None) -> int | None:

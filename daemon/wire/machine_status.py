@@ -23,9 +23,8 @@ def memory_document(world: World, policy: Policy, need: Need) -> Mapping[str, ob
     nothing starts, which is nothing to a rehearsal.
     """
     machine = world.machine
-    total = round(policy.memory_total_gb * GIB) or machine.total_bytes
     return {
-        "total_bytes": total,
+        "total_bytes": machine.total_bytes,
         "free_bytes": machine.free_bytes,
         "ours_bytes": machine.ours_bytes,
         "reserve_bytes": round(policy.memory_reserve_gb * GIB),

@@ -312,7 +312,14 @@ def test_what_can_never_fit_says_so() -> None:
     """K2.4"""
     desk = weighing(Machine(8 * GIB, 7 * GIB))
     desk.do(training())
-    assert "8 GB in all" in desk.reasons()[SPYKE].text
+    assert "8 GB in all, so it can never start: ask for less." in desk.reasons()[SPYKE].text
+
+
+def test_a_reserve_that_leaves_too_little_is_named_as_the_reason() -> None:
+    desk = Desk(weigh=weigh, policy=Policy(memory_reserve_gb=20.0))
+    desk.do(ObserveMachine(Machine(16 * GIB, 15 * GIB)))
+    desk.do(training())
+    assert "ask for less, or lower [memory] reserve_gb." in desk.reasons()[SPYKE].text
 
 
 def test_a_smaller_job_passes_one_that_does_not_fit() -> None:

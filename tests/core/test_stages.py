@@ -103,8 +103,18 @@ def test_what_a_machine_has_measured_is_not_tried_again() -> None:
     """K3.1: by the pace of any training like it."""
     found = desk(replace(TRAIN, probe=True))
     found.do(ReportEnded(SPYKE, 1, Outcome.SUCCEEDED, "", "Tried.", 0, 9.5))
-    found.do(training("kirby", inode=9))
+    found.do(training("kirby", inode=9, spec=replace(TRAIN, probe=True)))
     assert next_stage(found.state.jobs[JobId("kirby_v1")], found.state) == TRAINING
+
+
+@pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.FAILED, Outcome.CANCELLED])
+def test_a_short_run_that_was_not_over_well_is_made_again(outcome: Outcome) -> None:
+    """K3.1, K1.4: that its pace was seen opens none of the other gates, for no training like it."""
+    found = desk(replace(TRAIN, probe=True))
+    found.do(ReportEnded(SPYKE, 1, outcome, "", "It was seen.", 0, 9.5))
+    assert next_stage(found.state.jobs[SPYKE], found.state) == PROBE
+    found.do(training("kirby", inode=9, spec=replace(TRAIN, probe=True)))
+    assert next_stage(found.state.jobs[JobId("kirby_v1")], found.state) == PROBE
 
 
 def test_a_short_run_leaves_nothing_that_could_be_taken_for_the_training() -> None:

@@ -102,6 +102,19 @@ def test_a_night_that_is_nearly_over_does_not_stand_for_all_nights(hour: int, ho
     live(Room(policy=Policy(training_windows=night)), story)
 
 
+@pytest.mark.parametrize(("total_gb", "had_gb"), [(0.0, (9, 2)), (10.0, (9, 1)), (4.0, (4, 0))])
+def test_no_more_can_be_had_than_there_is(total_gb: float, had_gb: tuple[int, int]) -> None:
+    """A2.6: by [memory] total_gb, though the machine has more; nor does a guess add to it."""
+
+    async def story(room: Room, watch: MachineWatch) -> None:
+        room.running(job()._replace(attempt=1))
+        await watch.look()
+
+    machine = live(Room(policy=Policy(memory_total_gb=total_gb)), story).machine
+    assert machine.total_bytes == (total_gb or 16) * GIB
+    assert (machine.free_bytes, machine.ours_bytes) == (had_gb[0] * GIB, had_gb[1] * GIB)
+
+
 def test_the_loop_is_told_of_news_only() -> None:
     async def story(_room: Room, watch: MachineWatch) -> None:
         for _ in range(3):

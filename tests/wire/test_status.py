@@ -245,8 +245,6 @@ def test_the_memory_is_told_with_what_is_unknown_and_what_the_next_job_needs() -
     }
     rehearsing = World("rehearsal", machine=seen)
     assert document(state, world=rehearsing)["memory"]["code"] == ""
-    smaller = Policy(memory_total_gb=8.0)
-    assert document(state, world=world, policy=smaller)["memory"]["total_bytes"] == 8 * GIB
     nothing = document(State())["memory"]
     assert (nothing["total_bytes"], nothing["free_bytes"], nothing["need_bytes"]) == (None, None, 0)
 
