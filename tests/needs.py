@@ -25,6 +25,13 @@ def node() -> str:
     return program("node", "nodejs")
 
 
+def node_modules() -> Path:
+    """tests/node/node_modules, which `npm ci --prefix tests/node` fills: tsc, Playwright, axe."""
+    node()
+    modules = Path(__file__).parent / "node" / "node_modules"
+    return modules if modules.is_dir() else _missing("not installed: npm ci --prefix tests/node")
+
+
 def file(path: Path) -> Path:
     """A recording or other material that may not have been handed out with the source."""
     return path if path.exists() else pytest.skip(f"{path.name} is not there")
