@@ -207,7 +207,7 @@ def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str
         ("[power]\nrequire_ac = 0", "line 2, power.require_ac", "true or false"),
         ("[mps]\nhigh = 1.7\nlow = 1.4", "line 2, mps.high", "0 to 1"),
         ('[policy]\nheavy = "kill"', "line 2, policy.heavy", '"hold"'),
-        ("[policy]\ncanary = true", "line 2, policy.canary", "not in this version yet"),
+        ("[policy]\ncanary = 1", "line 2, policy.canary", "true or false"),
         ('[comfyui]\nbase_path = "/x"', "line 2, comfyui.base_path", "cloned"),
         ('[comfyui]\nprogram = "/x/main.py"', "line 2, comfyui.program", "config.toml"),
         ('[comfyui]\nargs = ["--listen"]', "line 2, comfyui.args", "cloned"),

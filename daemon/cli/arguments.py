@@ -45,7 +45,7 @@ _VERBS = (
     ("models", "models.models", "What is installed and what it is, with hashes and warnings."),
     ("dataset", "", "Training pictures: judged, cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
-    ("calibrate", "reproduce.again", "Draw one picture thrice: how this machine repeats itself."),
+    ("calibrate", "reproduce.calibrate", "The reference run: how fast and how alike it draws."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
@@ -140,9 +140,15 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             parser.add_argument("files", nargs="+", metavar="FILE")
         case "why" | "show" | "approve":
             parser.add_argument("job", metavar="JOB", help=_JOB)
-        case "reproduce" | "calibrate":
+        case "reproduce":
             what = "a picture's lock file below outbox/, such as outbox/ch01_v1/ch01_v1.lock.toml"
             parser.add_argument("lock", metavar="LOCK", help=what)
+        case "calibrate":
+            what = "draw this published picture thrice, in place of the reference run"
+            parser.add_argument("lock", metavar="LOCK", nargs="?", help=what)
+            for role in ("checkpoint", "vae"):
+                what = "what the reference run draws with (default: as the last job did)"
+                parser.add_argument(f"--{role}", metavar="NAME", default="", help=what)
         case "again":
             parser.add_argument("jobs", nargs="+", metavar="JOB", help=_NEWEST)
             what = "a LoRA for another, as in spyke_v1=spyke_v2; jobs without it are left out"

@@ -136,6 +136,8 @@ def what(table: Table) -> str:
             return f"{where}, verdict {text(table, 'verdict')}"
         case "picture.reproduced":
             return f"{text(table, 'verdict')}, mean difference {decimal(table, 'distance')} of 255"
+        case "calibration.measured":
+            return _measured(table)
         case "engine.recorded":
             return " ".join(text(table, key) for key in ("name", "version", "device"))
         case "trainer.recorded":
@@ -157,6 +159,19 @@ def _asked(spec: Table) -> Iterator[str]:
         yield counted(_length(spec, "seeds"), "picture")
     if whole(spec, "epochs"):
         yield f"{whole(spec, 'steps')} steps on {counted(whole(spec, 'images'), 'picture')}"
+
+
+def _measured(table: Table) -> str:
+    """How long each picture took, what the machine is thought of, where it is so."""
+    times = table.get("times")
+    told = (
+        [f"{took:.1f} s" for took in times if isinstance(took, int | float)]
+        if isinstance(times, list)
+        else []
+    )
+    where = inner(table, "environment")
+    names = " ".join(text(where, key) for key in ("name", "version", "device"))
+    return ", ".join(filter(None, (*told, text(table, "verdict"), names)))
 
 
 def _length(table: Table, key: str) -> int:

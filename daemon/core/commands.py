@@ -154,6 +154,17 @@ class Calibration:
     times: tuple[float, ...]
     variance: float
     environment: Mapping[str, str]
+    steps_s: tuple[float, ...] = ()
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReference:
+    """The reference run is over, with this."""
+
+    job: JobId
+    attempt: int
+    calibration: Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +256,7 @@ Command = (
     | ReportImage
     | ReportCheckpoint
     | ReportEnded
+    | ReportReference
     | ReportReproduced
     | ConfirmPublished
     | ConfirmInstalled

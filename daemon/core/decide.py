@@ -26,6 +26,7 @@ from daemon.core.commands import (
     ReportEnded,
     ReportImage,
     ReportIncident,
+    ReportReference,
     ReportReproduced,
     ReportRestored,
     ReportUnpublishable,
@@ -75,6 +76,7 @@ from daemon.core.results import (
     current,
     in_phase,
     judged,
+    referred,
     reproduced,
     sorted_by_name,
     trainer_used,
@@ -129,6 +131,8 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return judged(state, command)
         case ReportReproduced():
             return reproduced(state, command)
+        case ReportReference():
+            return referred(state, command)
         case ReportCheckpoint():
             return checkpoint_saved(state, command)
         case ReportEnded():

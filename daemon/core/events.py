@@ -235,6 +235,8 @@ class CalibrationMeasured:
     times: tuple[float, ...]
     variance: float
     environment: Mapping[str, str]
+    steps_s: tuple[float, ...] = ()  # Of the reference run, each step from the second on.
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def unfit(scene: Scene, job: Job) -> Reason | None:
     """Why this job cannot be run on what is there now; None when it can."""
     return (
         unmade(job, scene.state, scene.world)
+        or _unmeasured(scene, job)
         or _out_of_hours(scene, job)
         or (None if _draws(job, scene.state) else _unwise(scene))
         or _too_large(scene, job)
@@ -106,6 +107,29 @@ def unmade(job: Job, state: State, world: World) -> Reason | None:
             "daemon again."
         )
     return Reason("ENGINE_MISSING", text)
+
+
+def _unmeasured(scene: Scene, job: Job) -> Reason | None:
+    """Where there is a canary: that the reference run is not green on what draws now (A1.3)."""
+    measures = isinstance(job.spec, PanelSpec) and job.spec.measures
+    if not scene.policy.canary or measures or not scene.world.setup:
+        return None
+    known = scene.state.references.get(scene.world.setup)
+    if known is None:
+        return Reason(
+            "CANARY_PENDING",
+            "The reference run has to be green before anything is made, and there is none yet for"
+            " the engine, its flags, torch and system as they are now. It begins by itself when the"
+            " models are known; `nightpress calibrate` begins it at once.",
+        )
+    if known.verdict == "failed":
+        return Reason(
+            "CANARY_FAILED",
+            f"The reference run projects {known.seconds:.0f} s for 512x512 and 20 steps; from"
+            f" {scene.policy.failed_s:.0f} s on it has failed. Look into {known.job}, then"
+            " `nightpress calibrate`; or set [policy] canary = false.",
+        )
+    return None
 
 
 def _out_of_hours(scene: Scene, job: Job) -> Reason | None:

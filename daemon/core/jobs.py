@@ -122,7 +122,8 @@ class PanelSpec:
     """A panel, complete. ``width`` and ``height`` in pixels; ``seeds`` has one entry a picture.
 
     Before acceptance ``seeds`` may be empty: then ``variations`` are derived from the job's id.
-    What ``reproduces`` a picture is drawn by that picture's graph, not by a template.
+    What ``reproduces`` a picture is drawn by that picture's graph, not by a template; what
+    ``measures`` is the reference run, by which a machine is known (A1.3).
     """
 
     prompt: str
@@ -144,6 +145,12 @@ class PanelSpec:
     loras: tuple[LoraUse, ...] = ()
     controlnet: ControlNetUse | None = None
     reproduces: Reproduction | None = None
+    measures: Literal["", "reference"] = ""
+
+    @property
+    def anew(self) -> bool:
+        """Whether each of its pictures has to be drawn now, and not come out of a cache."""
+        return self.reproduces is not None or bool(self.measures)
 
 
 def passes(verdict: str, spec: PanelSpec) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from daemon.core.commands import ReportEnded
+from daemon.core.environment import environment_of
 from daemon.core.job import Job
 from daemon.core.jobs import DEFAULT_PROFILE, QUALITY_CODES, Engine, Outcome, PanelSpec
 from daemon.core.policy import LADDER
-from daemon.core.state import State, environment_of
+from daemon.core.state import State
 
 _EVIDENCE_CHARS = 999
 _NOT_OURS = (
@@ -40,7 +41,8 @@ def climbed(ended: ReportEnded, job: Job, state: State, profiles: Collection[str
         return ended
     if ended.outcome is Outcome.SUCCEEDED:
         return _said(ended, _mended(job)) if job.on_a_rung else ended
-    wanted = isinstance(job.spec, PanelSpec) and job.spec.quality
+    # What measures the machine as it is does not try it in another way.
+    wanted = isinstance(job.spec, PanelSpec) and job.spec.quality and not job.spec.measures
     if ended.outcome is not Outcome.FAILED or ended.code not in QUALITY_CODES or not wanted:
         return ended
     tried = tuple(dict.fromkeys((*job.rungs, job.profile)))

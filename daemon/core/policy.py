@@ -61,6 +61,15 @@ class Policy:
     deadline_s: float = 120.0  # W22, N6.3
     deadline_area: int = 512 * 768  # N6.3: the size for which deadline_s is meant
     deadline_steps: int = 20  # N6.3: the steps for which deadline_s is meant
+    deadline_calibrated: float = 3.0  # N6.3: or so often the calibrated time
+    calibration_deadline_s: float = 600.0  # N6.3: of the reference run
+
+    # The reference run: 512x512, 20 steps, on projected time (the median step from step 5 on).
+    slow_s: float = 180.0  # A1.3: warns
+    failed_s: float = 300.0  # A1.3: the canary has failed
+    slowing: float = 1.5  # A1.4: the last steps take so often the time of the first ones
+    canary: bool = False  # contract, [policy] canary: nothing is made before it is green
+
     start_allowance_s: float = 60.0  # N5.1
     first_load_allowance_s: float = 120.0  # N5.3, W25
 
@@ -150,10 +159,17 @@ class Policy:
     max_complaints: int = 20  # One screen; the rest shows after these are mended.
 
 
-def deadline_s(policy: Policy, *, width: int, height: int, steps: int) -> float:
-    """Seconds of awake time that one picture may take from its first sampler step (N6.3, W22)."""
-    share = width * height * steps / (policy.deadline_area * policy.deadline_steps)
-    return max(policy.deadline_s, policy.deadline_s * share)
+def deadline_s(
+    policy: Policy, *, width: int, height: int, steps: int, pixel_step_s: float = 0.0
+) -> float:
+    """Seconds of awake time that one picture may take from its first sampler step (N6.3, W22).
+
+    ``pixel_step_s``: what one step takes here for one pixel, 0 = never measured.
+    """
+    work = width * height * steps
+    share = work / (policy.deadline_area * policy.deadline_steps)
+    calibrated = policy.deadline_calibrated * pixel_step_s * work
+    return max(policy.deadline_s, policy.deadline_s * share, calibrated)
 
 
 def default_training_steps(policy: Policy, *, images: int) -> int:

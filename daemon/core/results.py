@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from daemon.core.commands import RecordTrainer, ReportCheckpoint, ReportImage, ReportReproduced
+from daemon.core.commands import (
+    Calibration,
+    RecordTrainer,
+    ReportCheckpoint,
+    ReportImage,
+    ReportReference,
+    ReportReproduced,
+)
 from daemon.core.events import (
     CalibrationMeasured,
     CheckpointSaved,
@@ -77,8 +84,20 @@ def reproduced(state: State, command: ReportReproduced) -> Sequence[Event]:
     )
     if measured is None:
         return [told]
-    environment = sorted_by_name(measured.environment)
-    return [CalibrationMeasured(measured.times, measured.variance, environment), told]
+    return [_measured(measured), told]
+
+
+def referred(state: State, command: ReportReference) -> Sequence[Event]:
+    """The reference run of a job is over, and recorded once."""
+    job = current(state, command.job, command.attempt)
+    if job is None or any(known.job == job.id for known in state.references.values()):
+        return []
+    return [_measured(command.calibration)]
+
+
+def _measured(told: Calibration) -> CalibrationMeasured:
+    environment = sorted_by_name(told.environment)
+    return CalibrationMeasured(**{**asdict(told), "environment": environment})
 
 
 def trainer_used(state: State, command: RecordTrainer) -> Sequence[Event]:

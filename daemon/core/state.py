@@ -10,6 +10,14 @@ from collections import ChainMap
 from collections.abc import Iterable, MutableMapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
+from daemon.core.environment import (
+    ENVIRONMENT,
+    SETUP,
+    Environment,
+    Setup,
+    environment_of,
+    setup_of,
+)
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
@@ -42,6 +50,7 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.needs import configuration, kin
+from daemon.core.reference import Reference, projected_s
 from daemon.core.shelf import Shelf
 from daemon.core.stages import PROBE, pace_of
 from daemon.core.tools import EngineRecorded, ModelRecorded
@@ -70,19 +79,6 @@ def key_of(fact: Fact) -> tuple[str, str]:
     return ("engine", "") if isinstance(fact, Engine) else (fact.role, fact.name)
 
 
-Environment = tuple[str, str, str, str, str]
-"""Where a precision mends or does not: the engine's name, version, torch, os and device."""
-
-
-ENVIRONMENT = ("name", "version", "torch", "os", "device")
-"""What an environment's parts are called in a line of the ledger."""
-
-
-def environment_of(engine: Engine) -> Environment:
-    """What of an engine decides about precision; not the profile that it was started in."""
-    return (engine.name, engine.version, engine.torch, engine.os, engine.device)
-
-
 @dataclass(slots=True)
 class State:
     """The fold. Only the loop changes one, by absorbing a draft whose entries are on the disk.
@@ -96,7 +92,8 @@ class State:
     engines and models by the seq of the line that says what they were; ``latest`` the last such
     line of each, by role and name. ``learnt`` counts how often a rung of the ladder was tried in an
     environment, and how often the picture was good then; ``calibrated`` by how much one seed drawn
-    several times differed from itself there (mean difference, 0..255). ``weighed`` is what an
+    several times differed from itself there (mean difference, 0..255). ``references`` are the
+    latest reference runs by what they are true for. ``weighed`` is what an
     attempt of a configuration was last predicted to take and took, in bytes; of its kin too.
     ``paces``: what a pass of a training like that took last, in awake seconds.
     """
@@ -112,6 +109,7 @@ class State:
     latest: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     learnt: MutableMapping[tuple[Environment, str], tuple[int, int]] = field(default_factory=dict)
     calibrated: MutableMapping[Environment, float] = field(default_factory=dict)
+    references: MutableMapping[Setup, Reference] = field(default_factory=dict)
     weighed: MutableMapping[str, tuple[int, int]] = field(default_factory=dict)
     paces: MutableMapping[str, float] = field(default_factory=dict)
     loras: MutableMapping[JobId, str] = field(default_factory=dict)
@@ -148,6 +146,7 @@ class State:
             latest=ChainMap({}, self.latest),
             learnt=ChainMap({}, self.learnt),
             calibrated=ChainMap({}, self.calibrated),
+            references=ChainMap({}, self.references),
             weighed=ChainMap({}, self.weighed),
             paces=ChainMap({}, self.paces),
             loras=ChainMap({}, self.loras),
@@ -169,6 +168,18 @@ def fold(entries: Iterable[Entry], state: State | None = None) -> State:
     for entry in entries:
         apply(state, entry)
     return state
+
+
+def last_reference(state: State) -> Reference | None:
+    """The reference run that is true for the engine that drew last."""
+    engine = state.recorded.get(state.latest.get(("engine", ""), 0))
+    return state.references.get(setup_of(engine)) if isinstance(engine, Engine) else None
+
+
+def latest_model(state: State, role: str) -> str:
+    """The model of this role that a job named last and that was new then; '' = none yet."""
+    found = ((seq, name) for (its, name), seq in state.latest.items() if its == role)
+    return max(found, default=(0, ""))[1]
 
 
 def apply(state: State, entry: Entry) -> None:
@@ -207,7 +218,7 @@ def apply(state: State, entry: Entry) -> None:
         case JobApproved() | LoraInstalled():
             _choose_lora(state, event)
         case CalibrationMeasured():
-            _calibrate(state, event)
+            _calibrate(state, event, entry.at)
         case ModelRecorded() | EngineRecorded():
             _record(state, event)
         case _:
@@ -236,9 +247,14 @@ def _control(state: State, event: ControlTaken) -> None:
         state.paused = event.kind == "pause"
 
 
-def _calibrate(state: State, event: CalibrationMeasured) -> None:
-    name, version, torch, system, device = (event.environment.get(key, "") for key in ENVIRONMENT)
+def _calibrate(state: State, event: CalibrationMeasured, at: int) -> None:
+    told = event.environment
+    name, version, torch, system, device = (told.get(key, "") for key in ENVIRONMENT)
     state.calibrated[name, version, torch, system, device] = event.variance
+    if event.verdict and state.lease is not None:
+        seconds = projected_s(event.times, event.steps_s)
+        setup = tuple(told.get(key, "") for key in SETUP)
+        state.references[setup] = Reference(state.lease, seconds, event.verdict, at)
 
 
 def _learn(state: State, ended: AttemptEnded) -> None:

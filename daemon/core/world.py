@@ -59,7 +59,8 @@ class World:
     ``gpu_free`` is whether the per-user lock of the GPU is ours or can be had. ``trainer_text`` ''
     = there is a trainer that can train; else why not, in a sentence, and ``trainer_code``.
     ``closing`` is the job and the attempt whose last picture is with the engine: the one after it
-    may be made ready. ``at`` is now, in ms since 1970; that it passes is no news.
+    may be made ready. ``setup``: what a reference run on this engine would be true for, () =
+    not seen yet. ``at`` is now, in ms since 1970; that it passes is no news.
     """
 
     engine: EngineName
@@ -71,6 +72,7 @@ class World:
     trainer_code: str = "TRAINER_MISSING"
     closing: tuple[JobId, int] | None = None
     machine: Machine = Machine()
+    setup: tuple[str, ...] = ()
     at: int = field(default=0, compare=False)
 
     @property

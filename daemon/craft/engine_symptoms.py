@@ -28,6 +28,24 @@ ENGINE_WORDS: Mapping[str, tuple[str, str]] = {
         "the job's copy of its hint image is gone or was changed",
         "Leave the files in outbox/ as they are; `nightpress again` takes the hint anew.",
     ),
+    "STEPS_SLOWING": (
+        "the first steps of a picture are fast and the later ones slower",
+        (
+            "Close what else uses memory or the GPU, let the Mac cool down, then"
+            " run `nightpress calibrate` again."
+        ),
+    ),
+    "CANARY_PENDING": (
+        "nothing is made before the reference run is green",
+        "Run `nightpress calibrate`, or wait: it begins by itself once a job has named its models.",
+    ),
+    "CANARY_FAILED": (
+        "the reference run is far too slow on what draws now",
+        (
+            "Compare the two calibration.measured lines in `nightpress log`: what was updated"
+            " between them, macOS, torch, ComfyUI, its nodes or flags, is the first suspect."
+        ),
+    ),
     "HASH_CHANGED": (
         "a file that went into the picture is another one now",
         (

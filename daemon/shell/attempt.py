@@ -15,10 +15,13 @@ from functools import partial
 from daemon.core.ids import file_prefix
 from daemon.core.job import Job
 from daemon.core.jobs import Outcome, PanelSpec, Phase
+from daemon.core.policy import deadline_s
+from daemon.core.state import last_reference
 from daemon.craft.graph import BoundGraph, bind, with_prefix
 from daemon.errors import WorldError
 from daemon.ports import Ears, Renderer
 from daemon.shell.bench import Bench, Ended, Prepared, Sheet
+from daemon.shell.calibrating import measured
 from daemon.shell.drawing import Conversation
 from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINT_LIMIT_BYTES, read_pattern
@@ -87,8 +90,8 @@ class PanelAttempt:
                 if todo and ended.outcome is Outcome.SUCCEEDED and self._is_waited_for():
                     text = f"Somebody waits, and {len(todo)} of its pictures are left."
                     ended = Ended(Outcome.STOPPED, "IN_TURNS", text)
-            if self._again is not None and ended.outcome is Outcome.SUCCEEDED:
-                await self._again.conclude()
+            if ended.outcome is Outcome.SUCCEEDED:
+                ended = await self._concluded()
         except GivenUp as given_up:
             if given_up.code in _NEEDS_FREEING:
                 await let_go(self._renderer)
@@ -96,6 +99,14 @@ class PanelAttempt:
         if ended.code in _NEEDS_FREEING:
             await let_go(self._renderer)
         return ended
+
+    async def _concluded(self) -> Ended:
+        """What is to be said of all pictures together, where they were drawn for that."""
+        if self._again is not None:
+            await self._again.conclude()
+        if self._first.measures:
+            return await measured(self._bench, self._job)
+        return Ended(Outcome.SUCCEEDED)
 
     def _is_waited_for(self) -> bool:
         """Whether a panel has come while this attempt had its turn."""
@@ -221,9 +232,7 @@ class PanelAttempt:
             graph=with_prefix(prepared.bound, file_prefix(prepared.prompt)),
             save_node=prepared.bound.save_node,
             map_node=prepared.bound.map_node,
-            width=spec.width,
-            height=spec.height,
-            steps=spec.steps,
+            draw_s=self._draw_s(spec),
             note={
                 "job": job.id,
                 "panel": job.name,
@@ -235,13 +244,22 @@ class PanelAttempt:
         )
         bound, image = prepared.bound, prepared.image
         # What was drawn again counts only with the engine's word that it was not cached.
-        attempts = [] if self._again is not None else reversed(job.lost)
+        attempts = [] if spec.anew else reversed(job.lost)
         lost = [self._preparing.prompt(image, bound, attempt=each) for each in attempts]
         earlier = [
             replace(order, prompt_id=each, graph=with_prefix(bound, file_prefix(each)))
             for each in lost
         ]
         return replace(order, earlier=tuple(earlier))
+
+    def _draw_s(self, spec: PanelSpec) -> float:
+        policy, known = self._bench.policy, last_reference(self._bench.state())
+        if spec.measures:
+            return policy.calibration_deadline_s
+        pace = known.pixel_step_s if known else 0.0
+        return deadline_s(
+            policy, width=spec.width, height=spec.height, steps=spec.steps, pixel_step_s=pace
+        )
 
     def _progressed(self, image: int, step: int, steps: int) -> None:
         job, images = self._job, len(self._pages)

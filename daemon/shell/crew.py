@@ -29,6 +29,7 @@ from daemon.ports import (
 )
 from daemon.shell.bench import Bench, Lately
 from daemon.shell.board import Board
+from daemon.shell.canary import Canary
 from daemon.shell.checkpoint import Checkpoints
 from daemon.shell.engine_watch import EngineWatch
 from daemon.shell.inbox import Inbox
@@ -112,6 +113,7 @@ class Crew:
     performer: Performer
     checkpoints: Checkpoints | None
     trainer: TrainerWatch | None
+    canary: Canary
 
 
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
@@ -146,6 +148,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         _performer(ports, setup, bench, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
         None if setup.trainer_text else _trainer(ports, setup, loop),
+        _canary(ports, setup, loop),
     )
 
 
@@ -212,6 +215,13 @@ def _checkpoints(ports: Ports, setup: Setup, loop: Loop, ledger: Ledger) -> Chec
 def _trainer(ports: Ports, setup: Setup, loop: Loop) -> TrainerWatch:
     state, tell = (lambda: loop.state), loop.tell
     return TrainerWatch(ports.trainer, setup.policy, state=state, tell=tell)
+
+
+def _canary(ports: Ports, setup: Setup, loop: Loop) -> Canary:
+    state, world = (lambda: loop.state), (lambda: loop.world)
+    canary = Canary(ports.disk, setup.policy, state=state, world=world)
+    loop.observe(canary.believe)
+    return canary
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:

@@ -7,7 +7,7 @@ somebody else's is not slow.
 from __future__ import annotations
 
 from daemon.core.jobs import Outcome
-from daemon.core.policy import Policy, deadline_s
+from daemon.core.policy import Policy
 
 QUEUE_S = 3_600.0  # Somebody else's prompts may be before ours on a server that is shared.
 
@@ -19,10 +19,10 @@ class Deadline:
     When none is ever heard (a rejoined prompt has nobody to tell), both together are the deadline.
     """
 
-    def __init__(self, policy: Policy, *, width: int, height: int, steps: int, now: float) -> None:
+    def __init__(self, policy: Policy, *, draw_s: float, now: float) -> None:
         self._silence_s = policy.socket_silence_s
         self._cold_s = policy.start_allowance_s + policy.first_load_allowance_s
-        self._draw_s = deadline_s(policy, width=width, height=height, steps=steps)
+        self._draw_s = draw_s
         self._asked = now
         self._turn = now
         self._waiting = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from daemon.core.jobs import Outcome
@@ -72,6 +72,7 @@ class Conversation:
         self._ended = False
         self._entry: HistoryEntry | None = None
         self._harvested: Drawn | None = None
+        self._stamps: dict[int, float] = {}
         self._deadline = self._new_deadline()
 
     async def until_left(self, ears: Ears, *, clear: bool, accepted: Callable[[], None]) -> bool:
@@ -123,6 +124,13 @@ class Conversation:
         ]
         return Drawn(png, entry.graph, entry.cached, entry.seconds, maps[0] if maps else None)
 
+    def paces(self, steps: int) -> Mapping[int, float]:
+        """Seconds that each step took, from the second on; nothing where one was not heard."""
+        stamps, every = self._stamps, range(2, steps + 1)
+        if any(step not in stamps for step in range(1, steps + 1)):
+            return {}
+        return {step: round(stamps[step] - stamps[step - 1], 3) for step in every}
+
     async def _ended_entry(self) -> HistoryEntry | None:
         """The entry of a prompt that was said to have ended; whoever said so may have been wrong,
         and then it is waited for, within reason.
@@ -148,9 +156,7 @@ class Conversation:
 
     def _new_deadline(self) -> Deadline:
         order = self._order
-        return Deadline(
-            self._policy, width=order.width, height=order.height, steps=order.steps, now=now()
-        )
+        return Deadline(self._policy, draw_s=order.draw_s, now=now())
 
     async def _drawn_earlier(self) -> Drawn | None:
         """What a lost attempt had saved before nobody could ask for it."""
@@ -251,6 +257,7 @@ class Conversation:
         match message:
             case Progress(value=value, max=steps, prompt_id=prompt_id) if prompt_id == ours:
                 self._deadline.stepped(now())
+                self._stamps.setdefault(value, now())
                 self._progress(value, steps)
             case Executing(node=None, prompt_id=prompt_id) if prompt_id == ours:
                 self._ended = True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from daemon.core.policy import Policy
 from daemon.craft.killing import kill_code
 from daemon.errors import WorldError
 from daemon.ports import EngineHost, Serving
+from daemon.shell.engine_trouble import Trouble
 from daemon.shell.patience import now
 from daemon.wire.comfyui_log import codes, read_words
 from daemon.wire.shim_record import ExitRecord
@@ -23,14 +23,6 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 1.0
 _SHORTEST_REST_S = 0.1
 _NOTHING_KNOWN = "The engine's server ended, and nothing is known of how."
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why the engine cannot be used just now: a code and a sentence."""
-
-    code: str
-    text: str
 
 
 _RESTING = Trouble(

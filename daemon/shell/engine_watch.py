@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from daemon.core.commands import Command, Observe, ReportIncident
+from daemon.core.environment import Setup, setup_of
 from daemon.core.jobs import DEFAULT_PROFILE, Outcome
 from daemon.core.plan import engine_wanted, prompts_of
 from daemon.core.policy import Policy
@@ -21,9 +22,11 @@ from daemon.core.world import World
 from daemon.craft.engine_concerns import concerns
 from daemon.errors import EngineError, WorldError
 from daemon.ports import Disk, EngineHost, Renderer
-from daemon.shell.engine_keeper import EngineKeeper, Trouble
+from daemon.shell.engine_keeper import EngineKeeper
+from daemon.shell.engine_trouble import Trouble, changed, holds, shared, stuck
 from daemon.shell.patience import GivenUp, let_go, now, once
 from daemon.wire.comfyui import EngineFacts
+from daemon.wire.making import engine_of
 from daemon.wire.places import Places, portable_text
 from daemon.wire.shim_record import ExitRecord
 
@@ -87,7 +90,7 @@ class EngineWatch:
     def suspect(self, prompt_id: str) -> None:
         """This prompt may never leave the engine: nothing starts until it has."""
         self._stuck = prompt_id
-        self._see(_with(self._world, _stuck(prompt_id)))
+        self._see(_with(self._world, stuck(prompt_id)))
         self._wake()
 
     async def ready(self, profile: str) -> None:
@@ -164,6 +167,14 @@ class EngineWatch:
             return DEFAULT_PROFILE if self._answers else None
         return self._keeper.serving.profile if self._keeper.serving else None
 
+    def _setup(self) -> Setup:
+        """What a reference run would be true for; () while the engine is not seen as it always is:
+        in another profile it is that for a picture only.
+        """
+        if self.facts is None or self._up() != DEFAULT_PROFILE:
+            return ()
+        return setup_of(engine_of(self.facts, self._places))
+
     def _see(self, seen: World) -> None:
         seen = replace(seen, engine_text=self._clean(seen.engine_text))
         if seen != self._world:
@@ -183,8 +194,9 @@ class EngineWatch:
             return world
         try:
             trouble = await self._look(self._renderer)
+            world = replace(world, setup=self._setup() or world.setup)
             # A suspicion may be younger than what was just seen.
-            return _with(world, trouble or (_stuck(self._stuck) if self._stuck else None))
+            return _with(world, trouble or (stuck(self._stuck) if self._stuck else None))
         except WorldError as error:
             trouble = Trouble(error.code, error.text)
         except Exception as error:
@@ -247,24 +259,24 @@ class EngineWatch:
 
     async def _busy(self, renderer: Renderer) -> Trouble | None:
         """What is wrong with its queue: a prompt that never leaves it, or somebody else's."""
-        stuck, drawing = self._stuck, self._state().lease is not None
-        if self._keeper is not None and not stuck:
+        prompt_id, drawing = self._stuck, self._state().lease is not None
+        if self._keeper is not None and not prompt_id:
             return None
         queue = await once(renderer.queue)
-        if stuck and stuck in queue.running:
-            return await self._replace(self._keeper, renderer) if self._keeper else _stuck(stuck)
-        if self._stuck == stuck:
+        if prompt_id and prompt_id in queue.running:
+            return await self._replace(self._keeper, renderer) if self._keeper else stuck(prompt_id)
+        if self._stuck == prompt_id:
             self._stuck = ""
         if self._keeper is not None or drawing or self._state().lease is not None:
             return None
         others = {*queue.running, *queue.pending} - prompts_of(self._state())
-        return _shared(len(others)) if others else None
+        return shared(len(others)) if others else None
 
     async def _replace(self, keeper: EngineKeeper, renderer: Renderer) -> Trouble:
         prompt_id, self._stuck = self._stuck, ""
         with suppress(EngineError):
             await once(renderer.free)
-        return await keeper.replace("ENGINE_STUCK", f"{_holds(prompt_id)} It is started again.")
+        return await keeper.replace("ENGINE_STUCK", f"{holds(prompt_id)} It is started again.")
 
     async def _know(self, renderer: Renderer, facts: EngineFacts) -> None:
         """Say once what is to be said of a server that is new to us."""
@@ -272,7 +284,7 @@ class EngineWatch:
         # One connection may drop; an address that is refused again has nobody behind it.
         away, self._refusals = self._refusals > 1, 0
         if before is not None and self._keeper is None and (away or facts != before):
-            self._report("ENGINE_CHANGED", _changed(before, facts))
+            self._report("ENGINE_CHANGED", changed(before, facts))
         elif before is not None:
             return
         if facts.name != "comfyui":
@@ -300,29 +312,3 @@ class EngineWatch:
 def _with(world: World, trouble: Trouble | None) -> World:
     code, text = (trouble.code, trouble.text) if trouble else ("", "")
     return replace(world, engine_code=code, engine_text=text)
-
-
-def _stuck(prompt_id: str) -> Trouble:
-    text = f"{_holds(prompt_id)} Restart the engine; jobs wait meanwhile."
-    return Trouble("ENGINE_STUCK", text)
-
-
-def _holds(prompt_id: str) -> str:
-    return (
-        f"The engine holds on to prompt {prompt_id}, which neither ends nor obeys an interrupt: its"
-        " worker is dead though it answers."
-    )
-
-
-def _shared(others: int) -> Trouble:
-    prompts = "A prompt" if others == 1 else f"{others} prompts"
-    text = f"{prompts} of somebody else on the engine; jobs wait until it is done with them."
-    return Trouble("ENGINE_SHARED", text)
-
-
-def _changed(before: EngineFacts, facts: EngineFacts) -> str:
-    if before.version != facts.version:
-        return f"The engine was {before.name} {before.version} and is {facts.version} now."
-    if before != facts:
-        return "The engine was started again, with other arguments or on another device."
-    return "The engine was started again, not by nightpress; what was in its queue is lost."

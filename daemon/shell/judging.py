@@ -38,9 +38,10 @@ _CACHED = (
 )
 
 
-def _seconds(spec: PanelSpec, drawn: Drawn) -> Mapping[str, float]:
-    """How long it took, where that is asked for."""
-    return {"seconds": drawn.seconds} if spec.reproduces else {}
+def _seconds(spec: PanelSpec, drawn: Drawn, talk: Conversation) -> Mapping[str, float]:
+    """How long it took, where that is asked for; and each step of it, where one is measured."""
+    steps = {f"step_{number:02}_s": took for number, took in talk.paces(spec.steps).items()}
+    return {"seconds": drawn.seconds, **(steps if spec.measures else {})} if spec.anew else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Judging:
         bench, job, image = self._bench, self._job, left.prepared.image
         spec = self._pages[image - 1]
         drawn = await left.talk.result()
-        if spec.reproduces and not was_drawn(left.prepared.bound.graph, drawn.cached):
+        if spec.anew and not was_drawn(left.prepared.bound.graph, drawn.cached):
             raise GivenUp(Outcome.LOST, "CACHED", _CACHED)
         stats = await bench.pixels.measure(drawn.png)
         verdict = judge(stats, width=spec.width, height=spec.height)
@@ -90,7 +91,7 @@ class Judging:
             image=image,
             sha256=digest(drawn.png),
             verdict=verdict.code or GOOD,
-            scores={**verdict.scores, **scores(words), **_seconds(spec, drawn)},
+            scores={**verdict.scores, **scores(words), **_seconds(spec, drawn, left.talk)},
             making=await self._making(sheet, left, drawn, workflow, stats.perceptual_hash),
         )
         await bench.ask(report)

@@ -56,7 +56,7 @@ class Preparing:
             prompt=prompt,
             fresh=before is None or before.prompt_id != prompt,
             # What is drawn again must not come out of the engine's cache.
-            stale=page.reproduces is not None
+            stale=page.anew
             or any(self._was_another(model) for model in models if model.name not in aliases),
         )
         if not prepared.stale:

@@ -84,6 +84,7 @@ class Press:
                 crew.board.run(),
                 *(each.run() for each in (crew.checkpoints, crew.trainer) if each),
                 crew.machine.run(),
+                crew.canary.run(),
             )
         ]
         waits = [*tasks, asyncio.ensure_future(self._stop.wait())]

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
 
 from daemon.core.commands import Calibration, ReportReproduced
-from daemon.core.events import ImageJudged
+from daemon.core.environment import environment_of
 from daemon.core.job import Job
-from daemon.core.jobs import Engine, JobId, Outcome, PanelSpec, Reproduction
-from daemon.core.state import ENVIRONMENT, environment_of
+from daemon.core.jobs import JobId, Outcome, PanelSpec, Reproduction
 from daemon.craft.graph import BoundGraph
 from daemon.craft.reproduction import FAILED, differences, verdict_of
 from daemon.errors import AskerError, WorldError
 from daemon.ports import Weights
 from daemon.shell.bench import Bench, Sheet
+from daemon.shell.calibrating import calibration_of
 from daemon.shell.originals import Original, read_original
 from daemon.shell.patience import GivenUp
 from daemon.wire.lock_file import Model
@@ -58,13 +57,11 @@ class Reproducing:
         if job.reproduced is not None:
             return
         original = await self._original()
-        drawn = [await bench.outbox.staged(job, image, state) for image in job.pictures]
-        pictures = [each.png for each in drawn if each is not None]
-        assert len(pictures) == len(drawn), "who concludes has drawn all of them"
-        assert drawn[0] is not None, "there is at least one"
-        engine = drawn[0].making.engine
-        distance = await bench.pixels.compare(original.png, pictures[0])
-        calibration = await self._calibration(job, pictures, engine)
+        drawn = await bench.outbox.staged(job, 1, state)
+        assert drawn is not None, "who concludes has drawn all of them"
+        engine = drawn.making.engine
+        distance = await bench.pixels.compare(original.png, drawn.png)
+        calibration = await calibration_of(bench, job) if self._again.calibrates else None
         known = state.calibrated.get(environment_of(engine))
         calibrated = calibration.variance if calibration else known
         await self._report(
@@ -89,21 +86,6 @@ class Reproducing:
         except AskerError as error:
             raise GivenUp(Outcome.FAILED, "ORIGINAL_GONE", str(error)) from None
         return original
-
-    async def _calibration(
-        self, job: Job, pictures: Sequence[bytes], engine: Engine
-    ) -> Calibration | None:
-        if not self._again.calibrates:
-            return None
-        pairs = [await self._bench.pixels.compare(*pair) for pair in combinations(pictures, 2)]
-        judged = (image.judged for image in job.images.values())
-        lines = [entry.event for entry in judged if entry is not None]
-        times = [line.scores.get("seconds", 0.0) for line in lines if isinstance(line, ImageJudged)]
-        return Calibration(
-            times=tuple(times),
-            variance=round(max(pair.mean_difference for pair in pairs), 4),
-            environment=dict(zip(ENVIRONMENT, environment_of(engine), strict=True)),
-        )
 
     async def _report(
         self,

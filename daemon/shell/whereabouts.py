@@ -27,7 +27,7 @@ class DrawOrder:
     """One picture. ``graph`` has its file prefix bound; ``note`` travels inside the picture.
     ``map_node`` saves the hint that the graph makes for itself ('' = none).
 
-    ``width``, ``height`` (pixels) and ``steps`` give the deadline. ``fresh``: its id was recorded
+    ``draw_s``: its deadline, from the first sampler step. ``fresh``: its id was recorded
     only now, so the engine cannot know it. ``earlier`` are prompts of the same picture that were
     lost: one of them may have been drawn after all.
     """
@@ -35,9 +35,7 @@ class DrawOrder:
     prompt_id: str
     graph: Mapping[str, Node]
     save_node: str
-    width: int
-    height: int
-    steps: int
+    draw_s: float
     note: Mapping[str, object]
     map_node: str = ""
     fresh: bool = False

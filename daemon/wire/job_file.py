@@ -19,6 +19,7 @@ from daemon.core.ids import split_job
 from daemon.core.jobs import Asked, Complaint, Control, ControlKind
 from daemon.core.policy import Policy
 from daemon.wire import panel_file, train_file
+from daemon.wire.calibrate_file import CalibrateFile
 from daemon.wire.complaints import STRICT, between, checked, described, fault, nearest
 from daemon.wire.name_rules import Ref, ref_fault
 from daemon.wire.panel_file import PanelFile
@@ -161,6 +162,9 @@ def _judged(
         table, unknown = {"lora": stem, **without_resolution(given)}, train_file.UNKNOWN
         train = checked(TrainFile, table, outline=outline, unknown=unknown, policy=policy)
         return train if isinstance(train, list) else train.asked()
+    if kind == "calibrate" and "lock" not in given:
+        run = checked(CalibrateFile, given, outline=outline, unknown={}, policy=policy)
+        return run if isinstance(run, list) else run.asked()
     if kind in _CONTROLS:
         control = checked(ControlFile, given, outline=outline, unknown={}, policy=policy)
         return control if isinstance(control, list) else control.control()

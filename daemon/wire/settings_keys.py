@@ -50,7 +50,7 @@ _STUDIOS_OWN = (
 _PROGRAMS = ("program", "python", "path", "args")
 
 STUDIO_UNKNOWN: Mapping[str, str] = {
-    **dict.fromkeys((*_LATER_TABLES, "policy.canary"), _LATER),
+    **dict.fromkeys(_LATER_TABLES, _LATER),
     **dict.fromkeys(("trainer", *(f"comfyui.{key}" for key in ("base_path", *_PROGRAMS))), _MINE),
 }
 USER_UNKNOWN: Mapping[str, str] = {
@@ -207,6 +207,7 @@ class _Caps(BaseModel):
     model_config = STRICT
     i_have_more_memory: bool = False
     heavy: Literal["warn", "hold"] = _MISSION.heavy
+    canary: bool = Field(default=_MISSION.canary, description="first of all a reference run")
     max_area: Annotated[int, _cap(64 * 64, 2048 * 2048)] = _MISSION.max_area
     max_side: Annotated[int, _cap(64, 2048)] = _MISSION.max_side
     max_steps: Annotated[int, _cap(1, 1_000)] = _MISSION.max_steps

@@ -85,9 +85,7 @@ def order(attempt: int = 1, **changes: Any) -> DrawOrder:
         prompt_id=ours,
         graph=with_prefix(bound, file_prefix(ours)),
         save_node=bound.save_node,
-        width=64,
-        height=64,
-        steps=2,
+        draw_s=120.0,
         note={"job": "a_v1"},
     )
 

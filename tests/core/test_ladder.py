@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.commands import Observe, ReportEnded
+from daemon.core.environment import environment_of
 from daemon.core.events import AttemptEnded, AttemptStarted, ControlTaken, Event
 from daemon.core.jobs import QUALITY_CODES, JobId, Outcome, Phase
 from daemon.core.ladder import profile_for, spoken
 from daemon.core.policy import LADDER
-from daemon.core.state import State, apply, environment_of, fold
+from daemon.core.state import State, apply, fold
 from daemon.wire.sentence import sentence
 from tests.core.asking import (
     DOWN,

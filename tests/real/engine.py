@@ -17,6 +17,7 @@ import pytest
 from daemon.adapters.clock import SystemEntropy
 from daemon.core.ids import file_prefix, prompt_id
 from daemon.core.jobs import LoraUse, PanelSpec
+from daemon.core.policy import Policy, deadline_s
 from daemon.craft.graph import bind, with_prefix
 from daemon.craft.template import Template
 from daemon.shell.whereabouts import DrawOrder
@@ -127,9 +128,7 @@ class RealEngine:
             prompt_id=ours,
             graph=with_prefix(bound, file_prefix(ours)),
             save_node=bound.save_node,
-            width=spec.width,
-            height=spec.height,
-            steps=spec.steps,
+            draw_s=deadline_s(Policy(), width=spec.width, height=spec.height, steps=spec.steps),
             note={"job": "a_v1"},
         )
 

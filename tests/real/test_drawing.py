@@ -155,9 +155,7 @@ def test_another_graph_under_our_id_is_a_stranger_s_and_is_left_alone(real: Real
             prompt_id=ours.prompt_id,
             graph=theirs.graph,
             save_node=theirs.save_node,
-            width=64,
-            height=64,
-            steps=1,
+            draw_s=120.0,
             note={},
         )
         await send(renderer, stolen)

@@ -88,6 +88,7 @@ class Studio:
     pixels: SlowPixels = field(default_factory=SlowPixels)
     weights: SimWeights = field(default_factory=ChangingWeights)
     probe: Probe | None = None
+    policy: Policy = field(default_factory=Policy)
     disk: MemoryDisk = field(default_factory=MemoryDisk)
     calls: list[str] = field(default_factory=list)
 
@@ -100,10 +101,12 @@ class Studio:
     def said(self, kind: str, key: str) -> list[Any]:
         return [line[key] for line in self.lines() if line["type"] == kind]
 
-    async def until(self, done: Callable[[], bool], *, at_most_s: float = 600.0) -> None:
+    async def until(
+        self, done: Callable[[], bool], *, at_most_s: float = 600.0, look_s: float = 0.05
+    ) -> None:
         async with asyncio.timeout(at_most_s):
             while not done():  # noqa: ASYNC110  # Nobody tells of a line in the ledger.
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(look_s)
 
     def ended(self, jobs: int) -> Callable[[], bool]:
         return lambda: len(self.said("job.ended", "job")) >= jobs
@@ -136,7 +139,7 @@ class Studio:
                 daemon=DaemonFacts("0", 1, "0123456789ab", EPOCH_MS),
                 engine="comfyui",
                 places={"$STUDIO": "/studio"},
-                policy=Policy(),
+                policy=self.policy,
                 settle_s=0.1,
                 rescan_s=0.2,
             ),

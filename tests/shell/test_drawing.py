@@ -38,9 +38,7 @@ ORDER = DrawOrder(
     prompt_id=OURS,
     graph=GRAPH,
     save_node="9",
-    width=512,
-    height=768,
-    steps=20,
+    draw_s=120.0,
     note={"job": "ch01_p003_v1"},
 )
 

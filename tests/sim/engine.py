@@ -73,6 +73,7 @@ class SimEngine:
     mischief: float = 0.0
     fault: EngineFault = ""
     step_s: float = 0.2
+    steps: int = 4
     refuse: str = ""
     before_post: Callable[[str], None] = lambda prompt: None
     before_draw: Callable[[str], None] = lambda prompt: None
@@ -187,13 +188,13 @@ class SimEngine:
                 self.sockets[client].messages.put_nowait(message)
 
     async def _execute(self, prompt: Prompt) -> HistoryEntry:
-        for step in range(1, 5):
+        for step in range(1, self.steps + 1):
             await asyncio.sleep(prompt.step_s or self.step_s)
             if self.dead:
                 await asyncio.Event().wait()
             if prompt.id in self.interrupted:
                 return HistoryEntry(prompt.graph, "interrupted", None, ())
-            self._say(prompt.client, Progress(step, 4, prompt.id))
+            self._say(prompt.client, Progress(step, self.steps, prompt.id))
             if not prompt.step_s:
                 await self._reach("step")
         spoilt: Spoilt = next(self.spoils, "")

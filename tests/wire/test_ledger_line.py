@@ -148,7 +148,12 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     LoraInstalled: st.builds(LoraInstalled, jobs, texts, texts),
     ControlTaken: st.builds(ControlTaken, texts, texts, texts, files),
     CalibrationMeasured: st.builds(
-        CalibrationMeasured, st.lists(numbers, max_size=3).map(tuple), numbers, hashes
+        CalibrationMeasured,
+        st.lists(numbers, max_size=3).map(tuple),
+        numbers,
+        hashes,
+        st.lists(numbers, max_size=19).map(tuple),
+        st.sampled_from(["", "good", "slow", "failed"]),
     ),
     PictureReproduced: st.builds(PictureReproduced, jobs, texts, texts, numbers, word_lists),
     LedgerTorn: st.builds(LedgerTorn, counts, texts),
@@ -257,7 +262,7 @@ CONTRACT = {
     "job.approved": "job image checkpoint",
     "lora.installed": "job file sha256",
     "control.taken": "job kind error file",
-    "calibration.measured": "times variance environment",
+    "calibration.measured": "times variance environment steps_s verdict",
     "picture.reproduced": "job lock_sha256 verdict distance differences",
     "ledger.torn": "bytes kept",
     "ledger.restored": "lines cause",
