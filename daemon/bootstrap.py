@@ -180,6 +180,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         rests=home.engine == "comfyui",
         packs=frozenset(settings.packs),
         known=vocabulary(home),
+        sheet=True,
     )
 
 

@@ -35,6 +35,7 @@ from daemon.shell.progress import Progress
 from daemon.wire.status import (
     INCIDENTS_SHOWN,
     DaemonFacts,
+    Document,
     Hashing,
     Notice,
     notice_of,
@@ -126,8 +127,14 @@ class Board:
                 raise
 
     async def _write_status(self) -> None:
-        hashing, at = self._hashing(), self._clock.now()
-        document = status_document(
+        hashing = self._hashing()
+        await self._outbox.write_status(self.document(hashing))
+        self._hashing_shown = hashing is not None
+
+    def document(self, hashing: Hashing | None = None) -> Document:
+        """Where everything stands now, as status.json has it."""
+        at = self._clock.now()
+        return status_document(
             self._loop.state,
             at=at,
             daemon=self._daemon,
@@ -141,8 +148,6 @@ class Board:
             policy=self._policy,
             next_tick=at + self._tick_ms,
         )
-        await self._outbox.write_status(document)
-        self._hashing_shown = hashing is not None
 
     async def _either(self) -> None:
         """Wait for news; or, where there is only progress, for a second."""

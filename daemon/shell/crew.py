@@ -40,10 +40,12 @@ from daemon.shell.machine_watch import Blind, MachineWatch
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
 from daemon.shell.progress import Progress
+from daemon.shell.sheet import Sheet
 from daemon.shell.trainer_watch import TrainerWatch
 from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.shell.turns import Turns
+from daemon.wire.ledger_line import Head
 from daemon.wire.places import Places
 from daemon.wire.shim_record import ExitRecord
 from daemon.wire.status import DaemonFacts
@@ -79,7 +81,7 @@ class Setup:
     once a day. ``trainer_text``: why there is no trainer, '' when there is. ``profiles``: those an
     engine of ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during
     trainings. ``packs``: the custom nodes that may draw.
-    ``known``: the words by which captions are judged.
+    ``known``: the words by which captions are judged. ``sheet``: the review sheet is written.
     """
 
     studio: str
@@ -99,6 +101,7 @@ class Setup:
     rests: bool = True
     packs: frozenset[str] = frozenset()
     known: Vocabulary = field(default_factory=Vocabulary)
+    sheet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Crew:
     checkpoints: Checkpoints | None
     trainer: TrainerWatch | None
     canary: Canary
+    sheet: Sheet | None
 
 
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
@@ -149,6 +153,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         _checkpoints(ports, setup, loop, ledger),
         None if setup.trainer_text else _trainer(ports, setup, loop),
         _canary(ports, setup, loop),
+        _sheet(ports, setup, loop, board, head=lambda: ledger.head) if setup.sheet else None,
     )
 
 
@@ -222,6 +227,19 @@ def _canary(ports: Ports, setup: Setup, loop: Loop) -> Canary:
     canary = Canary(ports.disk, setup.policy, state=state, world=world)
     loop.observe(canary.believe)
     return canary
+
+
+def _sheet(
+    ports: Ports, setup: Setup, loop: Loop, board: Board, *, head: Callable[[], Head]
+) -> Sheet:
+    return Sheet(
+        disk=ports.disk,
+        loop=loop,
+        policy=setup.policy,
+        host=setup.host,
+        document=board.document,
+        head=head,
+    )
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:

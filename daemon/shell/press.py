@@ -82,7 +82,7 @@ class Press:
                 crew.watch.run(),
                 _open(crew, told, rescan_s=self._setup.rescan_s),
                 crew.board.run(),
-                *(each.run() for each in (crew.checkpoints, crew.trainer) if each),
+                *(each.run() for each in (crew.checkpoints, crew.trainer, crew.sheet) if each),
                 crew.machine.run(),
                 crew.canary.run(),
             )
@@ -143,3 +143,5 @@ async def _say_stopped(crew: Crew) -> None:
     await crew.loop.ask(Stop("asked to stop"))
     crew.loop.wake()  # So that it is noted where the ledger ends.
     await crew.board.finish()
+    if crew.sheet:
+        await crew.sheet.finish()
