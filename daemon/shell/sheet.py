@@ -36,7 +36,7 @@ from daemon.wire.status import Document
 log = logging.getLogger(__name__)
 
 _TOGETHER_S = 2.0
-_PAGE_PANELS = 200
+_PAGE_PANELS = 100
 _SHOWN = ".nightpress/sheet"
 _FORM = 1
 """Of the pages: with another one they are all written again."""

@@ -89,6 +89,7 @@ class Studio:
     weights: SimWeights = field(default_factory=ChangingWeights)
     probe: Probe | None = None
     policy: Policy = field(default_factory=Policy)
+    sheet: bool = False
     disk: MemoryDisk = field(default_factory=MemoryDisk)
     calls: list[str] = field(default_factory=list)
 
@@ -142,6 +143,7 @@ class Studio:
                 policy=self.policy,
                 settle_s=0.1,
                 rescan_s=0.2,
+                sheet=self.sheet,
             ),
         )
         serving = asyncio.ensure_future(press.run())
