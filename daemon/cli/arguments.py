@@ -46,6 +46,7 @@ _VERBS = (
     ("dataset", "", "Training pictures: judged, cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.calibrate", "The reference run: how fast and how alike it draws."),
+    ("schema", "schema.schema", "The shapes of job files, locks, status and ledger."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
     ("approve", "asking.approve", "Choose a picture, or the checkpoint that becomes the LoRA."),
@@ -149,6 +150,12 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             for role in ("checkpoint", "vae"):
                 what = "what the reference run draws with (default: as the last job did)"
                 parser.add_argument(f"--{role}", metavar="NAME", default="", help=what)
+        case "schema":
+            names = ("job", "panel", "train", "control", "calibrate", "lock", "training-lock")
+            what = "one of them, as JSON (default: all in one document)"
+            parser.add_argument("name", nargs="?", choices=(*names, "status", "ledger"), help=what)
+            what = "JSON Schema 2020-12 (default), or TypeScript types of everything"
+            parser.add_argument("--format", choices=("json", "ts"), default="json", help=what)
         case "again":
             parser.add_argument("jobs", nargs="+", metavar="JOB", help=_NEWEST)
             what = "a LoRA for another, as in spyke_v1=spyke_v2; jobs without it are left out"

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from daemon.core.jobs import Complaint
 from daemon.core.policy import Policy
@@ -95,17 +105,41 @@ def rule(fault_of: Callable[[Value], str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def between(low: float | str, high: float | str, why: str) -> AfterValidator:
-    """The range of a number, both ends included; an end as text is the policy's limit so named."""
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A validator of numbers; a schema of its field tells the mission's limits."""
 
-    def check(value: float, info: ValidationInfo) -> float:
-        policy = policy_of(info)
-        least, most = (getattr(policy, end) if isinstance(end, str) else end for end in (low, high))
+    low: float | str
+    high: float | str
+    why: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        least, most = self._ends(Policy())
+        return {"description": self.why, **handler(core), "minimum": least, "maximum": most}
+
+    def _check(self, value: float, info: ValidationInfo) -> float:
+        least, most = self._ends(policy_of(info))
         if not least <= value <= most:
-            raise out_of_range(least, most, why)
+            raise out_of_range(least, most, self.why)
         return value
 
-    return AfterValidator(check)
+    def _ends(self, policy: Policy) -> tuple[float, float]:
+        least, most = (
+            getattr(policy, end) if isinstance(end, str) else end for end in (self.low, self.high)
+        )
+        return least, most
+
+
+def between(low: float | str, high: float | str, why: str) -> Between:
+    """The range of a number, both ends included; an end as text is the policy's limit so named."""
+    return Between(low, high, why)
 
 
 def policy_of(info: ValidationInfo) -> Policy:

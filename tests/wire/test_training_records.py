@@ -20,6 +20,7 @@ from daemon.wire.notes import read_trainer
 from daemon.wire.training_lock import checkpoint_lock
 from tests.core.asking import DATASET, TRAINER, checkpoint, training
 from tests.desk import Desk
+from tests.wire.test_schema import faults
 
 NOTE = json.dumps({"nonce": "0" * 32, **asdict(TRAINER)}).encode()
 
@@ -125,6 +126,7 @@ def test_a_checkpoints_lock_says_all_that_it_was_made_of(desk: Desk) -> None:
     assert trainer == TRAINER
     data = checkpoint_lock(job, 198, trainer, size=4_000, device="mps", host="mini")
     lock = tomllib.loads(data.decode())
+    assert faults("training-lock", lock) == []
     assert lock["subject"] == {
         "name": "spyke",
         "file": "checkpoints/spyke_v1-000198.safetensors",
