@@ -158,18 +158,13 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
 
 def _setup(home: Home, clock: SystemClock) -> Setup:
     settings = home.settings
-    places = {"$STUDIO": str(home.folder)}
-    if settings.base_path:
-        places["$COMFYUI"] = settings.base_path
-    if settings.trainer_path:
-        places["$TRAINER"] = settings.trainer_path
     return Setup(
         studio=home.id,
         host=home.host,
         version=__version__,
         daemon=DaemonFacts(__version__, os.getpid(), home.id, clock.now()),
         engine=home.engine,
-        places=places,
+        places=home.places,
         policy=settings.policy,
         settle_s=settings.settle_s,
         rescan_s=settings.rescan_s,
@@ -211,7 +206,7 @@ def _process(home: Home, *, moved: Callable[[str], None]) -> EngineProcess | Non
         return None
     rehearses = home.engine == "rehearsal"
     folder = home.private / ("rehearsal" if rehearses else "engine")
-    program = engine_process.rehearsal(folder) if rehearses else _comfyui(home, folder)
+    program = engine_process.rehearsal(folder) if rehearses else engine_program(home)
     return _hosted(home, folder, program, moved)
 
 
@@ -241,8 +236,11 @@ def _hosted(
     )
 
 
-def _comfyui(home: Home, own: Path) -> Program:
-    settings = home.settings
+def engine_program(home: Home) -> Program:
+    """A ComfyUI of ours, as it would be started. Its ``launch`` raises ``WorldError`` ENGINE_START
+    with what is missing.
+    """
+    settings, own = home.settings, home.private / "engine"
     program = Path(settings.program)
     launch = comfyui_program.launcher(
         program,

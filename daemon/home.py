@@ -18,6 +18,7 @@ from daemon.core.world import EngineName
 from daemon.craft.dataset import Vocabulary
 from daemon.errors import AskerError
 from daemon.settings import Settings, read_settings, resolved_engine
+from daemon.wire.places import Places
 
 _DREW = re.compile(rb'"type":"attempt\.started","job":"[^"]*","attempt":[0-9]+,"engine":"comfyui"')
 
@@ -43,6 +44,17 @@ class Home:
         """Whether the engine's process is ours to start."""
         ours = self.engine == "comfyui" and self.settings.mode == "managed"
         return ours or self.engine == "rehearsal"
+
+    @property
+    def places(self) -> Places:
+        """The folders that locks and the ledger name."""
+        settings = self.settings
+        named = {
+            "$STUDIO": str(self.folder),
+            "$COMFYUI": settings.base_path,
+            "$TRAINER": settings.trainer_path,
+        }
+        return {name: folder for name, folder in named.items() if folder}
 
     @property
     def studio(self) -> Studio:

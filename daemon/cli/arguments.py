@@ -46,6 +46,7 @@ _VERBS = (
     ("dataset", "", "Training pictures: judged, cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.calibrate", "The reference run: how fast and how alike it draws."),
+    ("doctor", "doctor.doctor", "What about this machine would spoil a night, and its remedy."),
     ("schema", "schema.schema", "The shapes of job files, locks, status and ledger."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
@@ -200,6 +201,6 @@ def _add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument("--watch", action="store_true", help="keep showing it")
     if verb == "models":
         parser.add_argument("--hash", action="store_true", help="hash what is not hashed yet")
-    if verb in ("status", "why", "show", "log", "verify", "models", "explain", "seeds"):
+    if verb in ("status", "why", "show", "log", "verify", "models", "explain", "seeds", "doctor"):
         what = "the ledger's own lines" if verb == "log" else "one JSON document"
         parser.add_argument("--json", action="store_true", help=f"{what}, for programs")
