@@ -42,7 +42,8 @@ def _obey(arguments: Arguments) -> int:
         code = verb(arguments)
     except NightpressError as error:
         sys.stdout.flush()
-        sys.stderr.write(f"nightpress: {error}\n")
+        told = "\n".join(map(visible, str(error).split("\n")))
+        sys.stderr.write(f"nightpress: {told}\n")
         return getattr(error, "exit_status", 1)
     sys.stdout.flush()
     return code
