@@ -42,8 +42,9 @@ def _obey(arguments: Arguments) -> int:
         code = verb(arguments)
     except NightpressError as error:
         sys.stdout.flush()
-        told = "\n".join(map(visible, str(error).split("\n")))
-        sys.stderr.write(f"nightpress: {told}\n")
+        from daemon.cli.say import complain  # Few commands come this far.
+
+        complain(f"nightpress: {error}")
         return getattr(error, "exit_status", 1)
     sys.stdout.flush()
     return code

@@ -68,4 +68,4 @@ def _lines(folder: Path, found: Survey) -> Iterator[str]:
     if verdict == "Fine" and any(each.severity == "warn" for each in found.findings):
         verdict = "It could be trained, and could be better"
     whole = counted(len(found.pictures), "picture")
-    yield f"{paint(verdict, 'bold')}: {whole}{alike} in {visible(str(folder))}"
+    yield f"{paint(verdict, 'bold')}: {whole}{alike} in {folder}"

@@ -31,7 +31,6 @@ from daemon.wire.ledger_line import Head, read_lines
 from daemon.wire.provenance import Chronicle
 from daemon.wire.sentence import sentence
 from daemon.wire.status import DaemonFacts, Document, Notice, notice_of, status_document
-from daemon.wire.text import visible
 
 
 def entries(studio: Path, host: str, state: State) -> Iterator[Entry]:
@@ -76,7 +75,7 @@ def own(studio: Path) -> str:
     host = own_host(studio / "ledger", machine=ours)
     if host not in hosts and len(hosts) > 1:
         raise Bad(
-            f"None of this studio's ledgers ({', '.join(map(visible, hosts))}) is this machine's own, so there "
+            f"None of this studio's ledgers ({', '.join(hosts)}) is this machine's own, so there "
             "is no one state to show. `nightpress log` shows the events of all."
         )
     return host if host in hosts and host else "".join(hosts)

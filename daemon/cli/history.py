@@ -163,7 +163,10 @@ def show(arguments: Arguments) -> int:
         ("ATTEMPTS", [_attempt(each, raw(job, "kind")) for each in rows(job, "attempts")]),
         ("PICTURES", map(_picture, rows(job, "images"))),
         ("CHECKPOINTS", map(_checkpoint, rows(job, "checkpoints"))),
-        (f"FILES in {text(job, 'folder')}", ((text(files, key)[:12], visible(key)) for key in files)),
+        (
+            f"FILES in {text(job, 'folder')}",
+            ((text(files, key)[:12], visible(key)) for key in files),
+        ),
     ):
         lines = list(aligned(cells))
         if lines:

@@ -1,4 +1,7 @@
-"""The face: how things are printed. Text from outside is visible, colour on terminals only."""
+"""The face: how things are printed. Text from outside is visible, colour on terminals only.
+
+Law: whatever a caller forgets, nothing is printed that a terminal obeys but new lines and colours.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ _COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 3
 _PHASES = {"published": "green", "running": "cyan", "publishing": "cyan", "held": "yellow"}
 _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
+_OBEYED = re.compile(
+    r"\x1b(?!\[[0-9]*m)"
+    "|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _PAINT = re.compile(r"\x1b\[[0-9]*m")
 _WIDEST = 44
 _NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
@@ -24,13 +31,13 @@ _NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
 
 def say(text: str = "") -> None:
     """A line of ours, at once: whoever reads a pipe sees it when it happens."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{_tame(text)}\n")
     sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """A line of ours on stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_tame(text)}\n")
 
 
 def document(value: object) -> None:
@@ -148,6 +155,10 @@ def how_far(lease: Table) -> str:
         return ", ".join(filter(None, (step, in_epoch, loss and f"loss {loss}")))
     image, images = max(1, whole(lease, "image")), whole(lease, "images")
     return f"picture {image} of {images}, {step}" if images > 1 else step
+
+
+def _tame(text: str) -> str:
+    return _OBEYED.sub(lambda found: visible(found[0]), text)
 
 
 def _width(cell: str) -> int:
