@@ -22,7 +22,8 @@ _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
 _OBEYED = re.compile(
     r"\x1b(?!\[[0-9]*m)"
-    "|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    "|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
+    "|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _PAINT = re.compile(r"\x1b\[[0-9]*m")
 _WIDEST = 44
