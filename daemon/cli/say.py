@@ -14,31 +14,26 @@ from datetime import UTC, datetime
 from textwrap import fill
 
 from daemon.cli.tables import Table, decimal, raw, whole
-from daemon.wire.text import visible
+from daemon.wire.text import tame, visible
 
 _COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 _PHASES = {"published": "green", "running": "cyan", "publishing": "cyan", "held": "yellow"}
 _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
-_OBEYED = re.compile(
-    r"\x1b(?!\[[0-9]*m)"
-    "|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
-    "|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_PAINT = re.compile(r"\x1b\[[0-9]*m")
+_PAINT = re.compile(r"(\x1b\[[0-9]*m)")
 _WIDEST = 44
 _NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
 
 
 def say(text: str = "") -> None:
     """A line of ours, at once: whoever reads a pipe sees it when it happens."""
-    sys.stdout.write(f"{_tame(text)}\n")
+    sys.stdout.write(f"{_painted(text)}\n")
     sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """A line of ours on stderr."""
-    sys.stderr.write(f"{_tame(text)}\n")
+    sys.stderr.write(f"{_painted(text)}\n")
 
 
 def document(value: object) -> None:
@@ -158,8 +153,10 @@ def how_far(lease: Table) -> str:
     return f"picture {image} of {images}, {step}" if images > 1 else step
 
 
-def _tame(text: str) -> str:
-    return _OBEYED.sub(lambda found: visible(found[0]), text)
+def _painted(text: str) -> str:
+    parts = _PAINT.split(text)
+    parts[::2] = map(tame, parts[::2])
+    return "".join(parts)
 
 
 def _width(cell: str) -> int:

@@ -23,7 +23,7 @@ from tests.wire.bad_job_files import PANEL
 
 Captured = pytest.CaptureFixture[str]
 
-POISON = "".join(evil for evil in EVIL if len(evil) < 30 and evil not in "\ud800\r") + "\ud800\rx"
+POISON = "".join(evil for evil in EVIL if len(evil) < 40 and evil not in "\ud800\r") + "\ud800\rx"
 HOST = "evil\x1b]0;x\x07\u202e"
 KEPT = frozenset(
     {"job", "of", "sha256", "kind", "outcome", "phase", "at", "prompt_id", "request"}
