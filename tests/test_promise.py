@@ -127,7 +127,8 @@ def set_traps(studio: Path, outside: Path) -> Sequence[str]:
     (studio / "poses" / "link.png").symlink_to(outside / "secret.png")
     (studio / "datasets" / "link").symlink_to(outside / "dataset")
     (studio / "workflows" / "link.json").symlink_to(outside / "secret.json")
-    (studio / "outbox" / "link").symlink_to(outside)
+    for name in ("link", "trap_r1"):
+        (studio / "outbox" / name).symlink_to(outside)
     return sorted(path.name for path in inbox.iterdir())
 
 
@@ -186,6 +187,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
         dropped = drop_all(studio, hostile(outside))
         until(lambda: child.poll() is not None or answered(studio) >= {*dropped})
         studio.drop("on", 'kind = "resume"\n')  # Some of them asked for a pause.
+        studio.drop("trap", PANEL.replace("421", "422") + "priority = 9\n")
         studio.drop("good", PANEL + "priority = 9\n")
         until(lambda: child.poll() is not None or _is_published(studio, "good_r1"))
         child.send_signal(signal.SIGTERM)
@@ -255,8 +257,11 @@ def test_no_file_stops_the_daemon(aftermath: Aftermath) -> None:
 
 def test_no_file_vanishes_without_a_ledger_line(aftermath: Aftermath) -> None:
     """The promise: "or vanish without a ledger line": each file is answered by name and gone, and
-    what is no plain file of ours still lies there.
+    what is no plain file of ours still lies there, as does one for which there is no folder.
     """
-    assert {*aftermath.dropped} - answered(aftermath.studio) == set()
-    lying = sorted(path.name for path in (aftermath.studio.root / "inbox").iterdir())
-    assert lying == sorted(aftermath.left)
+    studio = aftermath.studio
+    assert {*aftermath.dropped} - answered(studio) == set()
+    lying = sorted(path.name for path in (studio.root / "inbox").iterdir())
+    assert lying == sorted([*aftermath.left, "trap.toml"])
+    [told] = [i["text"] for i in studio.events("incident") if i["code"] == "INBOX_BLOCKED"]
+    assert "outbox/trap_r1 is a link" in told

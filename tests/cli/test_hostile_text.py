@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.adapters.machine import bind_host, machine_id
-from daemon.cli import main
+from daemon.cli import folded, main
 from daemon.core.events import ControlTaken, Event, Incident, JobDuplicate, JobHeld
 from daemon.core.jobs import JobId
+from daemon.core.policy import Policy
+from daemon.wire import sheet
 from tests.cli.studio import StudioFiles, failed, printed, refusal, started, taken, trained
 from tests.core.asking import ENGINE, VAE
 from tests.examples import FILE
@@ -26,7 +29,7 @@ Captured = pytest.CaptureFixture[str]
 POISON = "".join(evil for evil in EVIL if len(evil) < 40 and evil not in "\ud800\r") + "\ud800\rx"
 HOST = "evil\x1b]0;x\x07\u202e"
 KEPT = frozenset(
-    {"job", "of", "sha256", "kind", "outcome", "phase", "at", "prompt_id", "request"}
+    {"job", "of", "sha256", "kind", "outcome", "phase", "at", "prompt_id", "request", "measures"}
     | {"lock_sha256", "template_sha256", "workflow_sha256", "map_sha256", "perceptual_hash"}
 )
 """What the program makes itself, or what it reads as more than words."""
@@ -99,7 +102,7 @@ def test_no_verb_that_reads_shows_a_character_that_a_terminal_obeys(
 
 
 def test_what_is_written_for_people_can_be_shown_too(studio: Poisoned, capsys: Captured) -> None:
-    """status.toml, status.json, the review sheet; a request and a picture stay as they came."""
+    """status.toml, status.json and the seeds; a request and a picture stay as they came."""
     tell(capsys, "rebuild", "--all")
     tell(capsys, "seeds")
     written = {
@@ -109,8 +112,50 @@ def test_what_is_written_for_people_can_be_shown_too(studio: Poisoned, capsys: C
     }
     assert {"status.json", "status.toml"} <= written.keys()
     assert {name for name, text in written.items() if OBEYED.search(text)} == set()
-    for name, text in written.items():
-        assert not name.endswith(".html") or "<script" not in text.lower(), name
+
+
+class Tags(HTMLParser):
+    """A page's elements and attributes, as a browser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, {key: value or "" for key, value in attrs}))
+
+
+def test_the_review_sheet_says_it_all_and_obeys_nothing(studio: Poisoned) -> None:
+    """Every text of the ledger on the index and on a month's page: no element, no attribute and no
+    address but the sheet's own.
+    """
+    state = folded.fold(studio.root)
+    jobs = {kind: [j for j in state.jobs.values() if j.kind == kind] for kind in ("panel", "train")}
+    month = sheet.Month("2026-11")
+    index = sheet.index_values(
+        state,
+        folded.document(studio.root, alive=False),
+        policy=Policy(),
+        panels=jobs["panel"],
+        trainings=jobs["train"],
+        months=[month],
+        told=sheet.Told(HOST, "2026-11", studio.head.chain),
+    )
+    values = sheet.month_values(month, jobs["panel"], state, policy=Policy(), months=[month])
+    for page in (sheet.index_html(index).decode(), sheet.month_html(values).decode()):
+        assert not OBEYED.search(page)
+        assert "&lt;script&gt;alert(1)" in page
+        tags = Tags()
+        tags.feed(page)
+        assert not {"script", "iframe", "object", "embed", "form", "base"} & {
+            t for t, _ in tags.seen
+        }
+        for tag, attributes in tags.seen:
+            assert not [key for key in attributes if key.startswith("on")], (tag, attributes)
+            for key in attributes.keys() & {"src", "href"}:
+                assert attributes[key].startswith(
+                    ("#", "../", "sheet/", "ch0", "spyke", "index")
+                ), tag
 
 
 def test_a_living_daemons_status_is_not_believed_either(studio: Poisoned, capsys: Captured) -> None:
