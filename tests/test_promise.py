@@ -32,6 +32,10 @@ SECRET = "the secret of mark4711"
 """What lies outside, and what is nowhere in the studio afterwards."""
 MARK = "mark4712"
 """In everything that is dropped: no program is told it, and no code has it."""
+GIANTS = (
+    *("poses/giant.png", "datasets/giant/a.png", "datasets/giant/a.txt"),
+    *("workflows/giant.json", "workflows/giant.slots.toml"),
+)
 NUMBERED = 60
 RUNNING = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.")
 LOADING = ("exec", "compile", "import", "marshal.", "pickle.", "ctypes.dlopen")
@@ -69,9 +73,10 @@ def wishes(outside: Path) -> Iterator[str]:
         yield PANEL.replace("spyke,", f"embedding:{way.format('x')},")
         yield f'kind = "reproduce"\nlock = "{way.format("secret")}.lock.toml"\n'
         yield _training(way.format(""))
-    yield PANEL + '[controlnet]\nmodel = "net.safetensors"\nimage = "poses/link.png"\n'
-    yield PANEL + 'workflow = "link"\n'
-    yield _training("datasets/link")
+    for name in ("link", "giant"):
+        yield PANEL + f'[controlnet]\nmodel = "net.safetensors"\nimage = "poses/{name}.png"\n'
+        yield PANEL + f'workflow = "{name}"\n'
+        yield _training(f"datasets/{name}")
     yield 'kind = "reproduce"\nlock = "outbox/link/a.lock.toml"\n'
     for text in (
         f"$({command})",
@@ -127,6 +132,8 @@ def set_traps(studio: Path, outside: Path) -> Sequence[str]:
     (studio / "poses" / "link.png").symlink_to(outside / "secret.png")
     (studio / "datasets" / "link").symlink_to(outside / "dataset")
     (studio / "workflows" / "link.json").symlink_to(outside / "secret.json")
+    for giant in GIANTS:
+        _sparse(studio / giant)
     for name in ("link", "trap_r1"):
         (studio / "outbox" / name).symlink_to(outside)
     return sorted(path.name for path in inbox.iterdir())
@@ -142,9 +149,15 @@ def drop_all(studio: RealStudio, files: Iterator[tuple[str, bytes]]) -> list[str
         temporary.write_bytes(data)
         temporary.rename(studio.root / "inbox" / f"{plain}.toml")
         names.append(unicodedata.normalize("NFC", f"{plain}.toml"))
-    with (studio.root / "inbox" / "sparse.toml").open("wb") as sparse:
-        sparse.truncate(2**36)
-    return [*names, "sparse.toml"]
+    _sparse(studio.root / "inbox" / "giant.toml")
+    return [*names, "giant.toml"]
+
+
+def _sparse(path: Path) -> None:
+    """A file of 64 GiB that takes no room."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(2**36)
 
 
 def hostile(outside: Path) -> Iterator[tuple[str, bytes]]:
