@@ -22,6 +22,7 @@ CAMPAIGNS: Mapping[str, str] = {
     "crash": "test_crash.py",
     "days": "test_days.py",
     "git": "test_git.py",
+    "hostile": "test_hostile.py",
     "kill": "test_kill.py",
     "matrix": "test_matrix.py",
     "month": "test_month.py",

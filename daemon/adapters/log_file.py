@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from daemon.wire.text import tame
+
 _FILE_BYTES = 4 * 2**20
 _KEPT = 3
+_PLAIN = logging.Formatter()
 
 
 @contextmanager
@@ -29,9 +32,18 @@ def kept_log(folder: Path) -> Iterator[None]:
     logging.getLogger("daemon").setLevel(logging.DEBUG)
     try:
         for handler in (to_file, to_stderr):
+            handler.addFilter(_tamed)
             logging.getLogger().addHandler(handler)
         yield
     finally:
         for handler in (to_file, to_stderr):
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+def _tamed(record: logging.LogRecord) -> bool:
+    """Leaves nothing in the record that a terminal obeys: names and errors are others' texts."""
+    record.msg, record.args = tame(record.getMessage()), ()
+    if record.exc_info:
+        record.exc_text = tame(_PLAIN.formatException(record.exc_info))
+    return True

@@ -42,7 +42,9 @@ def _obey(arguments: Arguments) -> int:
         code = verb(arguments)
     except NightpressError as error:
         sys.stdout.flush()
-        sys.stderr.write(f"nightpress: {error}\n")
+        from daemon.cli.say import complain  # Few commands come this far.
+
+        complain(f"nightpress: {error}")
         return getattr(error, "exit_status", 1)
     sys.stdout.flush()
     return code

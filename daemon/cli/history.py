@@ -135,7 +135,7 @@ def _print_line(line: Line, asked: Table, *, json: bool, hosts: int) -> None:
     table, kind = line.table, text(line.table, "type")
     colour = "yellow" if kind in _WARNINGS else _COLOURS.get(kind)
     shown = paint(f"{kind:<17}", colour) if colour else f"{kind:<17}"
-    host = line.host if hosts > 1 else ""
+    host = visible(line.host) if hosts > 1 else ""
     said = joined((what(table), in_words(asked)))
     parts = (paint(local(raw(table, "at")), "dim"), host, shown, text(table, "job"), said)
     say("  ".join(filter(None, parts)).rstrip())
@@ -163,7 +163,10 @@ def show(arguments: Arguments) -> int:
         ("ATTEMPTS", [_attempt(each, raw(job, "kind")) for each in rows(job, "attempts")]),
         ("PICTURES", map(_picture, rows(job, "images"))),
         ("CHECKPOINTS", map(_checkpoint, rows(job, "checkpoints"))),
-        (f"FILES in {text(job, 'folder')}", ((text(files, key)[:12], key) for key in files)),
+        (
+            f"FILES in {text(job, 'folder')}",
+            ((text(files, key)[:12], visible(key)) for key in files),
+        ),
     ):
         lines = list(aligned(cells))
         if lines:

@@ -1,4 +1,7 @@
-"""The face: how things are printed. Text from outside is visible, colour on terminals only."""
+"""The face: how things are printed. Text from outside is visible, colour on terminals only.
+
+Law: whatever a caller forgets, nothing is printed that a terminal obeys but new lines and colours.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,26 @@ from datetime import UTC, datetime
 from textwrap import fill
 
 from daemon.cli.tables import Table, decimal, raw, whole
-from daemon.wire.text import visible
+from daemon.wire.text import tame, visible
 
 _COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 _PHASES = {"published": "green", "running": "cyan", "publishing": "cyan", "held": "yellow"}
 _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
-_PAINT = re.compile(r"\x1b\[[0-9]*m")
+_PAINT = re.compile(r"(\x1b\[[0-9]*m)")
 _WIDEST = 44
 _NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
 
 
 def say(text: str = "") -> None:
     """A line of ours, at once: whoever reads a pipe sees it when it happens."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{_painted(text)}\n")
     sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """A line of ours on stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_painted(text)}\n")
 
 
 def document(value: object) -> None:
@@ -148,6 +151,12 @@ def how_far(lease: Table) -> str:
         return ", ".join(filter(None, (step, in_epoch, loss and f"loss {loss}")))
     image, images = max(1, whole(lease, "image")), whole(lease, "images")
     return f"picture {image} of {images}, {step}" if images > 1 else step
+
+
+def _painted(text: str) -> str:
+    parts = _PAINT.split(text)
+    parts[::2] = map(tame, parts[::2])
+    return "".join(parts)
 
 
 def _width(cell: str) -> int:

@@ -81,7 +81,8 @@ class Inbox:
         self._seen: dict[str, Sighting] = {}
         self._hidden: dict[str, int] = {}
         self._seen_hidden: dict[str, int] = {}
-        self._blocked = ""
+        self._blocked: set[str] = set()
+        self._met: set[str] = set()
         self._told: set[tuple[str, Seen]] = set()
         self._wake = asyncio.Event()
 
@@ -96,12 +97,13 @@ class Inbox:
         await self.recover()
         while True:
             self._wake.clear()
+            self._met = set()
             try:
                 pending = await self.scan()
-                self._blocked = ""
             except WorldError as error:
                 await self._tell_blocked("inbox/ cannot be read", error)
                 pending = False
+            self._blocked &= self._met
             wait_s = min(self._settle_s + _MARGIN_S, rescan_s) if pending else rescan_s
             try:
                 async with asyncio.timeout(wait_s):
@@ -179,11 +181,12 @@ class Inbox:
         await self._ask(ReportIncident("INBOX_UNREADABLE", error.text))
 
     async def _tell_blocked(self, what: str, error: WorldError) -> None:
-        """What stands in the way is said once, and tried again at each look."""
-        text = f"{what}: {error.text}. It is tried again at each look."
-        log.warning("%s", text)
-        if text != self._blocked:
-            self._blocked = text
+        """What stands in the way is said once, of whichever file, until a look does not meet it."""
+        self._met.add(error.code)
+        if error.code not in self._blocked:
+            self._blocked.add(error.code)
+            text = f"{what}: {error.text}. It is tried again at each look."
+            log.warning("%s", text)
             with suppress(WorldError):
                 await self._ask(ReportIncident("INBOX_BLOCKED", text))
 

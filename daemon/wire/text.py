@@ -6,9 +6,13 @@ comes through unchanged.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def visible(text: str) -> str:
@@ -18,6 +22,13 @@ def visible(text: str) -> str:
     terminal obeys ESC and C1, and bidi characters show text in another order than it has.
     """
     return "".join(map(_spelled, text))
+
+
+def tame(text: str) -> str:
+    """The text with what a terminal obeys spelled out, but for new lines and tabs: the last net
+    below a whole line of ours, where a caller forgot to make a part of it ``visible``.
+    """
+    return _OBEYED.sub(lambda found: _spelled(found[0]), text)
 
 
 def excerpt(text: str, *, limit: int = 60) -> str:

@@ -483,18 +483,18 @@ def test_a_huge_file_is_answered_by_its_beginning_and_holds_nobody_up() -> None:
 def test_what_stands_in_the_way_is_said_once_and_tried_again() -> None:
     async def story() -> None:
         desk = Desk()
-        desk.disk.put("inbox/a.toml", JOB)
+        for name in ("a", "b", "c"):
+            desk.disk.put(f"inbox/{name}.toml", JOB)
         desk.refusing = WorldError("WRITE_FAILED", "outbox/a_v1 is a file")
-        inbox = desk.inbox()
-        for _ in range(3):
-            await asyncio.sleep(3.0)
-            await inbox.scan()
+        looking = asyncio.ensure_future(desk.inbox().run(rescan_s=1.0))
+        await asyncio.sleep(30.0)
         said = [command for command in desk.asked if isinstance(command, ReportIncident)]
         assert [incident.code for incident in said] == ["INBOX_BLOCKED"]
         assert "outbox/a_v1 is a file" in said[0].text
         desk.refusing = None
-        await inbox.scan()
+        await asyncio.sleep(3.0)
         assert desk.disk.files() == []
+        looking.cancel()
 
     run(story())
 

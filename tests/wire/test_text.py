@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.wire.text import excerpt, is_control, visible
+from daemon.wire.text import excerpt, is_control, tame, visible
+from tests.shell.hostile_files import OBEYED
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,18 @@ def test_control_escape_and_bidi_characters_are_spelled_out(text: str, shown: st
 @pytest.mark.parametrize("text", ["", "white cloak", "Grüße", "漫画", "“quoted” — fine", "🦊 \\ '"])
 def test_plain_text_comes_through_unchanged(text: str) -> None:
     assert visible(text) == text
+
+
+@given(st.text(st.characters()))
+def test_below_a_whole_line_the_last_net_leaves_nothing_that_is_obeyed(text: str) -> None:
+    shown = tame(text)
+    assert not OBEYED.search(shown)
+    assert tame(shown) == shown
+    assert (
+        tame("Tab\there,\nnext line, 漫画\u3000🧑\u200d🎨")
+        == "Tab\there,\nnext line, 漫画\u3000🧑\u200d🎨"
+    )
+    shown.encode()
 
 
 @given(st.text(st.characters()))
