@@ -1,4 +1,4 @@
-"""Spells what of the machine itself would spoil a night: memory, power, folder, disk, git, clock."""
+"""Spells what of the machine would spoil a night: memory, power, folder, disk, git, clock."""
 
 from __future__ import annotations
 
