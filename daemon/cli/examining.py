@@ -57,14 +57,7 @@ async def examined(studio: Path) -> list[Finding]:
     try:
         state, last, events = _folded(studio)
     except NightpressError as error:
-        told = Finding(
-            "ledger",
-            "LEDGER_DAMAGED",
-            "bad",
-            str(error),
-            "The daemon would not start.",
-            "`nightpress verify` says what is lost and which command brings it back.",
-        )
+        told = health.damaged(str(error))
         return [told, *await _each(_looks(home, State(), 0))]
     return [*await _each(_looks(home, state, last)), *health.lately_findings(*events)]
 
@@ -158,9 +151,7 @@ async def _managed(home: Home) -> list[Finding]:
     found: list[Finding] = []
     try:
         engine_program(home).launch("default", 8188)
-        found.append(
-            health.fine("engine", "ENGINE_STARTS", f"{home.settings.program} can be started")
-        )
+        found.append(health.startable(home.settings.program))
     except WorldError as error:
         found.append(health.symptom("engine", error.code, error.text))
     seen = inner(status_file(home.folder), "engine")

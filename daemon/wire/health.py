@@ -97,6 +97,17 @@ def engine_findings(facts: EngineFacts, *, outside: str, mac: bool) -> Iterator[
         yield Finding(area, "ENGINE_FLAGS", "warn", what, "", remedy or text)
 
 
+def startable(program: str) -> Finding:
+    """That a ComfyUI of ours has all that it takes to be started."""
+    return fine("engine", "ENGINE_STARTS", f"{program} can be started")
+
+
+def damaged(text: str) -> Finding:
+    """That the ledger cannot be read, and where."""
+    remedy = "`nightpress verify` says what is lost and which command brings it back."
+    return Finding("ledger", "LEDGER_DAMAGED", "bad", text, "The daemon would not start.", remedy)
+
+
 def nodes_finding(*, there: bool, allowed: bool, imported: bool | None) -> Finding:
     """Of Advanced-ControlNet, which no template of ours needs (V4). ``imported`` None: unseen."""
     area, code = "engine", "ADVANCED_CONTROLNET"

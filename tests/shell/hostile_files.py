@@ -16,8 +16,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 from daemon.core.commands import Reject, Submit, TakeControl
 from daemon.core.events import ControlTaken, JobAccepted, JobDuplicate, JobRejected
@@ -270,6 +272,14 @@ _BENDS: Sequence[Bend] = (
 )
 
 
+def peak_mb() -> float:
+    """The most memory that this process ever had. On Linux getrusage begins with its parent's."""
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 @dataclass
 class Reading:
     """What became of the files: how many got which answer, and what the worst of them cost.
@@ -297,8 +307,7 @@ class Reading:
             took_s = time.process_time() - before_s
             if took_s > self.slowest_s:
                 self.slowest_s, self.slowest = took_s, told
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.peak_mb = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        self.peak_mb = peak_mb()
 
     async def _answer(self, intake: Intake, desk: Desk, seen: FileFacts, data: bytes) -> None:
         name = seen.name.encode(errors="replace").decode()  # As the inbox spells it.

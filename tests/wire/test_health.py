@@ -26,13 +26,14 @@ NOON = 1_795_003_200_000
 MPS = EngineFacts("comfyui", "0.3.64", "mps", "mps", ("--fp32-vae",), "3.11", "2.8", "darwin")
 GIB = 2**30
 CALM = Machine(total_bytes=16 * GIB, free_bytes=9 * GIB, level=1, on_ac=True)
-GUARDED = "/Users/mai/Documents/studio"
+HOME = "/homes/mai"
+GUARDED = f"{HOME}/Documents/studio"
 KNOWN = Reference(JobId("calibration_v1"), 41.0, "good", NOON - 1000)
 OK_MODELS = [("checkpoint", "a", "", None, ()), ("vae", "v", "", None, ())]
 
 
 def folder(path: str, *, mac: bool = True, fault: str = "") -> Iterable[Finding]:
-    return health_machine.folder_findings(path, "/Users/mai", mac=mac, fault=fault)
+    return health_machine.folder_findings(path, HOME, mac=mac, fault=fault)
 
 
 def clock(zone: str = "Europe/Berlin", last: int = 0, skew_s: float = 0.0) -> Iterable[Finding]:
@@ -103,7 +104,7 @@ FACTS = TrainerFacts("sd-scripts", "48d368fa1234", "3.11", {"torch": "2.8"}, dev
         (waiting(replace(POLICY, training_windows=NIGHT)), set()),
         (waiting(replace(POLICY, training_windows=NIGHT), 9_000), {"WINDOW_SHORT"}),
         (waiting(replace(POLICY, training_windows=Windows(()))), {"NO_WINDOW"}),
-        (folder("/Users/mai/studio"), set()),
+        (folder(f"{HOME}/studio"), set()),
         (folder(GUARDED), {"FOLDER_GUARDED"}),
         (folder(GUARDED, mac=False), set()),
         (folder("/Volumes/usb/s"), {"FOLDER_GUARDED"}),
