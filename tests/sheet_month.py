@@ -151,9 +151,7 @@ class Month:
             yield JobRejected(name, _hash(name), text("run-8"), errors, 70 + number, 1, 2)
         yield from self._asked("spyke_v4", "train")
         yield AttemptStarted(JobId("spyke_v4"), 1, "comfyui", "default", 9 << 30, stage="")
-        yield CheckpointSaved(
-            JobId("spyke_v4"), 198, _hash("4"), 0.1434, 1, 9_551_520, "mps", 10.2
-        )
+        yield CheckpointSaved(JobId("spyke_v4"), 198, _hash("4"), 0.1434, 1, 9_551_520, "mps", 10.2)
         yield from self._asked("ruri_v1", "train")
         for number in range(8):
             job = f"ch04_p{number:03}_v1"

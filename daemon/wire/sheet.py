@@ -181,8 +181,8 @@ def _lease(document: Document) -> Mapping[str, object] | None:
     parts += [f"picture {lease['image']} of {lease['images']}"] if lease["image"] else []
     parts += [f"epoch {lease['epoch']} of {lease['epochs']}"] if lease["epoch"] else []
     parts += [f"step {lease['step']} of {lease['steps']}"] if lease["steps"] else []
-    parts += [str(lease["tonight"])] if lease["tonight"] else []
-    return {**lease, "text": ", ".join(parts)}
+    tonight = f" Tonight: {lease['tonight']}" if lease["tonight"] else ""
+    return {**lease, "text": f"{', '.join(parts)}.{tonight}"}
 
 
 def _standing(state: State, document: Document) -> Iterator[str]:

@@ -123,7 +123,15 @@ def _standing(job: Job, zone: tzinfo) -> tuple[str, str, str, str, str, str, str
     told = sentence(job)
     check = first_check(job.code)
     prompt = getattr(job.spec, "prompt", "")
-    return (job.id, excerpt(prompt, limit=120), job.phase, job.code, told, check, local_text(job.changed_at, zone))
+    return (
+        job.id,
+        excerpt(prompt, limit=120),
+        job.phase,
+        job.code,
+        told,
+        check,
+        local_text(job.changed_at, zone),
+    )
 
 
 def _making(image: Image, state: State) -> Making | None:

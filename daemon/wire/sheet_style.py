@@ -43,10 +43,10 @@ h4{font-size:.9rem;margin:.75rem 0 0;overflow-wrap:anywhere}
 .published,.approved{color:var(--good)}
 .failed,.quarantined,.rejected,.refused{color:var(--bad)}
 .waiting,.held,.running,.publishing{color:var(--wait)}
-details{margin:.35rem 0}
+details{margin:.35rem 0;font-size:.9rem}
 summary{cursor:pointer;color:var(--accent)}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.1rem .75rem;
-margin:.35rem 0;font-size:.9rem}
+margin:.35rem 0}
 dd{margin:0;overflow-wrap:anywhere}
 code{background:var(--code);padding:.1rem .3rem;border-radius:.25rem;font-size:.85rem;
 overflow-wrap:break-word;user-select:all;-webkit-user-select:all}
@@ -55,7 +55,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 caption{text-align:left}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;
 border-bottom:1px solid var(--rule)}
-th[scope=row]{overflow-wrap:anywhere;min-width:5rem}
+th[scope=row]{overflow-wrap:anywhere;min-width:7.5rem}
 td.reason{min-width:11rem;overflow-wrap:anywhere}
 progress{width:100%;height:1rem;accent-color:var(--accent)}
 svg.night{width:100%;min-width:38rem;height:auto}

@@ -63,14 +63,15 @@ await page.evaluate(() => document.querySelectorAll('details').forEach((each, pl
   each.open = place < 6;
 }));
 for (const [look, { width, ...media }] of Object.entries(LOOKS)) {
-  await page.setViewportSize({ width, height: 900 });
+  await page.setViewportSize({ width, height: 2400 });
   await page.emulateMedia({ media: null, ...media });
   const found = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
   said.looks[look] = {
     violations: found.violations.map(({ id, impact, nodes }) => ({ id, impact, where: nodes[0].html })),
     wider: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
   };
-  await page.screenshot({ path: `${folder}/${look}.png`, fullPage: look !== 'light' && look !== 'dark' });
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: `${folder}/${look}.png` });
 }
 
 // Pictures are loaded when they are looked at.
