@@ -36,9 +36,9 @@ from daemon.core.events import (
     ResultPublished,
 )
 from daemon.core.hurdles import Reason
-from daemon.core.jobs import Complaint, ControlNetUse, JobId, LoraUse, Outcome, Phase
+from daemon.core.jobs import Complaint, JobId, LoraUse, Outcome, PanelSpec, Phase
 from daemon.core.policy import Policy
-from daemon.core.state import State, fold
+from daemon.core.state import fold
 from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 from daemon.core.windows import Span, Windows
 from daemon.core.world import Heavy, Machine
@@ -172,10 +172,10 @@ class Month:
             return
         yield replace(common, spec=self._spec(sum(map(ord, job))))
 
-    def _spec(self, number: int) -> object:
-        text, model = self.text, PANEL.controlnet
-        net = model and replace(model, model=text(model.model), image=text("poses/ch01.png"))
-        assert net is None or isinstance(net, ControlNetUse)
+    def _spec(self, number: int) -> PanelSpec:
+        text, net = self.text, PANEL.controlnet
+        assert net is not None
+        net = replace(net, model=text(net.model), image=text("poses/ch01.png"))
         return replace(
             PANEL,
             prompt=text(f"spyke_plasma_v1, {SCENES[number % len(SCENES)]}"),
@@ -195,7 +195,8 @@ class Month:
         job = JobId(f"ch{1 + number // 60:02}_p{number % 60:03}_v1")
         [asked] = self._asked(job, "panel")
         yield asked
-        seeds = asked.spec.seeds  # type: ignore[union-attr]
+        assert isinstance(asked.spec, PanelSpec)
+        seeds = asked.spec.seeds
         yield AttemptStarted(job, 1, "comfyui", "default", 0, stage="")
         code, why = TROUBLE[number // 20 % 4] if number % 20 == 7 else ("", "")
         if code:
@@ -203,7 +204,7 @@ class Month:
             phase = Phase.FAILED if code == "BLACK_OR_GRAY" else Phase.QUARANTINED
             yield JobEnded(job, phase, code)
             return
-        files = {}
+        files: dict[str, str] = {}
         for image, _ in enumerate(seeds, start=1):
             stem = job if len(seeds) == 1 else f"{job}-{image:02}"
             yield PromptSent(job, 1, image, "0f0f0f0f-0000-0000-0000-000000000000")
@@ -219,7 +220,7 @@ class Month:
         if number % 30 == 0:
             differences = (self.text("torch: 2.8.0, now 2.9.0"),)
             yield PictureReproduced(
-                job, files[f"{stem}.lock.toml"], self.text("drifted"), 1.2, differences
+                job, _hash(f"{job}-01.lock.toml"), self.text("drifted"), 1.2, differences
             )
 
     def _training(self, name: str, *, approved: bool) -> Iterator[Event]:

@@ -41,8 +41,8 @@ _CARDS = """\
 {% for name, value in rows %}<dt>{{ name }}</dt><dd>{{ value }}</dd>
 {% endfor %}</dl>{% endmacro %}
 
-{% macro check(each) %}{% if each.check %} <strong>First check:</strong> {{ each.check }}{% endif %}\
-{% endmacro %}
+{% macro check(each) %}{% if each.check %} <strong>First check:</strong> \
+{{ each.check }}{% endif %}{% endmacro %}
 
 {% macro state(card) %}
 <p><span class="phase {{ card.phase }}">{{ card.phase }}</span>\
@@ -187,9 +187,9 @@ _MONTH = """\
 {% block body %}
 <header><h1>{{ title }}</h1></header>
 <nav aria-label="Other pages"><ul><li><a href="../index.html">The sheet of today</a></li>
-{% if newer %}<li><a rel="next" href="../{{ newer.file }}">Newer: {{ newer.name }}</a></li>{% endif %}
-{% if older %}<li><a rel="prev" href="../{{ older.file }}">Older: {{ older.name }}</a></li>{% endif %}
-</ul></nav>
+{% for which, page in (("Newer", newer), ("Older", older)) if page %}\
+<li>{{ which }}: <a href="../{{ page.file }}">{{ page.name }}</a></li>
+{% endfor %}</ul></nav>
 <main id="main">
 {% if trainings %}<section aria-labelledby="trainings"><h2 id="trainings">Trainings</h2>
 <div class="cards">{% for card in trainings %}{{ cards.training(card, "../") }}{% endfor %}</div>
