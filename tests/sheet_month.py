@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from PIL import Image
 
-from daemon.adapters.disk import StudioDisk
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
@@ -42,11 +41,12 @@ from daemon.core.state import fold
 from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 from daemon.core.windows import Span, Windows
 from daemon.core.world import Heavy, Machine
+from daemon.ports import Disk
 from daemon.shell.sheet import Sheet
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.ledger_line import Head, write_line
 from daemon.wire.loss_svg import loss_svg
-from daemon.wire.status import DaemonFacts, Document, Drawing, Notice, status_document
+from daemon.wire.status import DaemonFacts, Document, Drawing, notice_of, status_document
 from tests.core.asking import ENGINE, TRAIN, TRAINER
 from tests.desk import READY
 from tests.examples import FILE, PANEL, accepted, judged
@@ -54,7 +54,7 @@ from tests.examples import FILE, PANEL, accepted, judged
 Text = Callable[[str], str]
 HOUR_MS = 3_600_000
 NOW = 1_795_473_000_000  # Monday, 2026-11-23, 22:30 UTC: half past eleven in Berlin.
-DAYS, PANELS_A_DAY = 30, 6
+DAYS = 30
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Windows((Span(frozenset(range(7)), 22 * 60, 7 * 60),), BERLIN)
 POLICY = Policy(training_windows=NIGHT, panel_windows=Windows(zone=BERLIN))
@@ -72,8 +72,8 @@ TROUBLE = (
 class Month:
     """What happened there. ``text`` spoils what others have written, as ``evil`` does."""
 
-    def __init__(self, text: Text = str) -> None:
-        self.text = text
+    def __init__(self, text: Text = str, *, panels_a_day: int = 6) -> None:
+        self.text, self.panels_a_day = text, panels_a_day
         self._head = Head()
         self._at = NOW - DAYS * 24 * HOUR_MS
         self.entries = [*self._entries()]
@@ -98,7 +98,7 @@ class Month:
             engine=_facts(text),
             reasons=reasons,
             progress=Drawing(running, 1, 0, 420, 990, 3, 5, 0.1034),
-            incidents=[Notice(NOW - HOUR_MS, "ENGINE_TROUBLE", text("It was silent twice."))],
+            incidents=filter(None, map(notice_of, self.entries)),
             policy=POLICY,
         )
 
@@ -135,8 +135,8 @@ class Month:
             self._at = NOW - (DAYS - day) * 24 * HOUR_MS
             if day % 10 == 1:
                 yield from self._training(f"spyke_v{1 + day // 10}", approved=day < 20)
-            for number in range(PANELS_A_DAY):
-                yield from self._panel(day * PANELS_A_DAY + number)
+            for number in range(self.panels_a_day):
+                yield from self._panel(day * self.panels_a_day + number)
         yield from self._today()
 
     def _today(self) -> Iterator[Event]:
@@ -228,7 +228,7 @@ class Month:
         yield from self._asked(name, "train")
         yield DatasetRecorded(job, tuple(self._images()))
         yield TrainerRecorded(
-            job, 1, **{**asdict(TRAINER), "models": (3,), "commit": self.text("48d368fa")}
+            job, 1, **{**asdict(TRAINER), "models": (3,), "trainer": self.text("sd-scripts")}
         )
         yield AttemptStarted(job, 1, "comfyui", "default", 9 << 30, stage="")
         made = {}
@@ -247,35 +247,27 @@ class Month:
     def _images(self) -> Iterator[tuple[str, str, str, str]]:
         for number in range(18):
             source = self.text(("drawn", "panel")[number % 2])
-            yield self.text(f"{number:03}.png"), f"{number:064x}", "e" * 64, source
+            yield f"{number:03}.png", f"{number:064x}", "e" * 64, source
 
 
-async def write(month: Month, studio: Path) -> Sheet:
-    """Its sheet, as a daemon that has just started writes it; the folder has no other files."""
-    (studio / ".nightpress").mkdir(parents=True, exist_ok=True)
-    made = sheet(month, StudioDisk(studio))
-    await made.catch_up()
-    await made.finish()
-    return made
-
-
-def sheet(month: Month, disk: StudioDisk) -> Sheet:
-    """The sheet of this state."""
+async def write(month: Month, disk: Disk) -> None:
+    """Its sheet, as a daemon that has just started writes it."""
     last = month.entries[-1]
-    head = Head(last.seq, last.chain, last.segment)
-    return Sheet(
+    sheet = Sheet(
         disk=disk,
         state=lambda: month.state,
         policy=POLICY,
         host="mac",
         document=month.document,
-        head=lambda: head,
+        head=lambda: Head(last.seq, last.chain, last.segment),
     )
+    await sheet.catch_up()
+    await sheet.finish()
 
 
 def _facts(text: Text) -> EngineFacts:
     return EngineFacts(
-        "comfyui", text("0.3.64"), text("mps"), "mps", (), "3.11", "2.8", "darwin", "managed"
+        "comfyui", text("0.3.64"), "Apple M1", text("mps"), (), "3.11", "2.8", "darwin", "managed"
     )
 
 

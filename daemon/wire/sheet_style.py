@@ -8,7 +8,7 @@ from hashlib import sha256
 STYLE = """
 :root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1b1b1b;--soft:#565656;
 --rule:#d9d5cc;--accent:#0a5aa3;--good:#17692f;--bad:#a3211a;--wait:#7a5200;--code:#f1efe9}
-@media(prefers-color-scheme:dark){:root{--paper:#16171a;--card:#1f2125;--ink:#ececec;
+@media screen and (prefers-color-scheme:dark){:root{--paper:#16171a;--card:#1f2125;--ink:#ececec;
 --soft:#b3b3b3;--rule:#3b3e44;--accent:#8cc2ff;--good:#7ed796;--bad:#ff9d94;--wait:#f2c46b;
 --code:#2a2d32}}
 *{box-sizing:border-box}
@@ -29,7 +29,7 @@ nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;
 .note{border-left:4px solid var(--wait);background:var(--card);padding:.5rem .75rem;
 margin:.75rem 0}
 .note.bad{border-color:var(--bad)}
-.cards{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(16rem,100%),1fr))}
+.cards{display:grid;gap:1rem;align-items:start;grid-template-columns:repeat(auto-fill,minmax(min(16rem,100%),1fr))}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:.5rem;padding:.75rem;
 min-width:0}
 .card.broad{grid-column:1/-1}
@@ -55,14 +55,14 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 caption{text-align:left}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;
 border-bottom:1px solid var(--rule)}
-th[scope=row]{overflow-wrap:anywhere;min-width:7.5rem}
+th[scope=row]{overflow-wrap:anywhere;min-width:8.5rem}
 td.reason{min-width:11rem;overflow-wrap:anywhere}
 progress{width:100%;height:1rem;accent-color:var(--accent)}
 svg.night{width:100%;min-width:38rem;height:auto}
 svg.night text{font:13px system-ui,sans-serif;fill:var(--soft)}
 .band{fill:var(--rule)}
 .band.training{fill:var(--accent);opacity:.35}
-.plan{fill:var(--accent)}
+.plan{fill:var(--accent);stroke:var(--paper)}
 .now{stroke:var(--bad);stroke-width:2}
 .tick{stroke:var(--rule)}
 footer{padding-top:2rem;padding-bottom:3rem;color:var(--soft);font-size:.9rem}
