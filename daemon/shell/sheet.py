@@ -24,6 +24,7 @@ from daemon.shell.loop import Believed
 from daemon.wire.ledger_line import Head
 from daemon.wire.sheet import (
     INDEX,
+    PAGES,
     PANELS_SHOWN,
     TRAININGS_SHOWN,
     Month,
@@ -83,9 +84,12 @@ class Sheet:
             await self.finish()
 
     async def catch_up(self, *, everything: bool = False) -> None:
-        """Find the pages that are older than their jobs."""
+        """Find the pages that are older than their jobs, or are not there."""
         shown = 0 if everything else await self._shown()
-        self._stale.update(page for page, seq in self._changed.items() if seq > shown)
+        there = {file.name for file in await self._disk.list(PAGES)}
+        self._stale.update(
+            page for page, seq in self._changed.items() if seq > shown or page.file not in there
+        )
         self._due.set()
 
     async def finish(self, *, alive: bool = True) -> None:
@@ -140,7 +144,7 @@ class Sheet:
         )
         self._stale.discard(page)
         try:
-            await self._disk.write(f"outbox/{page.file}", month_html(values), synced=False)
+            await self._disk.write(f"{PAGES}/{page.file}", month_html(values), synced=False)
         except WorldError:
             self._stale.add(page)
             raise

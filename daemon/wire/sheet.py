@@ -20,7 +20,7 @@ from daemon.wire.sheet_night import next_day
 from daemon.wire.sheet_page import page
 from daemon.wire.status import Document
 
-INDEX = "outbox/index.html"
+INDEX, PAGES = "outbox/index.html", "outbox/sheet"
 PANELS_SHOWN = 60
 TRAININGS_SHOWN = 20
 _FAILURES_SHOWN = 50
@@ -41,8 +41,8 @@ class Month:
 
     @property
     def file(self) -> str:
-        """Its file, relative to outbox/."""
-        return f"sheet/{self.month}{f'-{self.part}' if self.part > 1 else ''}.html"
+        """Its file in outbox/sheet/."""
+        return f"{self.month}{f'-{self.part}' if self.part > 1 else ''}.html"
 
     @property
     def name(self) -> str:
@@ -96,7 +96,6 @@ def index_values(
         "failures": list(_failures(document))[:_FAILURES_SHOWN],
         "ledger": _ledger(state, document, told),
         "incidents": [_incident(each, policy) for each in _rows(document, "incidents")],
-        "footer": "nightpress: every word here is in the ledger or in outbox/, which are in git.",
     }
 
 

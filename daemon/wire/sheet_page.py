@@ -153,7 +153,7 @@ value="{{ lease.step }}"></progress>{% endif %}
 {% if night %}{% include "night" %}{% else %}<p>No daemon plans a night.</p>{% endif %}</section>
 <section aria-labelledby="panels"><h2 id="panels">Panels, newest first</h2>
 {% if months %}<p>By month: {% for month in months %}\
-<a href="{{ month.file }}">{{ month.name }}</a>\
+<a href="sheet/{{ month.file }}">{{ month.name }}</a>\
 {{ "; " if not loop.last }}{% endfor %}</p>{% endif %}
 {% if panels %}<div class="cards">{% for card in panels %}{{ cards.panel(card, "") }}{% endfor %}\
 </div>{% else %}<p>None yet.</p>{% endif %}</section>
@@ -178,7 +178,7 @@ value="{{ lease.step }}"></progress>{% endif %}
 <td class="reason">{{ each.text }}{{ cards.check(each) }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}</section>
 </main>
-<footer><p>{{ footer }}</p></footer>
+<footer><p>nightpress wrote this by its ledger, which alone is to be believed.</p></footer>
 {% endblock %}
 """
 
@@ -188,7 +188,7 @@ _MONTH = """\
 <header><h1>{{ title }}</h1></header>
 <nav aria-label="Other pages"><ul><li><a href="../index.html">The sheet of today</a></li>
 {% for which, page in (("Newer", newer), ("Older", older)) if page %}\
-<li>{{ which }}: <a href="../{{ page.file }}">{{ page.name }}</a></li>
+<li>{{ which }}: <a href="{{ page.file }}">{{ page.name }}</a></li>
 {% endfor %}</ul></nav>
 <main id="main">
 {% if trainings %}<section aria-labelledby="trainings"><h2 id="trainings">Trainings</h2>

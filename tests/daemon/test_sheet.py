@@ -21,6 +21,8 @@ from tests.sheet_month import Month, evil, write
 pytestmark = pytest.mark.realprocess
 
 SCRIPT = Path(__file__).parents[1] / "node" / "sheet.mjs"
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """What the browser said of a month in which every field means no good."""
@@ -30,8 +32,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     month = Month(evil, panels_a_day=1)
     month.files(studio / "outbox")
     asyncio.run(write(month, StudioDisk(studio)))
-    command = [node, SCRIPT, chromium, studio / "outbox", studio, "sheet/2026-11.html"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    paths = (SCRIPT, chromium, studio / "outbox", studio, "sheet/2026-11.html")
+    done = subprocess.run(
+        [node, *map(str, paths)], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     told: Mapping[str, Any] = json.loads(done.stdout)
     return told
@@ -51,7 +55,8 @@ def test_scripts_and_handlers_in_every_field_stay_text(page: str, said: Mapping[
     """So does what a template engine, a terminal or a reader of bidi text would obey."""
     seen = said["pages"][page]
     assert (seen["ran"], seen["obeyed"]) == (False, [])
-    assert seen["text"].count("{{ 7*7 }}") == seen["text"].count("<script>hit=1</script>") > 100
+    assert seen["text"].count("<script>hit=1</script>") > 100
+    assert seen["text"].count("{{ 7*7 }}") > 100
     assert not {"\x1b", "\u202e", "\u2028"} & set(seen["text"])
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
-from hashlib import sha256
 from html import unescape
 
 import pytest
@@ -14,8 +12,8 @@ from tests.fakes import MemoryDisk
 from tests.sheet_month import EVIL, Month, evil, write
 
 UNTOLD = {"torch: 2.8.0, now 2.9.0", "width", "seed", "run-8", "Google Chrome"}
-"""For others to tell: what differs in a picture drawn again, the keys and the ref of a refused file,
-and who else takes memory."""
+"""For others to tell: what differs in a picture drawn again, a refused file's keys and ref, and
+who else takes memory."""
 
 
 def pages(month: Month) -> dict[str, str]:
