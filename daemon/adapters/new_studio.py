@@ -77,6 +77,8 @@ _IGNORE = """\
 /inbox/*
 !/inbox/README.md
 /outbox/status.json
+/outbox/index.html
+/outbox/sheet/
 /outbox/rejected/
 # Datasets and states of trainings: large, and of use only until a checkpoint is approved.
 /outbox/*/resume/
@@ -92,7 +94,8 @@ _ABOUT: Mapping[str, str] = {
     "inbox": "Drop job files (*.toml) here. It empties as they are taken; the answer to a file that"
     "\ncannot be run is in outbox/rejected/.\n",
     "outbox": "One folder a job: the request, its status, pictures, executed graphs and lock files."
-    "\nstatus.json is for programs. Nothing published here is ever rewritten.\n",
+    "\nOpen index.html to look through them; status.json is for programs. Nothing published here is"
+    "\never rewritten.\n",
     "ledger": "What happened, one line an event, one folder a machine. Only ever appended to; keep"
     "\nit in git. `nightpress log` reads it, `nightpress verify` checks it.\n",
     "datasets": "Training pictures, each with a .txt caption beside it, one folder a character.\n",

@@ -70,6 +70,7 @@ _SCENES = (
 )
 """How the demo's figure is to be seen, in each of its ten drawings."""
 _LOOK_AT = (
+    ("index.html", "the review sheet: all of it to look through, in a browser"),
     ("ch01_p003_r1/ch01_p003_r1-01.png", "the picture of the first seed (-02: the second)"),
     ("ch01_p003_r1/ch01_p003_r1-01.lock.toml", "all that it takes to make it again"),
     ("ch01_p003_r1/ch01_p003_r1-01.workflow.json", "the graph; ComfyUI opens it"),

@@ -6,6 +6,7 @@ Law: never beside a living daemon, which writes these files itself.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,11 @@ from daemon.cli.arguments import Arguments
 from daemon.cli.say import complain, say
 from daemon.core.state import State
 from daemon.errors import StudioBusy
+from daemon.home import at_home
 from daemon.shell.rebuild import Finding, rebuild
+from daemon.shell.sheet import Sheet
 from daemon.wire.instants import instant_text
+from daemon.wire.ledger_line import Head
 from daemon.wire.phrases import counted
 from daemon.wire.status import status_json
 from daemon.wire.text import visible
@@ -47,6 +51,7 @@ def write_again(arguments: Arguments) -> int:
         state = folded.fold(studio)
         wanted = {**views(state, host=folded.own(studio)), **_status(studio, state)}
         found = asyncio.run(rebuild(StudioDisk(studio), wanted, everything=arguments.all))
+        asyncio.run(_sheet(studio, everything=arguments.all))
     _tell(found)
     return 1 if any(finding in _BAD for finding in found.values()) else 0
 
@@ -70,6 +75,26 @@ def _status(studio: Path, state: State) -> Mapping[str, View]:
     document, path = folded.document(studio, alive=False), studio / STATUS
     there = path.read_bytes() if path.is_file() else b""
     return {STATUS: View(status_json(document))} if not agrees(there, document) else {}
+
+
+async def _sheet(studio: Path, *, everything: bool) -> None:
+    """The review sheet: its index, and the months' pages that are missing or out of date."""
+    state, head = State(), Head()
+    for entry in folded.own_entries(studio, state):
+        head = Head(entry.seq, entry.chain, Path(entry.segment).stem)
+    if not head.seq:
+        return
+    document = folded.document(studio, alive=False)
+    sheet = Sheet(
+        disk=StudioDisk(studio),
+        state=lambda: state,
+        policy=at_home(studio, os.environ).settings.policy,
+        host=folded.own(studio),
+        document=lambda: document,
+        head=lambda: head,
+    )
+    await sheet.catch_up(everything=everything)
+    await sheet.finish(alive=False)
 
 
 @contextmanager

@@ -53,6 +53,13 @@ def share(job: Job, state: State, policy: Policy, *, at: int) -> Share:
     return Share(fit, left, start_s, epoch_s, end, measured)
 
 
+def since(job: Job) -> int:
+    """From when on a training that runs is reckoned, in ms since 1970: when its last state was
+    saved, or it was started. What it did since then may be lost yet.
+    """
+    return max(job.changed_at, *(made.saved.at for made in job.checkpoints.values()), 0)
+
+
 def beginning_s(job: Job, policy: Policy) -> float:
     """How long a training takes to begin: loading, and caching the latents."""
     return policy.rehearsal_start_s if is_rehearsal(job.id) else policy.training_start_s

@@ -232,14 +232,16 @@ def _canary(ports: Ports, setup: Setup, loop: Loop) -> Canary:
 def _sheet(
     ports: Ports, setup: Setup, loop: Loop, board: Board, *, head: Callable[[], Head]
 ) -> Sheet:
-    return Sheet(
+    sheet = Sheet(
         disk=ports.disk,
-        loop=loop,
+        state=lambda: loop.state,
         policy=setup.policy,
         host=setup.host,
         document=board.document,
         head=head,
     )
+    loop.observe(sheet.believe)
+    return sheet
 
 
 def _inbox(ports: Ports, setup: Setup, loop: Loop, board: Board) -> Inbox:

@@ -144,4 +144,4 @@ async def _say_stopped(crew: Crew) -> None:
     crew.loop.wake()  # So that it is noted where the ledger ends.
     await crew.board.finish()
     if crew.sheet:
-        await crew.sheet.finish()
+        await crew.sheet.finish(alive=False)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from daemon.core.hurdles import GIB
 from daemon.core.job import Job
 from daemon.core.needs import Need
-from daemon.core.night import tonight
+from daemon.core.night import since, tonight
 from daemon.core.policy import Policy
 from daemon.core.state import State
 from daemon.core.windows import Windows, closes, is_open, opens
@@ -60,13 +60,10 @@ def need_document(need: Need) -> Mapping[str, object] | None:
 
 
 def tonight_or_none(job: Job, state: State, policy: Policy) -> str | None:
-    """What this window holds of a training that runs. By when its last state was saved, or it was
-    started: what it did since then may be lost yet.
-    """
+    """What this window holds of a training that runs."""
     if job.kind != "train" or job.stage:
         return None
-    saves = [made.saved.at for made in job.checkpoints.values()]
-    return tonight(job, state, policy, at=max(job.changed_at, *saves, 0)) or None
+    return tonight(job, state, policy, at=since(job)) or None
 
 
 def instant_or_none(at: int | None) -> str | None:

@@ -20,7 +20,7 @@ from daemon.wire.sheet_night import next_day
 from daemon.wire.sheet_page import page
 from daemon.wire.status import Document
 
-INDEX = "outbox/index.html"
+INDEX, PAGES = "outbox/index.html", "outbox/sheet"
 PANELS_SHOWN = 60
 TRAININGS_SHOWN = 20
 _FAILURES_SHOWN = 50
@@ -34,22 +34,21 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A page of a month's panels: ``month`` as in 2026-11, ``part`` from 1 (of ``parts``)."""
+    """A page of a month's jobs: ``month`` as in 2026-11, ``part`` from 1."""
 
     month: str
     part: int = 1
-    parts: int = 1
 
     @property
     def file(self) -> str:
-        """Its file, relative to outbox/."""
-        return f"sheet/{self.month}{f'-{self.part}' if self.part > 1 else ''}.html"
+        """Its file in outbox/sheet/."""
+        return f"{self.month}{f'-{self.part}' if self.part > 1 else ''}.html"
 
     @property
     def name(self) -> str:
-        """Its name: November 2026."""
+        """Its name: November 2026, page 2."""
         year, _, number = self.month.partition("-")
-        part = f", {self.part}" if self.parts > 1 else ""
+        part = f", page {self.part}" if self.part > 1 else ""
         return f"{_MONTHS[int(number) - 1]} {year}{part}"
 
 
@@ -71,8 +70,11 @@ def index_values(
     trainings: Iterable[Job],
     months: Sequence[Month],
     told: Told,
+    alive: bool,
 ) -> Mapping[str, object]:
-    """All that the index says. ``document``: status.json's; jobs newest first."""
+    """All that the index says. ``document``: status.json's; jobs newest first; ``alive``: a daemon
+    goes on after this.
+    """
     zone = policy.training_windows.zone
     at = instant_ms(str(document["at"]))
     drawn = [panel_card(job, state, zone) for job in panels]
@@ -82,7 +84,7 @@ def index_values(
         "title": "nightpress: review sheet",
         "at": local_text(at, zone),
         "zone": str(zone),
-        "notes": [*_notes(document), *_choices(trained)],
+        "notes": [*_notes(document, alive=alive), *_choices(trained)],
         "lease": _lease(document),
         "standing": list(_standing(state, document)),
         "queue": [_queued(each, policy) for each in queue[:_QUEUE_SHOWN]],
@@ -94,7 +96,6 @@ def index_values(
         "failures": list(_failures(document))[:_FAILURES_SHOWN],
         "ledger": _ledger(state, document, told),
         "incidents": [_incident(each, policy) for each in _rows(document, "incidents")],
-        "footer": "nightpress: every word here is in the ledger or in outbox/, which are in git.",
     }
 
 
@@ -104,17 +105,23 @@ def index_html(values: Mapping[str, object]) -> bytes:
 
 
 def month_values(
-    month: Month, panels: Iterable[Job], state: State, *, policy: Policy, months: Sequence[Month]
+    month: Month,
+    jobs: Iterable[Job],
+    state: State,
+    *,
+    policy: Policy,
+    older: Month | None,
+    newer: Month | None,
 ) -> Mapping[str, object]:
-    """All that a month's page says."""
+    """All that a month's page says; jobs newest first, ``older`` and ``newer`` its neighbours."""
     zone = policy.training_windows.zone
+    told = list(jobs)
     return {
         "title": month.name,
-        "months": [
-            {"file": each.file, "name": each.name, "here": each.file == month.file}
-            for each in months
-        ],
-        "panels": [panel_card(job, state, zone) for job in panels],
+        "older": older,
+        "newer": newer,
+        "panels": [panel_card(job, state, zone) for job in told if job.kind == "panel"],
+        "trainings": [training_card(job, state, zone) for job in told if job.kind == "train"],
     }
 
 
@@ -133,8 +140,10 @@ def _part(document: Document, key: str) -> Document:
     return found if isinstance(found, Mapping) else {}
 
 
-def _notes(document: Document) -> Iterator[Mapping[str, object]]:
+def _notes(document: Document, *, alive: bool) -> Iterator[Mapping[str, object]]:
     """What a person should see first."""
+    if not alive:
+        yield _note("No daemon is at work here: nothing new is started.", "nightpress run")
     daemon, engine = _part(document, "daemon"), _part(document, "engine")
     for each in (daemon, engine):
         if each.get("code"):
@@ -171,8 +180,8 @@ def _lease(document: Document) -> Mapping[str, object] | None:
     parts += [f"picture {lease['image']} of {lease['images']}"] if lease["image"] else []
     parts += [f"epoch {lease['epoch']} of {lease['epochs']}"] if lease["epoch"] else []
     parts += [f"step {lease['step']} of {lease['steps']}"] if lease["steps"] else []
-    parts += [str(lease["tonight"])] if lease["tonight"] else []
-    return {**lease, "text": ", ".join(parts)}
+    tonight = f" Tonight: {lease['tonight']}" if lease["tonight"] else ""
+    return {**lease, "text": f"{', '.join(parts)}.{tonight}"}
 
 
 def _standing(state: State, document: Document) -> Iterator[str]:
@@ -194,13 +203,14 @@ def _queued(row: Document, policy: Policy) -> Mapping[str, object]:
 def _failures(document: Document) -> Iterator[Mapping[str, object]]:
     for row in _rows(document, "recent"):
         if row["phase"] in (Phase.FAILED, Phase.QUARANTINED, Phase.REJECTED):
-            what = row["job"] or f"{row.get('file')} (outbox/rejected)"
+            what = row["job"] or f"{row['file']}, now in {str(row['folder']).partition('/')[2]}"
             yield {**row, "what": what, "check": first_check(str(row["code"]))}
 
 
 def _incident(row: Document, policy: Policy) -> Mapping[str, object]:
     zone = policy.training_windows.zone
-    return {**row, "at": local_text(instant_ms(str(row["at"])), zone)}
+    at = local_text(instant_ms(str(row["at"])), zone)
+    return {**row, "at": at, "check": first_check(str(row["code"]))}
 
 
 def _ledger(state: State, document: Document, told: Told) -> Sequence[tuple[str, str]]:

@@ -18,6 +18,7 @@ from daemon.craft.diagnosis import first_check
 from daemon.wire.making import models_of, result_stem
 from daemon.wire.phrases import counted, joined
 from daemon.wire.sentence import sentence
+from daemon.wire.text import excerpt
 
 Row = tuple[str, str]
 _PICTURES = 100
@@ -59,7 +60,7 @@ class Card:
     """What is said of a job. ``check`` is the first thing to look at."""
 
     job: str
-    ref: str
+    prompt: str
     phase: str
     code: str
     sentence: str
@@ -87,7 +88,7 @@ def panel_card(job: Job, state: State, zone: tzinfo) -> Card:
     return Card(
         *_standing(job, zone),
         pictures=[_picture(job, spec, number) for number in list(job.images)[:_PICTURES]],
-        facts=list(_panel_facts(job, spec, making)),
+        facts=[*_panel_facts(job, spec, making), *_request(job)],
         commands=list(_panel_commands(job)),
         loras=list(_loras(spec, making, state)),
     )
@@ -104,7 +105,7 @@ def training_card(job: Job, state: State, zone: tzinfo) -> Card:
             for name, what in _SHOWN
             if name in job.files
         ],
-        facts=list(_training_facts(job, spec, state)),
+        facts=[*_training_facts(job, spec, state), *_request(job)],
         commands=_state_commands(job),
         checkpoints=[
             Made(
@@ -121,7 +122,16 @@ def training_card(job: Job, state: State, zone: tzinfo) -> Card:
 def _standing(job: Job, zone: tzinfo) -> tuple[str, str, str, str, str, str, str]:
     told = sentence(job)
     check = first_check(job.code)
-    return (job.id, job.ref, job.phase, job.code, told, check, local_text(job.changed_at, zone))
+    prompt = getattr(job.spec, "prompt", "")
+    return (
+        job.id,
+        excerpt(prompt, limit=120),
+        job.phase,
+        job.code,
+        told,
+        check,
+        local_text(job.changed_at, zone),
+    )
 
 
 def _making(image: Image, state: State) -> Making | None:
@@ -163,7 +173,14 @@ def _panel_facts(job: Job, spec: PanelSpec, making: Making | None) -> Iterator[R
         yield "profile", making.rung
     if job.reproduced:
         yield "drawn again", f"{job.reproduced.verdict}, {job.reproduced.distance:g} of 255"
+
+
+def _request(job: Job) -> Iterator[Row]:
     yield "request", f"{job.file.name}, {job.file.sha256[:12]}"
+    if job.ref:
+        yield "ref", job.ref
+    for warning in job.warnings:
+        yield "warning", warning
 
 
 def _loras(spec: PanelSpec, making: Making | None, state: State) -> Iterator[Lora]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from daemon.core.job import Job
 from daemon.core.jobs import Phase, TrainSpec
-from daemon.core.night import clock_text, lasting, share
+from daemon.core.night import clock_text, share, since
 from daemon.core.policy import Policy
 from daemon.core.stages import TRAINING, next_stage
 from daemon.core.state import State
@@ -77,16 +77,23 @@ def _planned(state: State, policy: Policy, at: int) -> Iterator[tuple[Job, int, 
         if job.stage != TRAINING or next_stage(job, state) != TRAINING:
             yield job, at, at, f"its {job.stage or next_stage(job, state)} first"
             continue
-        night = isinstance(job.spec, TrainSpec) and job.spec.when == "night"
-        begins = opens(policy.training_windows, at) if night else at
+        begins = _begins(job, policy, at)
         if begins is None or begins > at + _DAY_MS:
             return
-        found = share(job, state, policy, at=begins)
+        reckoned = since(job) if job in running else begins
+        found = share(job, state, policy, at=reckoned)
         takes_s = found.start_s + found.epochs * found.epoch_s
-        at = begins + round(takes_s * 1000)
+        at = max(begins, reckoned + round(takes_s * 1000))
         source = "as measured here" if found.measured else "a guess, nothing was measured yet"
-        how = f"{found.epochs} of {found.left} epochs in {lasting(takes_s)}, {source}"
+        how = f"{found.epochs} of {found.left} epochs, {source}"
         yield job, begins, at, how
+
+
+def _begins(job: Job, policy: Policy, at: int) -> int | None:
+    """When a training can go on: what runs, at once. None = never."""
+    night = isinstance(job.spec, TrainSpec) and job.spec.when == "night"
+    waits = night and job.phase is not Phase.RUNNING
+    return opens(policy.training_windows, at) if waits else at
 
 
 def _hours(policy: Policy, at: int) -> Iterator[str]:

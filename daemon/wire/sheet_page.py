@@ -41,12 +41,14 @@ _CARDS = """\
 {% for name, value in rows %}<dt>{{ name }}</dt><dd>{{ value }}</dd>
 {% endfor %}</dl>{% endmacro %}
 
+{% macro check(each) %}{% if each.check %} <strong>First check:</strong> \
+{{ each.check }}{% endif %}{% endmacro %}
+
 {% macro state(card) %}
 <p><span class="phase {{ card.phase }}">{{ card.phase }}</span>\
 {% if card.code %} <code>{{ card.code }}</code>{% endif %}\
- <span class="soft">{{ card.when }}{% if card.ref %}, ref {{ card.ref }}{% endif %}</span></p>
-{% if card.code %}<p>{{ card.sentence }}</p>
-{% if card.check %}<p><strong>First check:</strong> {{ card.check }}</p>{% endif %}{% endif %}
+ <span class="soft">{{ card.when }}</span></p>
+{% if card.code %}<p>{{ card.sentence }}{{ check(card) }}</p>{% endif %}
 {% endmacro %}
 
 {% macro panel(card, root) %}
@@ -61,6 +63,7 @@ width="{{ picture.width }}" height="{{ picture.height }}"></a>{% endif %}
 <figcaption>{{ picture.caption }}{% if picture.approved %}, <span class="approved">approved</span>\
 {% endif %}</figcaption></figure>
 {% endfor %}</div>{% endif %}
+<p class="prompt">{{ card.prompt }}</p>
 <details><summary>How {{ card.job }} was made</summary>
 {{ facts(card.facts) }}
 {% for lora in card.loras %}<h4>LoRA {{ lora.name }}</h4>
@@ -95,6 +98,7 @@ aria-label="Checkpoints of {{ card.job }}"><table>
 """
 
 _NIGHT = """\
+<div class="wide" tabindex="0" role="region" aria-label="Time line">
 <svg class="night" viewBox="0 0 960 132" role="img" aria-labelledby="night-title night-desc">
 <title id="night-title">The next 24 hours</title><desc id="night-desc">{{ night.spoken }}</desc>
 {% for tick in night.ticks %}<line class="tick" x1="{{ tick.x }}" x2="{{ tick.x }}" y1="8" \
@@ -108,7 +112,7 @@ width="{{ band.width }}" height="16"/>
 {% endfor %}{% for band in night.plan %}<rect class="plan" x="{{ band.x }}" y="76" \
 width="{{ band.width }}" height="16"/>
 {% endfor %}<line class="now" x1="{{ night.now }}" x2="{{ night.now }}" y1="4" y2="108"/>
-</svg>
+</svg></div>
 <ul>{% for line in night.lines %}<li>{{ line }}</li>{% endfor %}</ul>
 """
 
@@ -137,18 +141,19 @@ value="{{ lease.step }}"></progress>{% endif %}
 <section aria-labelledby="queue"><h2 id="queue">Queue</h2>
 {% if queue %}<div class="wide" tabindex="0" role="region" aria-label="The queue"><table>
 <caption>{{ queued }} open; what runs first, then the order of the line</caption>
-<thead><tr><th scope="col">job</th><th scope="col">phase</th><th scope="col">why</th>\
-<th scope="col">not before</th></tr></thead>
+<thead><tr><th scope="col">job</th><th scope="col">where it stands</th>\
+<th scope="col" class="commands">to cancel it</th></tr></thead>
 <tbody>{% for job in queue %}<tr><th scope="row">{{ job.job }}</th>\
-<td><span class="phase {{ job.phase }}">{{ job.phase }}</span></td>\
-<td class="reason">{% if job.code %}<code>{{ job.code }}</code> {% endif %}{{ job.reason }}</td>\
-<td>{{ job.start }}</td></tr>
+<td class="reason"><span class="phase {{ job.phase }}">{{ job.phase }}</span> \
+{% if job.code %}<code>{{ job.code }}</code> {% endif %}{{ job.reason }}\
+{% if job.start %} Not before {{ job.start }}.{% endif %}</td>\
+<td class="commands"><code>nightpress cancel {{ job.job }}</code></td></tr>
 {% endfor %}</tbody></table></div>{% else %}<p>It is empty.</p>{% endif %}</section>
 <section aria-labelledby="tonight"><h2 id="tonight">Tonight</h2>
 {% if night %}{% include "night" %}{% else %}<p>No daemon plans a night.</p>{% endif %}</section>
 <section aria-labelledby="panels"><h2 id="panels">Panels, newest first</h2>
 {% if months %}<p>By month: {% for month in months %}\
-<a href="{{ month.file }}">{{ month.name }}</a>\
+<a href="sheet/{{ month.file }}">{{ month.name }}</a>\
 {{ "; " if not loop.last }}{% endfor %}</p>{% endif %}
 {% if panels %}<div class="cards">{% for card in panels %}{{ cards.panel(card, "") }}{% endfor %}\
 </div>{% else %}<p>None yet.</p>{% endif %}</section>
@@ -158,11 +163,11 @@ value="{{ lease.step }}"></progress>{% endif %}
 <section aria-labelledby="failures"><h2 id="failures">Failures and refused files</h2>
 {% if failures %}<div class="wide" tabindex="0" role="region" aria-label="Failures"><table>
 <caption>The latest, newest first</caption>
-<thead><tr><th scope="col">what</th><th scope="col">code</th><th scope="col">what happened, and \
-the first check</th></tr></thead>
+<thead><tr><th scope="col">what</th><th scope="col">what happened, and the first check</th></tr>\
+</thead>
 <tbody>{% for each in failures %}<tr><th scope="row">{{ each.what }}</th>\
-<td><code>{{ each.code }}</code></td><td class="reason">{{ each.sentence }}\
-{% if each.check %} <strong>First check:</strong> {{ each.check }}{% endif %}</td></tr>
+<td class="reason"><code>{{ each.code }}</code> {{ each.sentence }}\
+{{ cards.check(each) }}</td></tr>
 {% endfor %}</tbody></table></div>{% else %}<p>None.</p>{% endif %}</section>
 <section aria-labelledby="ledger"><h2 id="ledger">Ledger</h2>
 {{ cards.facts(ledger) }}
@@ -170,23 +175,29 @@ the first check</th></tr></thead>
 <caption>What a person should know, newest first</caption>
 <thead><tr><th scope="col">at</th><th scope="col">code</th><th scope="col">what</th></tr></thead>
 <tbody>{% for each in incidents %}<tr><td>{{ each.at }}</td><td><code>{{ each.code }}</code></td>\
-<td class="reason">{{ each.text }}</td></tr>
+<td class="reason">{{ each.text }}{{ cards.check(each) }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}</section>
 </main>
-<footer><p>{{ footer }}</p></footer>
+<footer><p>nightpress wrote this by its ledger, which alone is to be believed.</p></footer>
 {% endblock %}
 """
 
 _MONTH = """\
 {% extends "frame" %}{% import "cards" as cards %}
 {% block body %}
-<header><h1>{{ title }}</h1><p><a href="../index.html">The sheet of today</a></p></header>
-<nav aria-label="Other pages"><ul>
-{% for month in months %}<li><a href="../{{ month.file }}"{% if month.here %} aria-current="page"\
-{% endif %}>{{ month.name }}</a></li>{% endfor %}</ul></nav>
-<main id="main"><section aria-labelledby="panels"><h2 id="panels">Panels</h2>
+<header><h1>{{ title }}</h1></header>
+<nav aria-label="Other pages"><ul><li><a href="../index.html">The sheet of today</a></li>
+{% for which, page in (("Newer", newer), ("Older", older)) if page %}\
+<li>{{ which }}: <a href="{{ page.file }}">{{ page.name }}</a></li>
+{% endfor %}</ul></nav>
+<main id="main">
+{% if trainings %}<section aria-labelledby="trainings"><h2 id="trainings">Trainings</h2>
+<div class="cards">{% for card in trainings %}{{ cards.training(card, "../") }}{% endfor %}</div>
+</section>{% endif %}
+{% if panels %}<section aria-labelledby="panels"><h2 id="panels">Panels</h2>
 <div class="cards">{% for card in panels %}{{ cards.panel(card, "../") }}{% endfor %}</div>
-</section></main>
+</section>{% endif %}
+</main>
 {% endblock %}
 """
 

@@ -21,7 +21,7 @@ def visible(text: str) -> str:
     Newlines are spelled out too: text from outside must not begin a line of ours. Source: a
     terminal obeys ESC and C1, and bidi characters show text in another order than it has.
     """
-    return "".join(map(_spelled, text))
+    return text if text.isprintable() else "".join(map(_spelled, text))
 
 
 def tame(text: str) -> str:

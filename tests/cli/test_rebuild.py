@@ -78,8 +78,19 @@ def drawn() -> list[Event]:
 
 
 def outbox(studio: StudioFiles) -> Mapping[str, bytes]:
-    paths = (studio.root / "outbox").rglob("*")
+    """All but the review sheet, which tells where the ledger ends."""
+    paths = (studio.root / "outbox").rglob("*.[!h]*")
     return {str(p.relative_to(studio.root)): p.read_bytes() for p in paths if p.is_file()}
+
+
+def test_the_review_sheet_is_written_again_and_says_that_nobody_is_at_work(
+    studio: StudioFiles,
+) -> None:
+    shutil.rmtree(studio.root / "outbox")
+    assert main(["rebuild"]) == 0
+    [month] = (studio.root / "outbox" / "sheet").iterdir()
+    assert f'id="{JOB}"' in month.read_text()
+    assert "No daemon is at work here" in (studio.root / "outbox" / "index.html").read_text()
 
 
 def said(capsys: Captured) -> str:

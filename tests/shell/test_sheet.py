@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from daemon.core.jobs import JobId
+from daemon.errors import WorldError
 from tests.shell.test_attempt import PANEL, Studio
 
 INDEX, MONTH = "outbox/index.html", "outbox/sheet/2026-11.html"
@@ -69,3 +72,49 @@ def test_a_form_of_another_release_is_written_anew() -> None:
     studio.disk.put(".nightpress/sheet", b"0 99\n")
     studio.live(second)
     assert JobId("one_v1") in text(studio, MONTH)
+
+
+def test_a_full_page_is_followed_by_another_to_which_it_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which page a job is on never changes; an outbox that somebody emptied is filled again."""
+    monkeypatch.setattr("daemon.shell.sheet._PAGE_JOBS", 2)
+    studio = Studio(sheet=True)
+    later = "outbox/sheet/2026-11-2.html"
+
+    async def first(studio: Studio) -> None:
+        for number, name in enumerate(("one", "two", "three"), start=1):
+            studio.drop(name, PANEL.replace("rain", name))
+            await studio.until(studio.ended(number))
+
+    async def second(studio: Studio) -> None:
+        await asyncio.sleep(5.0)
+
+    studio.live(first)
+    assert text(studio, MONTH).count("<article") == 2
+    assert 'href="2026-11-2.html"' in text(studio, MONTH)
+    assert 'id="three_v1"' in text(studio, later)
+    del studio.disk.nodes[later]
+    studio.live(second)
+    assert 'id="three_v1"' in text(studio, later)
+
+
+def test_a_disk_that_cannot_write_a_page_keeps_nobody_from_drawing() -> None:
+    """It is written when it can be: what is out of date stays so until then."""
+    studio = Studio(sheet=True)
+    full = ["outbox/sheet/"]
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "write" and any(map(path.startswith, full)):
+            raise WorldError("DISK_FULL", "no space is left")
+
+    async def story(studio: Studio) -> None:
+        studio.disk.before = refuse
+        studio.drop("one")
+        await studio.until(studio.ended(1))
+        await asyncio.sleep(5.0)
+        assert MONTH not in studio.disk.nodes
+        full.clear()
+
+    studio.live(story)
+    assert 'id="one_v1"' in text(studio, MONTH)
