@@ -46,6 +46,7 @@ _VERBS = (
     ("dataset", "", "Training pictures: judged, cut from a sheet, captioned, taken from panels."),
     ("reproduce", "reproduce.again", "Draw a published picture again, and compare."),
     ("calibrate", "reproduce.calibrate", "The reference run: how fast and how alike it draws."),
+    ("prune", "prune.prune", "Remove states and checkpoints that nobody needs, and old logs."),
     ("doctor", "doctor.doctor", "What about this machine would spoil a night, and its remedy."),
     ("schema", "schema.schema", "The shapes of job files, locks, status and ledger."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
@@ -197,6 +198,8 @@ def _add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument("--all", action="store_true", help=what)
     if verb in ("submit", "again"):
         parser.add_argument("--wait", action="store_true", help="follow them; exit by how they end")
+    if verb == "prune":
+        parser.add_argument("--dry-run", action="store_true", help="only show what would go")
     if verb == "status":
         parser.add_argument("--watch", action="store_true", help="keep showing it")
     if verb == "models":

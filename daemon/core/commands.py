@@ -197,6 +197,13 @@ class ConfirmInstalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmPruned:
+    """What was to go for a job, or for one of the studio's own leavings, is gone."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportUnpublishable:
     """What was made is no longer there: it has to be made again."""
 
@@ -260,6 +267,7 @@ Command = (
     | ReportReproduced
     | ConfirmPublished
     | ConfirmInstalled
+    | ConfirmPruned
     | ReportUnpublishable
     | ReportRestored
     | ReportIncident

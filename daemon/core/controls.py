@@ -35,7 +35,7 @@ def answer_control(state: State, command: TakeControl) -> Sequence[Event]:
 
 def _objection(state: State, control: Control) -> str:
     """Why a control cannot be obeyed, as a sentence; '' when it can."""
-    if control.kind in ("pause", "resume"):
+    if control.kind in ("pause", "resume", "prune"):
         return ""
     job = state.jobs.get(JobId(control.job))
     if job is None:
@@ -78,7 +78,8 @@ def _unapprovable(job: Job, control: Control) -> str:
             "example image = 1."
         )
     if control.checkpoint in job.checkpoints:
-        return ""
+        gone = job.pruned and control.checkpoint not in job.approved
+        return f"The checkpoint of step {control.checkpoint} was pruned." if gone else ""
     known = ", ".join(map(str, sorted(job.checkpoints))) or "none"
     return (
         f"{job.id} is a training: choose one of its checkpoints (it has {known}) by its step, for "

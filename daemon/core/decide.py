@@ -13,6 +13,7 @@ from typing import assert_never
 from daemon.core.commands import (
     Command,
     ConfirmInstalled,
+    ConfirmPruned,
     ConfirmPublished,
     Observe,
     ObserveMachine,
@@ -38,6 +39,7 @@ from daemon.core.commands import (
 from daemon.core.controls import RETRIABLE, answer_control
 from daemon.core.events import (
     AttemptEnded,
+    ControlTaken,
     DaemonStarted,
     DaemonStopped,
     DatasetRecorded,
@@ -142,6 +144,9 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return [ResultPublished(job, sorted_by_name(files))] if publishing else []
         case ConfirmInstalled(job, step, name, sha256):
             return [LoraInstalled(job, name, sha256)] if (job, step) in state.installs else []
+        case ConfirmPruned(target):
+            asked = state.pruning.get(target)
+            return [ControlTaken(target, "prune", "", asked)] if asked else []
         case ReportUnpublishable(job=job, text=text):
             return _unpublishable(in_phase(state, job, Phase.PUBLISHING), text)
         case ReportIncident(code=code, text=text):

@@ -94,6 +94,8 @@ def evolve(job: Job | None, entry: Entry) -> Job:
         case ControlTaken(kind="retry"):
             again = _moved(job, entry, Phase.WAITING)
             return again._replace(rungs=(), unlucky=0, cancelling=False)
+        case ControlTaken(kind="prune"):
+            return job._replace(pruned=True, changed_seq=entry.seq)
         case PictureReproduced():
             return job._replace(reproduced=event)
         case ControlTaken() | LoraInstalled():

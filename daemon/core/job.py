@@ -69,7 +69,7 @@ class Job(NamedTuple):
     ``trainers`` what each was started with.
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
     ``stage`` is what the current attempt at a training is for, ``stages`` those that are over, and
-    ``series`` the pictures that they have drawn.
+    ``series`` the pictures that they have drawn. ``pruned``: only what was approved is left.
     ``place`` counts the acceptances of the studio up to its own; ``need_bytes`` is what the current
     attempt was predicted to take. A job that publishes with a
     ``code`` publishes what there is of it, and has failed all the same.
@@ -112,6 +112,7 @@ class Job(NamedTuple):
     stage: str = TRAINING
     stages: tuple[str, ...] = ()
     series: Mapping[str, Mapping[int, Image]] = _NONE
+    pruned: bool = False
 
     @property
     def draws(self) -> bool:

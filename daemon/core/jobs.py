@@ -237,7 +237,9 @@ class Asked:
     warnings: tuple[str, ...] = ()
 
 
-ControlKind = Literal["cancel", "retry", "approve", "pause", "resume", "reproduce", "calibrate"]
+ControlKind = Literal[
+    "cancel", "retry", "approve", "pause", "resume", "reproduce", "calibrate", "prune"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,16 @@ class InstallLora:
     checkpoint: int
 
 
-Effect = RunAttempt | RunTraining | StopAttempt | PublishResult | InstallLora
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Remove what a decided training needs no more, or what is left of nobody's; ``job`` is either.
+    Ends in ``ConfirmPruned``.
+    """
+
+    job: str
+
+
+Effect = RunAttempt | RunTraining | StopAttempt | PublishResult | InstallLora | Prune
 
 
 def plan(state: State) -> Sequence[Effect]:
@@ -89,7 +98,10 @@ def plan(state: State) -> Sequence[Effect]:
                 pass
             case _:
                 assert_never(job.phase)
-    return [*effects, *(InstallLora(job, step) for job, step in state.installs)]
+    installs = [InstallLora(job, step) for job, step in state.installs]
+    # What was approved is installed before anything beside it goes.
+    pruned = [Prune(target) for target in state.pruning] if not installs else []
+    return [*effects, *installs, *pruned]
 
 
 def engine_wanted(state: State) -> str | None:

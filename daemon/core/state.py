@@ -50,6 +50,7 @@ from daemon.core.jobs import (
     TrainSpec,
 )
 from daemon.core.needs import configuration, kin
+from daemon.core.pruning import targets
 from daemon.core.reference import Reference, projected_s
 from daemon.core.shelf import Shelf
 from daemon.core.stages import PROBE, pace_of
@@ -87,6 +88,7 @@ class State:
     the attempts that have begun and not ended, in the order in which the engine draws them.
     ``accepted`` counts the jobs ever accepted; ``drawn`` is whose attempt began last.
     ``losses`` counts the attempts lost in a row, whosever they were, since a person last acted.
+    ``pruning`` is what a request has asked to be removed and is there still, with its file.
     ``installs`` are the approved checkpoints that the engine's folder is still to get, ``loras``
     each training's latest approved file, which a panel may name by the training. ``recorded`` are
     engines and models by the seq of the line that says what they were; ``latest`` the last such
@@ -120,6 +122,7 @@ class State:
     drawn: JobId | None = None
     losses: int = 0
     installs: dict[tuple[JobId, int], None] = field(default_factory=dict)
+    pruning: dict[str, FileFacts] = field(default_factory=dict)
     rejected: int = 0
     refusals: tuple[Entry, ...] = ()
     seq: int = 0
@@ -137,6 +140,7 @@ class State:
             queue=dict(self.queue),
             ended=dict(self.ended),
             installs=dict(self.installs),
+            pruning=dict(self.pruning),
             jobs=ChainMap({}, self.jobs),
             answered=ChainMap({}, self.answered),
             numbers=ChainMap({}, self.numbers),
@@ -245,6 +249,10 @@ def _control(state: State, event: ControlTaken) -> None:
     state.losses = 0
     if not event.error and event.kind in ("pause", "resume"):
         state.paused = event.kind == "pause"
+    elif event.kind == "prune" and event.job:
+        state.pruning.pop(event.job, None)
+    elif event.kind == "prune":
+        state.pruning = dict.fromkeys(targets(state), event.file)
 
 
 def _calibrate(state: State, event: CalibrationMeasured, at: int) -> None:
@@ -298,6 +306,8 @@ def _apply_to_job(state: State, entry: Entry) -> None:
     name = JobId(getattr(event, "job", ""))
     if not name or (isinstance(event, ControlTaken) and event.error):
         return
+    if isinstance(event, ControlTaken) and event.kind == "prune" and name not in state.jobs:
+        return  # Leavings of no job.
     job = evolve(state.jobs.get(name), entry)
     if isinstance(event, JobAccepted):
         job = job._replace(place=state.accepted)

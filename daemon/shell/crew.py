@@ -149,7 +149,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         machine,
         board,
         _inbox(ports, setup, loop, board),
-        _performer(ports, setup, bench, watch=watch, machine=machine),
+        _performer(ports, setup, bench, loop, watch=watch, machine=machine),
         _checkpoints(ports, setup, loop, ledger),
         None if setup.trainer_text else _trainer(ports, setup, loop),
         _canary(ports, setup, loop),
@@ -304,7 +304,13 @@ def _bench(
 
 
 def _performer(
-    ports: Ports, setup: Setup, bench: Bench, *, watch: EngineWatch, machine: MachineWatch
+    ports: Ports,
+    setup: Setup,
+    bench: Bench,
+    loop: Loop,
+    *,
+    watch: EngineWatch,
+    machine: MachineWatch,
 ) -> Performer:
     shop = Workshop(
         disk=ports.disk,
@@ -323,4 +329,10 @@ def _performer(
         released=watch.released,
         machine=machine,
     )
-    return Performer(bench, renderer=ports.renderer, engine=setup.engine, training=training)
+    return Performer(
+        bench,
+        renderer=ports.renderer,
+        engine=setup.engine,
+        training=training,
+        now=lambda: loop.world.at,
+    )

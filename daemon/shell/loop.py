@@ -31,6 +31,7 @@ from daemon.core.jobs import JobId
 from daemon.core.plan import (
     Effect,
     InstallLora,
+    Prune,
     PublishResult,
     RunAttempt,
     RunTraining,
@@ -313,5 +314,7 @@ def _doing(effect: Effect) -> str:
             return "Publishing"
         case InstallLora():
             return "Installing a checkpoint of"
+        case Prune():
+            return "Pruning"
         case _:
             assert_never(effect)

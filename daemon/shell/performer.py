@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
-from daemon.core.commands import ConfirmPublished, ReportEnded, ReportUnpublishable
+from daemon.core.commands import ConfirmPruned, ConfirmPublished, ReportEnded, ReportUnpublishable
 from daemon.core.controls import RETRIABLE
 from daemon.core.ids import is_rehearsal
 from daemon.core.job import Job
@@ -19,6 +20,7 @@ from daemon.core.jobs import JobId, Outcome, TrainSpec
 from daemon.core.plan import (
     Effect,
     InstallLora,
+    Prune,
     PublishResult,
     RunAttempt,
     RunTraining,
@@ -34,6 +36,7 @@ from daemon.shell.hearing import Hearing
 from daemon.shell.intake import HINTS
 from daemon.shell.outbox import STAGING
 from daemon.shell.patience import GivenUp, Patience
+from daemon.shell.pruning import prunable
 from daemon.shell.series import LENT, Series
 from daemon.shell.training import Training
 from daemon.wire.places import portable_text
@@ -49,12 +52,21 @@ _WORTH_ANOTHER = {
 
 
 class Performer:
-    """Carries out what the plan wants. ``renderer`` None: there is no engine now."""
+    """Carries out what the plan wants. ``renderer`` None: there is no engine now; ``now`` in ms
+    since 1970.
+    """
 
     def __init__(
-        self, bench: Bench, *, renderer: Renderer | None, engine: EngineName, training: Training
+        self,
+        bench: Bench,
+        *,
+        renderer: Renderer | None,
+        engine: EngineName,
+        training: Training,
+        now: Callable[[], int],
     ) -> None:
         self._bench = bench
+        self._now = now
         self._renderer = renderer
         self._hearing = Hearing(renderer) if renderer else None
         self._engine = engine
@@ -67,6 +79,9 @@ class Performer:
 
     async def perform(self, effect: Effect) -> None:
         """Carry out one effect to its report."""
+        if isinstance(effect, Prune):
+            await self._prune(effect.job)
+            return
         job = self._state().jobs[effect.job]
         match effect:
             case RunAttempt():
@@ -83,6 +98,12 @@ class Performer:
                 await self._training.install(job, step)
             case _:
                 assert_never(effect)
+
+    async def _prune(self, target: str) -> None:
+        disk, state = self._bench.disk, self._state()
+        for path in await prunable(disk, state, target, at=self._now()):
+            await disk.remove(path)
+        await self._ask(ConfirmPruned(target))
 
     async def sweep(self) -> None:
         """Forget what was kept aside for jobs that need it no more. Asked before the inbox

@@ -30,8 +30,7 @@ from daemon.wire.train_file import TrainFile, without_resolution
 
 _ABOUT_ONE = ("cancel", "retry", "approve")
 _ABOUT_A_LOCK = ("reproduce", "calibrate")
-_CONTROLS = (*_ABOUT_ONE, *_ABOUT_A_LOCK, "pause", "resume")
-_LATER = ("prune",)
+_CONTROLS = (*_ABOUT_ONE, *_ABOUT_A_LOCK, "pause", "resume", "prune")
 _KINDS = ("panel", "train", *_CONTROLS)
 
 _LOCK = "outbox/ch01_p003_v1/ch01_p003_v1.lock.toml"
@@ -168,7 +167,7 @@ def _judged(
     if kind in _CONTROLS:
         control = checked(ControlFile, given, outline=outline, unknown={}, policy=policy)
         return control if isinstance(control, list) else control.control()
-    likely = "" if kind in _LATER else _likely_kind(given)
+    likely = _likely_kind(given)
     complaint = Complaint(outline.line_of(("kind",)), "kind", _kind_sentence(given, likely))
     # What else is wrong, where the other keys leave no doubt about the kind.
     other = _judged({**given, "kind": likely}, outline, stem, policy) if likely else []
@@ -187,8 +186,6 @@ def _kind_sentence(table: Mapping[str, object], likely: str) -> str:
     if "kind" not in table:
         return f'`kind` is missing: what is this? Write as the first line: kind = "{likely}"'
     kind = table["kind"]
-    if kind in _LATER:
-        return f'kind = "{kind}" is not in this version yet. Nothing was changed.'
     meant = nearest(kind, _KINDS) if isinstance(kind, str) else ""
     return (
         f"`kind` is one of {', '.join(_KINDS)}, not {described(kind)}. "

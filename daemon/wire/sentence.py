@@ -47,6 +47,11 @@ def sentence(job: Job) -> str:
             return f"Attempt {job.attempt} is being {'trained' if training else 'drawn'}."
         case Phase.PUBLISHING:
             return f"It is {'trained' if training else 'drawn'} and being put into the outbox."
+        case Phase.PUBLISHED if training and job.pruned:
+            return (
+                f"Done; the checkpoint of step {job.approved[-1]} is approved, and what nobody "
+                "chose was pruned."
+            )
         case Phase.PUBLISHED if training and job.approved:
             return f"Done; the checkpoint of step {job.approved[-1]} is approved."
         case Phase.PUBLISHED if training:

@@ -9,6 +9,7 @@ from daemon.core.ids import is_rehearsal
 from daemon.core.jobs import JobId, Outcome, Phase
 from daemon.core.plan import (
     InstallLora,
+    Prune,
     PublishResult,
     RunAttempt,
     RunTraining,
@@ -49,7 +50,7 @@ def test_at_most_one_effect_has_the_gpu(desk: Desk) -> None:
 def test_every_job_that_runs_or_is_to_be_published_has_its_effect(desk: Desk) -> None:
     open_jobs = map(desk.state.jobs.__getitem__, desk.state.queue)
     going = [(job.id, job.attempt) for job in open_jobs if job.attempt and _acts(job.phase)]
-    wanted = [effect for effect in desk.wants() if not isinstance(effect, InstallLora)]
+    wanted = [effect for effect in desk.wants() if not isinstance(effect, InstallLora | Prune)]
     assert [(effect.job, effect.attempt) for effect in wanted] == going
 
 

@@ -42,6 +42,7 @@ from daemon.core.jobs import ControlKind, JobId, Outcome, PanelSpec, TrainSpec
 from daemon.core.plan import (
     Effect,
     InstallLora,
+    Prune,
     PublishResult,
     RunAttempt,
     RunTraining,
@@ -283,5 +284,7 @@ def _effect(effect: Effect) -> str:
             return f"publish {job} attempt={attempt}"
         case InstallLora(job, checkpoint):
             return f"install {job} checkpoint={checkpoint}"
+        case Prune(target):
+            return f"prune {target}"
         case _:
             assert_never(effect)

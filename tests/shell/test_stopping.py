@@ -131,7 +131,9 @@ def stopped(engine: FakeEngine) -> tuple[list[Command], float]:
         )
         machine = watch_over(Blind(), state=state)
         training = Training(shop, ask=ask, progress=progress, released=nothing, machine=machine)
-        performer = Performer(bench, renderer=engine, engine="comfyui", training=training)
+        performer = Performer(
+            bench, renderer=engine, engine="comfyui", training=training, now=lambda: 0
+        )
         await performer.perform(StopAttempt(CANCELLED.id, CANCELLED.attempt))
         return asyncio.get_running_loop().time()
 

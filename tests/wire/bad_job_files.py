@@ -247,7 +247,7 @@ CONTROLS = (
     Bad("cancel what", b'kind = "cancel"\n', 0, "job", ("cancel which", "ch01_p003_v1")),
     Bad("no number", b'kind = "retry"\njob = "ch01_p003"\n', 2, "job", ("number", "ch01_p003_v1")),
     Bad("pause one", b'kind = "pause"\njob = "a_v1"\n', 2, "job", ("whole queue", "cancel")),
-    Bad("prune", b'kind = "prune"\n', 1, "kind", ("not in this version yet",)),
+    Bad("prune", b'kind = "prune"\njob = "spyke_v1"\n', 2, "job", ("about the whole queue",)),
     bad_approval(
         "which", "", 0, "checkpoint", "Approve which result", "image = 1", "checkpoint = 792"
     ),
