@@ -299,7 +299,7 @@ def _frame(number: int) -> Image.Image:
 
 def _png(picture: Image.Image) -> bytes:
     buffer = BytesIO()
-    picture.save(buffer, "PNG")
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
