@@ -5,10 +5,10 @@ Law: ``text`` goes over everything that a person, a file or a program has writte
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -42,6 +42,7 @@ from daemon.core.tools import EngineRecorded, ModelRecorded, TrainerRecorded
 from daemon.core.windows import Span, Windows
 from daemon.core.world import Heavy, Machine
 from daemon.ports import Disk
+from daemon.rehearsal.draw import Shot, draw
 from daemon.shell.sheet import Sheet
 from daemon.wire.comfyui import EngineFacts
 from daemon.wire.ledger_line import Head, write_line
@@ -63,6 +64,7 @@ SCENES = (
     *("close-up, grinning, speed lines", "wide shot, empty street, dust, sunset"),
     *("crowd, low angle, plasma blade", "two figures, silhouette, bridge"),
 )
+LOSSES = [(step, -(-step // 198), 0.09 + 12 / (step + 90)) for step in range(1, 991)]
 TROUBLE = (
     *(("BLACK_OR_GRAY", "Every value of picture 1 is 0, in profile default."), ("", "")),
     *(("OOM_KILL", "The engine's process was killed while 0.4 GB were free."), ("", "")),
@@ -86,9 +88,9 @@ class Month:
         heavy = (Heavy(text("Google Chrome"), 3 << 30), Heavy("Discord", 1 << 30))
         machine = Machine(16 << 30, 5 << 30, level=1, programs=heavy)
         reasons = {
-            job: Reason("WINDOW", text("Trainings run from 22:00 to 07:00."), NOW + HOUR_MS)
+            job: Reason("GPU_LEASED", text("spyke_v4 has the GPU."), NOW + HOUR_MS)
             for job in self.state.queue
-            if job != running
+            if self.state.jobs[job].phase is Phase.WAITING
         }
         return status_document(
             self.state,
@@ -104,16 +106,21 @@ class Month:
 
     def files(self, outbox: Path) -> None:
         """The pictures of every job that was published."""
-        frames = [_frame(outbox / f".frame{number}.png", number) for number in range(len(SCENES))]
+        frames = [_frame(number) for number in range(len(SCENES))]
+        grid = Image.new("RGB", (512 * len(frames), 768))
+        for number, frame in enumerate(frames):
+            grid.paste(frame, (512 * number, 0))
+        pictures = [_png(frame) for frame in frames]
         for place, job in enumerate(self.state.jobs.values()):
-            folder = outbox / job.id
-            folder.mkdir(parents=True)
             for name in job.files:
-                if name.endswith(".png"):
-                    shutil.copy(frames[place % len(frames)], folder / name)
-            if "loss.svg" in job.files:
-                rows = [(step, 1 + step // 198, 0.09 + 12 / (step + 90)) for step in range(1, 991)]
-                (folder / "loss.svg").write_bytes(loss_svg(job.id, rows))
+                path = outbox / job.id / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if name == "grid.png":
+                    path.write_bytes(_png(grid))
+                elif name == "loss.svg":
+                    path.write_bytes(loss_svg(job.id, LOSSES))
+                elif name.endswith(".png"):
+                    path.write_bytes(pictures[place % len(frames)])
 
     def _entries(self) -> Iterator[Entry]:
         for event in self._events():
@@ -271,10 +278,29 @@ def _facts(text: Text) -> EngineFacts:
     )
 
 
-def _frame(path: Path, number: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.linear_gradient("L").resize((512, 768)).rotate(number * 60).save(path)
-    return path
+def _frame(number: int) -> Image.Image:
+    """A storyboard, as the rehearsal draws it."""
+    shot = Shot(
+        positive=f"spyke_plasma_v1, {SCENES[number]}",
+        negative="lowres, bad hands",
+        checkpoint="anything-v5.safetensors",
+        loras=(("spyke_v1-000990.safetensors", 0.7),),
+        hints=(),
+        seed=421 + number,
+        steps=20,
+        cfg=7.0,
+        sampler="euler",
+        scheduler="normal",
+        denoise=1.0,
+        clip_layer=-2,
+    )
+    return draw(shot, 512, 768)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _hash(text: str) -> str:

@@ -23,9 +23,9 @@ def answer_control(state: State, command: TakeControl) -> Sequence[Event]:
     file, control = command.file, command.control
     if drop_of(file) in state.answered:
         return []
-    objection = _objection(state, control)
-    taken = ControlTaken(control.job, control.kind, objection, file)
-    if objection or control.kind != "approve":
+    why_not = objection(state, control)
+    taken = ControlTaken(control.job, control.kind, why_not, file)
+    if why_not or control.kind != "approve":
         return [taken]
     job = state.jobs[JobId(control.job)]
     if (control.image or control.checkpoint) in job.approved:
@@ -33,7 +33,7 @@ def answer_control(state: State, command: TakeControl) -> Sequence[Event]:
     return [taken, JobApproved(job.id, control.image, control.checkpoint)]
 
 
-def _objection(state: State, control: Control) -> str:
+def objection(state: State, control: Control) -> str:
     """Why a control cannot be obeyed, as a sentence; '' when it can."""
     if control.kind in ("pause", "resume", "prune"):
         return ""

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from daemon.core.controls import objection
 from daemon.core.events import ImageJudged
 from daemon.core.ids import lora_file
 from daemon.core.job import Image, Job
-from daemon.core.jobs import JobId, PanelSpec, Phase, TrainSpec
+from daemon.core.jobs import Control, ControlKind, JobId, PanelSpec, TrainSpec
 from daemon.core.making import recorded_making, recorded_trainer
 from daemon.core.state import State
 from daemon.core.tools import Making
@@ -22,6 +23,7 @@ from daemon.wire.text import excerpt
 
 Row = tuple[str, str]
 _PICTURES = 100
+_ACTS: Sequence[tuple[str, ControlKind]] = (("Cancel it", "cancel"), ("Try it again", "retry"))
 _SHOWN = (("grid.png", "Grid of the checkpoints"), ("loss.svg", "Loss by step"))
 
 
@@ -47,7 +49,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A checkpoint, and the command that chooses it."""
+    """A checkpoint, and the command that chooses it, '' where none can."""
 
     step: int
     loss: str
@@ -89,7 +91,7 @@ def panel_card(job: Job, state: State, zone: tzinfo) -> Card:
         *_standing(job, zone),
         pictures=[_picture(job, spec, number) for number in list(job.images)[:_PICTURES]],
         facts=[*_panel_facts(job, spec, making), *_request(job)],
-        commands=list(_panel_commands(job)),
+        commands=[*_panel_commands(job), *_state_commands(job, state)],
         loras=list(_loras(spec, making, state)),
     )
 
@@ -106,13 +108,13 @@ def training_card(job: Job, state: State, zone: tzinfo) -> Card:
             if name in job.files
         ],
         facts=[*_training_facts(job, spec, state), *_request(job)],
-        commands=_state_commands(job),
+        commands=list(_state_commands(job, state)),
         checkpoints=[
             Made(
                 step,
                 f"{made.loss:.4f}",
                 step in job.approved,
-                f"nightpress approve {job.id} --checkpoint {step}",
+                _choosing(job, step, state),
             )
             for step, made in sorted(job.checkpoints.items())
         ],
@@ -220,7 +222,9 @@ def _training_facts(job: Job, spec: TrainSpec, state: State) -> Iterator[Row]:
 def _panel_commands(job: Job) -> Iterator[Row]:
     for number, image in job.images.items():
         stem = result_stem(job, number)
-        if f"{stem}.lock.toml" in job.files and number not in job.approved:
+        if number in job.approved:
+            pass
+        elif f"{stem}.lock.toml" in job.files:
             yield f"Approve picture {number}", f"nightpress approve {job.id} --image {number}"
         elif f"{stem}.refused.png" in job.files:
             what = f"Take picture {number} all the same ({image.verdict})"
@@ -228,12 +232,15 @@ def _panel_commands(job: Job) -> Iterator[Row]:
         if f"{stem}.lock.toml" in job.files:
             lock = f"outbox/{job.id}/{stem}.lock.toml"
             yield f"Draw picture {number} again", f"nightpress reproduce {lock}"
-    yield from _state_commands(job)
 
 
-def _state_commands(job: Job) -> Sequence[Row]:
-    if job.phase in (Phase.WAITING, Phase.HELD, Phase.RUNNING):
-        return [("Cancel it", f"nightpress cancel {job.id}")]
-    if job.phase in (Phase.FAILED, Phase.CANCELLED, Phase.QUARANTINED):
-        return [("Try it again", f"nightpress retry {job.id}")]
-    return []
+def _state_commands(job: Job, state: State) -> Iterator[Row]:
+    for what, kind in _ACTS:
+        if not objection(state, Control(kind, job.id)):
+            yield what, f"nightpress {kind} {job.id}"
+
+
+def _choosing(job: Job, step: int, state: State) -> str:
+    """The command that approves a checkpoint; '' while it would be refused."""
+    refused = objection(state, Control("approve", job.id, checkpoint=step))
+    return "" if refused else f"nightpress approve {job.id} --checkpoint {step}"

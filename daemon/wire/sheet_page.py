@@ -89,7 +89,7 @@ aria-label="Checkpoints of {{ card.job }}"><table>
 </thead>
 <tbody>{% for made in card.checkpoints %}<tr><th scope="row">{{ made.step }}</th>\
 <td>{{ made.loss }}</td><td>{% if made.approved %}<span class="approved">approved</span>\
-{% else %}<code>{{ made.command }}</code>{% endif %}</td></tr>
+{% elif made.command %}<code>{{ made.command }}</code>{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
 <details><summary>What {{ card.job }} was trained on</summary>{{ facts(card.facts) }}</details>
 {{ commands(card.commands, card.job) }}
@@ -167,7 +167,8 @@ value="{{ lease.step }}"></progress>{% endif %}
 </thead>
 <tbody>{% for each in failures %}<tr><th scope="row">{{ each.what }}</th>\
 <td class="reason"><code>{{ each.code }}</code> {{ each.sentence }}\
-{{ cards.check(each) }}</td></tr>
+{{ cards.check(each) }}{% if each.job %} <code class="commands">nightpress retry {{ each.job }}\
+</code>{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>{% else %}<p>None.</p>{% endif %}</section>
 <section aria-labelledby="ledger"><h2 id="ledger">Ledger</h2>
 {{ cards.facts(ledger) }}

@@ -9,8 +9,7 @@ const [executablePath, outbox, pictures, month] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const LOOKS = {
   light: { width: 1280, colorScheme: 'light' },
-  dark: { width: 1280, colorScheme: 'dark' },
-  narrow: { width: 320, colorScheme: 'light' },
+  dark: { width: 320, colorScheme: 'dark' },
   print: { width: 720, media: 'print', colorScheme: 'dark' },
 };
 const HEIGHT = 2400;

@@ -86,6 +86,7 @@ def test_a_full_page_is_followed_by_another_to_which_it_leads(
         for number, name in enumerate(("one", "two", "three"), start=1):
             studio.drop(name, PANEL.replace("rain", name))
             await studio.until(studio.ended(number))
+            await asyncio.sleep(5.0)
 
     async def second(studio: Studio) -> None:
         await asyncio.sleep(5.0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64encode
+from collections import Counter
 from hashlib import sha256
 from html import unescape
 
 import pytest
 
+from daemon.core.controls import objection
+from daemon.core.jobs import Control
 from daemon.craft.diagnosis import first_check
 from daemon.wire.sheet import INDEX
 from daemon.wire.text import visible
@@ -117,7 +120,7 @@ def test_what_waits_has_its_reason_its_earliest_start_and_the_way_out(
     told = section(plain[INDEX], "queue")
     assert "10 open" in told
     assert (
-        "ruri_v1 waiting WINDOW Trainings run from 22:00 to 07:00. Not before 2026-11-24 00:30."
+        "ruri_v1 waiting GPU_LEASED spyke_v4 has the GPU. Not before 2026-11-24 00:30."
         " nightpress cancel ruri_v1"
     ) in told
 
@@ -155,3 +158,17 @@ def test_months_lead_to_their_neighbours_and_to_the_index(plain: dict[str, str])
     links = re.findall(r'<a href="([^"]*\.html)">', plain[MONTH])
     assert links == ["../index.html", "2026-11-2.html", "2026-10.html"]
     assert "November 2026, page 2" in plain[INDEX]
+
+
+def test_no_command_is_offered_that_the_daemon_would_refuse(plain: dict[str, str]) -> None:
+    state, kinds = Month().state, Counter[str]()
+    offered = re.findall(
+        r"<code[^>]*>nightpress (approve|cancel|retry) (\w+)(?: --(\w+) (\d+))?</code>",
+        "".join(plain.values()),
+    )
+    for kind, job, what, number in offered:
+        chosen = {each: int(number) if each == what else 0 for each in ("image", "checkpoint")}
+        assert not objection(state, Control(kind, job, chosen["image"], chosen["checkpoint"]))
+        kinds[f"{kind} {what}".strip()] += 1
+    assert kinds.keys() == {"approve image", "approve checkpoint", "cancel", "retry"}
+    assert "nightpress approve spyke_v4" not in plain[INDEX], "it is still being trained"
