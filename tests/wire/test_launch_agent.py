@@ -159,5 +159,5 @@ def test_places_that_macos_guards_are_recognised_as_its_volumes_compare_names() 
         *(f"{home}/Documents", f"{home}/documents/farm", f"{home}/Desktop/a", "/Volumes/usb/farm"),
         normalize("NFD", f"{home}/Library/Mobile Documents/com~apple~CloudDocs/farm"),
     ]
-    free = [f"{home}/farm", f"{home}/Documents2", "/Users/other/x", "/srv/Volumes/farm", ""]
+    free = [f"{home}/farm", f"{home}/Documents2", "/Users/me/x", "/srv/Volumes/farm", ""]
     assert guarded_places([*guarded, *free], home + "/") == guarded
