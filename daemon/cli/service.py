@@ -135,7 +135,7 @@ class Seen:
     def good(self) -> bool:
         """Whether it works, with the settings of now."""
         pid = self.loaded.pid if self.loaded else 0
-        return bool(self.installed and pid and not self.outdated and not self.code)
+        return bool(self.installed and pid and not (self.disabled or self.outdated or self.code))
 
 
 def agent_seen(folder: Path, launchd: Launchd) -> Seen:
@@ -168,15 +168,15 @@ def _status(folder: Path, *, as_json: bool) -> int:
             }
         )
     else:
-        for line in _told(seen):
-            say(fitted(line))
+        say("\n".join(map(fitted, told(seen))))
     return 0 if seen.good else 1
 
 
-def _told(seen: Seen) -> Iterator[str]:
+def told(seen: Seen) -> Iterator[str]:
+    """How it is, and what to do about it, in sentences."""
     again = "`nightpress service install`"
     if seen.loaded and seen.loaded.pid:
-        word = paint("idle", "red") if seen.code else paint("running", "green")
+        word = "idle" if seen.code else "running"
         yield f"{seen.label} is {word}, pid {seen.loaded.pid}."
     elif seen.loaded:
         ended = visible(seen.loaded.last_exit)
@@ -192,11 +192,11 @@ def _told(seen: Seen) -> Iterator[str]:
     if seen.disabled:
         yield f"It is switched off (System Settings, General, Login Items). {again} switches it on."
     if seen.code:
-        yield f"{paint(seen.code, 'red')}: {seen.text}"
+        yield f"{seen.code}: {seen.text}"
     if seen.installed and seen.outdated:
         what = ", ".join(map(visible, seen.outdated))
         yield (
-            f"{paint('Other settings', 'yellow')} than it was installed with: {what}. {again}, "
+            f"Other settings than it was installed with: {what}. {again}, "
             "from a shell in which they are as they should be, writes it anew."
         )
 

@@ -146,3 +146,12 @@ def clock_findings(*, zone: str, at: int, last: int, skew_s: float) -> Iterator[
         yield Finding(area, "ZONE_UTC", "warn", what, "22:00 may be another hour there.", remedy)
     else:
         yield fine(area, "CLOCK", f"The hours are by {zone}")
+
+
+def agent_finding(what: str, *, good: bool, installed: bool) -> Finding:
+    """Of the launchd agent, as `service status` tells of it."""
+    if good:
+        return fine("service", "AGENT", what)
+    why = "After a crash, a logout or a restart nobody prints until `nightpress run` is started."
+    remedy = "Do what it says; `nightpress service status` tells whether it helped."
+    return Finding("service", "AGENT", "bad" if installed else "warn", what, why, remedy)

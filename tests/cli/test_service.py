@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import plistlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from daemon.bootstrap import make_studio
-from daemon.cli import main
+from daemon.cli import examining, main
+from daemon.home import at_home
 from tests.launchd import Launchctl
 
 Captured = pytest.CaptureFixture[str]
@@ -178,3 +180,15 @@ def test_elsewhere_launchd_is_said_to_be_macos_only_and_print_still_works(
         assert "only macOS has it" in said
         assert "nightpress run" in said
     assert mac.service("print")[0] == 0
+
+
+def test_doctor_tells_what_status_tells(mac: Mac) -> None:
+    def severity() -> list[str]:
+        home = at_home(mac.studio, os.environ)
+        return [found.severity for found in examining._agent(home)]
+
+    assert severity() == ["warn"]
+    mac.service("install")
+    assert severity() == ["fine"]
+    mac.launchctl.switch_off(mac.label)
+    assert severity() == ["bad"]
