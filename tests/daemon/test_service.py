@@ -14,7 +14,7 @@ import pytest
 from daemon.wire.launch_agent import Agent, plist_bytes, property_list
 from tests.launchd import Keeper
 from tests.process import RealStudio, until
-from tests.trainings import Trainings
+from tests.trainings import QUICK, Trainings
 
 pytestmark = pytest.mark.realprocess
 
@@ -29,14 +29,14 @@ def trainings(tmp_path: Path) -> Iterator[Trainings]:
 
 
 def keeper(trainings: Trainings, tmp_path: Path) -> Keeper:
-    """launchd with the agent of this studio, whose trainer takes its time."""
+    """launchd with the agent of this studio."""
     studio = trainings.studio
     folder = str(studio.root)
     agent = Agent("0123456789ab", folder, studio.environment["HOME"], sys.executable)
     (studio.root / ".nightpress" / "logs").mkdir(parents=True)
     plist = tmp_path / "agent.plist"
     plist.write_bytes(plist_bytes(property_list(agent, {})))
-    return Keeper(plist, PYTHONPATH=str(ROOT), REHEARSAL_TRAINER="step_s=0.05,start_s=0.05")
+    return Keeper(plist, PYTHONPATH=str(ROOT), REHEARSAL_TRAINER=QUICK)
 
 
 def test_a_training_outlives_its_daemons_process_group_and_the_next_daemon_goes_on_with_it(
@@ -46,17 +46,19 @@ def test_a_training_outlives_its_daemons_process_group_and_the_next_daemon_goes_
     launchd = keeper(trainings, tmp_path)
     with launchd.life() as child:
         job = trainings.drop("spyke")
-        trainer = trainings.trainer(job)
+        trainer = psutil.Process(trainings.trainer(job))
+        trainer.suspend()  # So that it is in work, however long the lives of its daemons are.
         began_s = monotonic()
         child.send_signal(signal.SIGTERM)
         assert child.wait(5) == 0
         assert monotonic() - began_s < 2
-    assert psutil.pid_exists(trainer)
+    assert trainer.is_running()
     with launchd.life() as child:
         until(lambda: len(trainings.studio.events("daemon.started")) == 2)
-        assert psutil.pid_exists(trainer)
+        assert trainer.is_running()
         child.send_signal(signal.SIGKILL)
-    assert psutil.pid_exists(trainer)
+    assert trainer.is_running()
+    trainer.resume()
     with launchd.life() as child:
         assert trainings.wait(job, "job.ended")["phase"] == "published"
         child.send_signal(signal.SIGTERM)
