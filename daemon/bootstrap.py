@@ -18,6 +18,7 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.adapters import (
+    access,
     comfyui_program,
     engine_process,
     new_studio,
@@ -40,7 +41,7 @@ from daemon.adapters.weights import ModelFolders
 from daemon.core.commands import Command
 from daemon.core.jobs import FileFacts
 from daemon.core.policy import LADDER
-from daemon.errors import NightpressError, PersonNeeded, WorldError
+from daemon.errors import NightpressError, WorldError
 from daemon.home import Home, bound_host, made_home, user_home, vocabulary
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
 from daemon.settings import doubts
@@ -48,6 +49,7 @@ from daemon.shell.crew import Ports, Setup
 from daemon.shell.intake import Intake
 from daemon.shell.press import Press
 from daemon.wire.instants import instant_text
+from daemon.wire.launch_agent import SERVICE
 from daemon.wire.status import DaemonFacts
 
 log = logging.getLogger(__name__)
@@ -69,12 +71,12 @@ def run_daemon(folder: Path, environment: Mapping[str, str]) -> int:
 
     Raises ``AskerError`` for wrong settings, ``PersonNeeded`` when it must not go on by itself.
     """
-    _refuse_links(folder)
+    access.check(folder)
     clock = SystemClock()
     guard = Guard(folder / ".nightpress" / "guard")
     guard.take(since=instant_text(clock.now()))
     try:
-        with kept_log(folder / ".nightpress" / "logs"):
+        with kept_log(folder / ".nightpress" / "logs", aloud=SERVICE not in environment):
             try:
                 asyncio.run(_serve(made_home(folder, environment), clock))
             except NightpressError as error:
@@ -318,15 +320,6 @@ def _gpu(home: Home) -> UserGpuLock | NoGpuLock:
         return NoGpuLock()
     path = gpu_lock_path(home.environment, home=user_home(home.environment))
     return UserGpuLock(path, who=str(home.folder))
-
-
-def _refuse_links(folder: Path) -> None:
-    for name in ("inbox", "outbox", "ledger", ".nightpress"):
-        if (folder / name).is_symlink():
-            raise PersonNeeded(
-                f"{folder / name} is a link. What is written there must stay in the studio: put a "
-                "folder in its place."
-            )
 
 
 def _say_hello(home: Home) -> None:

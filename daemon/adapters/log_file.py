@@ -16,8 +16,8 @@ _PLAIN = logging.Formatter()
 
 
 @contextmanager
-def kept_log(folder: Path) -> Iterator[None]:
-    """Log to stderr, and to a file that is turned over."""
+def kept_log(folder: Path, *, aloud: bool) -> Iterator[None]:
+    """Log to a file that is turned over, and to stderr, where somebody reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # On a full disk each line would be a traceback on stderr.
     to_file = RotatingFileHandler(
@@ -25,18 +25,21 @@ def kept_log(folder: Path) -> Iterator[None]:
     )
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_file.setLevel(logging.DEBUG)
+    handlers: list[logging.Handler] = [to_file]
     to_stderr = logging.StreamHandler()
     to_stderr.setLevel(logging.INFO)
     to_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    if aloud:
+        handlers.append(to_stderr)
     # Of the libraries only warnings are kept: their everyday news would be all that a log held.
     logging.getLogger("daemon").setLevel(logging.DEBUG)
     try:
-        for handler in (to_file, to_stderr):
+        for handler in handlers:
             handler.addFilter(_tamed)
             logging.getLogger().addHandler(handler)
         yield
     finally:
-        for handler in (to_file, to_stderr):
+        for handler in handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
 

@@ -48,6 +48,7 @@ _VERBS = (
     ("calibrate", "reproduce.calibrate", "The reference run: how fast and how alike it draws."),
     ("prune", "prune.prune", "Remove states and checkpoints that nobody needs, and old logs."),
     ("doctor", "doctor.doctor", "What about this machine would spoil a night, and its remedy."),
+    ("service", "service.service", "The launchd agent that keeps this studio's daemon alive."),
     ("schema", "schema.schema", "The shapes of job files, locks, status and ledger."),
     ("cancel", "asking.control", "Cancel jobs that wait or run."),
     ("retry", "asking.control", "Try failed, cancelled or quarantined jobs again."),
@@ -202,6 +203,12 @@ def _add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only show what would go")
     if verb == "status":
         parser.add_argument("--watch", action="store_true", help="keep showing it")
+    if verb == "service":
+        actions = ("install", "uninstall", "status", "print")
+        parser.add_argument("action", choices=actions, help="print: the property list")
+        what = "install although a folder is in a place that macOS guards"
+        parser.add_argument("--anyway", action="store_true", help=what)
+        parser.add_argument("--json", action="store_true", help="status as one JSON document")
     if verb == "models":
         parser.add_argument("--hash", action="store_true", help="hash what is not hashed yet")
     if verb in ("status", "why", "show", "log", "verify", "models", "explain", "seeds", "doctor"):

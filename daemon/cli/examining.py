@@ -19,9 +19,10 @@ from typing import IO
 
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
+from daemon.adapters.launchd import Launchd
 from daemon.adapters.probe import MachineProbe
 from daemon.bootstrap import engine_program, idle_trainer, model_folders, trainer_text
-from daemon.cli import folded, place
+from daemon.cli import folded, place, service
 from daemon.cli.tables import inner, raw, status_file
 from daemon.core.environment import Setup, setup_of
 from daemon.core.events import Incident, JobEnded
@@ -92,6 +93,7 @@ def _looks(home: Home, state: State, last: int) -> Sequence[tuple[str, Look]]:
         ("folder", lambda: _in_thread(_folder, home)),
         ("disk", lambda: _in_thread(_disk, home)),
         ("git", lambda: _in_thread(_git, home)),
+        ("service", lambda: _in_thread(_agent, home)),
         ("clock", lambda: _in_thread(_clock, home, at, last)),
     ]
 
@@ -274,6 +276,15 @@ def _clock(home: Home, at: int, last: int) -> Iterable[Finding]:
         skew_s = Path(file.name).stat().st_mtime - SystemClock().now() / 1000
     zone = str(home.settings.policy.training_windows.zone)
     return health_machine.clock_findings(zone=zone, at=at, last=last, skew_s=skew_s)
+
+
+def _agent(home: Home) -> Iterable[Finding]:
+    launchd = Launchd(user_home(home.environment), home.environment)
+    if not launchd.here:
+        return []
+    seen = service.agent_seen(home.folder, launchd)
+    what = " ".join(service.told(seen))
+    return [health_machine.agent_finding(what, good=seen.good, installed=seen.installed)]
 
 
 def _folded(studio: Path) -> tuple[State, int, _Lately]:

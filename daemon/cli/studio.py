@@ -10,6 +10,8 @@ from daemon.bootstrap import make_studio, run_daemon
 from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.say import aligned, paint, say
+from daemon.service import keep
+from daemon.wire.launch_agent import SERVICE
 
 _NEXT = (
     ("nightpress run", "leave it running; without ComfyUI it rehearses with storyboards"),
@@ -20,7 +22,10 @@ _NEXT = (
 
 def run(arguments: Arguments) -> int:
     """The daemon, in the foreground."""
-    return run_daemon(place.studio(arguments), os.environ)
+    if SERVICE not in os.environ:
+        return run_daemon(place.studio(arguments), os.environ)
+    folder = Path(os.environ.get("NIGHTPRESS_STUDIO", ""))
+    return keep(lambda: run_daemon(place.studio(arguments), os.environ), folder)
 
 
 def init(arguments: Arguments) -> int:

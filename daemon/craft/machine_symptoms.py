@@ -48,4 +48,24 @@ MACHINE: Mapping[str, tuple[str, str]] = {
         "the clock was set back",
         "Check date, time and zone in the system's settings; the ledger's order is by seq.",
     ),
+    "SETTINGS_WRONG": (
+        "the daemon is idle: settings are wrong",
+        "Mend the line that is named; the agent looks again every minute.",
+    ),
+    "LEDGER_DAMAGED": (
+        "the daemon is idle: the ledger cannot be believed",
+        "`nightpress verify` says what is lost and which command brings it back.",
+    ),
+    "STUDIO_BUSY": (
+        "another daemon works in this studio",
+        "End that one (Ctrl-C where it runs); the agent then goes on by itself.",
+    ),
+    "PERSON_NEEDED": (
+        "the daemon is idle: it must not go on by itself",
+        "Do what the sentence beside it says; the agent looks again every minute.",
+    ),
+    "LAUNCHD": (
+        "launchd refused the agent",
+        "Log in at the Mac's own screen, then `nightpress service install` again.",
+    ),
 }

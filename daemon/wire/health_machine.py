@@ -10,9 +10,8 @@ from daemon.core.policy import Policy
 from daemon.core.world import Heavy, Machine
 from daemon.wire.health import Finding, fine, symptom, unseen
 from daemon.wire.instants import instant_text
+from daemon.wire.launch_agent import guarded_places
 from daemon.wire.phrases import counted
-
-_PROTECTED = ("Documents", "Desktop", "Downloads", "Library/Mobile Documents")
 
 
 def machine_findings(machine: Machine, policy: Policy, *, mac: bool) -> Iterator[Finding]:
@@ -60,8 +59,7 @@ def folder_findings(folder: str, home: str, *, mac: bool, fault: str) -> Iterato
         yield Finding(area, "FOLDER_REFUSED", "bad", f"{folder}: {fault}", why, remedy)
     else:
         yield fine(area, "FOLDER", f"{folder} can be listed, read and written")
-    guarded = any(folder.startswith(f"{home.rstrip('/')}/{name}/") for name in _PROTECTED)
-    if mac and (guarded or folder.startswith("/Volumes/")):
+    if mac and guarded_places([folder], home):
         why = "A program that launchd starts is refused there, without a question (TCC)."
         remedy = "Move the studio, for example to ~/studio, before `nightpress service install`."
         what = f"{folder} is in a place that macOS guards"
@@ -148,3 +146,12 @@ def clock_findings(*, zone: str, at: int, last: int, skew_s: float) -> Iterator[
         yield Finding(area, "ZONE_UTC", "warn", what, "22:00 may be another hour there.", remedy)
     else:
         yield fine(area, "CLOCK", f"The hours are by {zone}")
+
+
+def agent_finding(what: str, *, good: bool, installed: bool) -> Finding:
+    """Of the launchd agent, as `service status` tells of it."""
+    if good:
+        return fine("service", "AGENT", what)
+    why = "After a crash, a logout or a restart nobody prints until `nightpress run` is started."
+    remedy = "Do what it says; `nightpress service status` tells whether it helped."
+    return Finding("service", "AGENT", "bad" if installed else "warn", what, why, remedy)

@@ -16,7 +16,7 @@ def test_nothing_in_the_log_is_obeyed_by_a_terminal(
 ) -> None:
     """Names, reasons and tracebacks hold what files, engines and trainers said."""
     evil = "".join(EVIL).replace("\ud800", "")  # No report of a test can hold it.
-    with kept_log(tmp_path):
+    with kept_log(tmp_path, aloud=True):
         log = logging.getLogger("daemon.test")
         log.warning("%s cannot be taken", evil)
         try:

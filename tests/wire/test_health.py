@@ -129,6 +129,8 @@ FACTS = TrainerFacts("sd-scripts", "48d368fa1234", "3.11", {"torch": "2.8"}, dev
             health.reference_findings(replace(KNOWN, verdict="slow"), at=NOON),
             {"SLOW_CPU_FALLBACK"},
         ),
+        ([health_machine.agent_finding("It runs.", good=True, installed=True)], set()),
+        ([health_machine.agent_finding("It is off.", good=False, installed=True)], {"AGENT"}),
         (health.lately_findings({}, {}), set()),
         (
             health.lately_findings({"OOM_KILL": ["a_v1"]}, {"WS_SILENT": 3}),
