@@ -153,6 +153,7 @@ def job_document(studio: Path, name: str) -> Document:
         "code": job.code,
         "sentence": sentence(job),
         "first_check": first_check(job.code),
+        "notes": [{"code": code, "first_check": first_check(code)} for code in job.notes],
         "warnings": list(job.warnings),
         "ref": job.ref,
         "priority": job.priority,

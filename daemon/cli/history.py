@@ -154,6 +154,8 @@ def show(arguments: Arguments) -> int:
     say(f"  {text(job, 'sentence').replace('$STUDIO/', '')}")
     if raw(job, "first_check"):
         say(f"  First check: {text(job, 'first_check')}")
+    for note in rows(job, "notes"):
+        say(f"  {paint('note', 'yellow')}: {text(note, 'code')}. {text(note, 'first_check')}")
     for warning in texts(job, "warnings"):
         say(f"  {paint('warning', 'yellow')}: {warning}")
     files = inner(job, "files")

@@ -221,8 +221,11 @@ class ReportRestored:
 
 @dataclass(frozen=True, slots=True)
 class ReportIncident:
+    """``job``: whom it concerns, '' = no single one."""
+
     code: str
     text: str
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ def decide(state: State, command: Command, studio: Studio) -> Sequence[Event]:
             return [ControlTaken(target, "prune", "", asked)] if asked else []
         case ReportUnpublishable(job=job, text=text):
             return _unpublishable(in_phase(state, job, Phase.PUBLISHING), text)
-        case ReportIncident(code=code, text=text):
-            return [Incident(code, text)]
+        case ReportIncident(code, text, job):
+            return [Incident(code, text, job if JobId(job) in state.jobs else "")]
         case ReportRestored(lines, cause):
             return [LedgerRestored(lines, cause)]
         case Observe() | ObserveMachine() | ObserveTrainer():

@@ -67,9 +67,7 @@ class JobDuplicate:
 
 @dataclass(frozen=True, slots=True)
 class JobHeld:
-    """Why the job at the head of the queue cannot start; ``not_before`` in ms since 1970, 0 =
-    unknown.
-    """
+    """Why the job that is next cannot start; ``not_before`` in ms since 1970, 0 = unknown."""
 
     type: ClassVar[str] = "job.held"
     job: JobId
@@ -270,6 +268,7 @@ class Incident:
     type: ClassVar[str] = "incident"
     code: str
     text: str
+    job: str = ""  # Whom it concerns, and whose files say so.
 
 
 Event = (

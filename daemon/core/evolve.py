@@ -93,7 +93,10 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             return _moved(job, entry, Phase.CANCELLED, code="CANCELLED", text="Cancelled by you.")
         case ControlTaken(kind="retry"):
             again = _moved(job, entry, Phase.WAITING)
-            return again._replace(rungs=(), unlucky=0, cancelling=False)
+            return again._replace(rungs=(), unlucky=0, cancelling=False, notes=())
+        case Incident(code=code):
+            notes = job.notes if code in job.notes else (*job.notes, code)
+            return job._replace(notes=notes, changed_seq=entry.seq)
         case ControlTaken(kind="prune"):
             return job._replace(pruned=True, changed_seq=entry.seq)
         case PictureReproduced():
@@ -110,7 +113,6 @@ def evolve(job: Job | None, entry: Entry) -> Job:
             | CalibrationMeasured()
             | LedgerTorn()
             | LedgerRestored()
-            | Incident()
         ):
             raise AssertionError(f"{event.type} belongs to no job")
         case _:

@@ -70,6 +70,7 @@ class Job(NamedTuple):
     ``checkpoints`` are by step; ``approved`` are pictures, or the steps of checkpoints.
     ``stage`` is what the current attempt at a training is for, ``stages`` those that are over, and
     ``series`` the pictures that they have drawn. ``pruned``: only what was approved is left.
+    ``notes`` are the codes of what a person should know of it, though it was no failure.
     ``place`` counts the acceptances of the studio up to its own; ``need_bytes`` is what the current
     attempt was predicted to take. A job that publishes with a
     ``code`` publishes what there is of it, and has failed all the same.
@@ -113,6 +114,7 @@ class Job(NamedTuple):
     stages: tuple[str, ...] = ()
     series: Mapping[str, Mapping[int, Image]] = _NONE
     pruned: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def draws(self) -> bool:

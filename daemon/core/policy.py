@@ -75,6 +75,7 @@ class Policy:
 
     # Completion and health of the engine.
     history_poll_s: float = 2.0  # N1.3, N6.1
+    model_load_slow_s: float = 60.0  # Symptom table, MODEL_LOAD_SLOW
     socket_silence_s: float = 60.0  # N1.3, W22: a code (WS_SILENT), not a failure
     health_poll_s: float = 2.0  # N5.1
     health_limit_s: float = 60.0  # N5.1

@@ -35,12 +35,12 @@ async def measured(bench: Bench, job: Job) -> Ended:
     seconds = projected_s(told.times, told.steps_s)
     if slows_down(told.steps_s, policy):
         text = _SLOWING.format(job.id, told.steps_s[1], told.steps_s[-1])
-        await bench.ask(ReportIncident("STEPS_SLOWING", text))
+        await bench.ask(ReportIncident("STEPS_SLOWING", text, job.id))
     if told.verdict == "failed":
         return Ended(Outcome.FAILED, "SLOW_CPU_FALLBACK", _SLOW.format(job.id, seconds))
     if told.verdict == "slow":
-        incident = ReportIncident("SLOW_CPU_FALLBACK", _SLOW.format(job.id, seconds))
-        await bench.ask(incident)
+        text = _SLOW.format(job.id, seconds)
+        await bench.ask(ReportIncident("SLOW_CPU_FALLBACK", text, job.id))
     return Ended(Outcome.SUCCEEDED)
 
 

@@ -45,6 +45,10 @@ class Deadline:
         self._last_step = now
         self._steps += 1
 
+    def loading_s(self) -> float:
+        """How long it took from its turn to its first sampler step; 0 = none was heard."""
+        return 0.0 if self._first_step is None else self._first_step - self._turn
+
     def overdue(self, now: float) -> bool:
         """Whether the deadline has passed."""
         if self._waiting:

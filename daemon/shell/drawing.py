@@ -124,6 +124,11 @@ class Conversation:
         ]
         return Drawn(png, entry.graph, entry.cached, entry.seconds, maps[0] if maps else None)
 
+    @property
+    def loading_s(self) -> float:
+        """Seconds before the first sampler step, 0 = not heard."""
+        return self._deadline.loading_s()
+
     def paces(self, steps: int) -> Mapping[int, float]:
         """Seconds that each step took, from the second on; nothing where one was not heard."""
         stamps, every = self._stamps, range(2, steps + 1)

@@ -26,6 +26,7 @@ from daemon.wire.comfyui_log import Words, codes, read_words, scores
 from daemon.wire.making import digest, engine_of
 
 _NAN = "The engine warned that it saved values that are no numbers, so this is no picture of it."
+_SLOW_LOAD = "It took {:.0f} s until the first sampler step: models were loaded slowly."
 _SILENT = (
     "The engine's socket said nothing for a minute while a picture was drawn; it was found by"
     " asking."
@@ -134,8 +135,10 @@ class Judging:
 
     async def _tell(self, left: Left, words: Words) -> None:
         """What went wrong without a failure, once in an attempt."""
-        silent = [("WS_SILENT", _SILENT)] if left.talk.silent else []
-        for code, text in [*silent, *codes(words)]:
+        seen = [("WS_SILENT", _SILENT)] if left.talk.silent else []
+        if left.talk.loading_s > self._bench.policy.model_load_slow_s:
+            seen.append(("MODEL_LOAD_SLOW", _SLOW_LOAD.format(left.talk.loading_s)))
+        for code, text in [*seen, *codes(words)]:
             if code not in self._told:
                 self._told.add(code)
-                await self._bench.ask(ReportIncident(code, f"{self._job.id}: {text}"))
+                await self._bench.ask(ReportIncident(code, f"{self._job.id}: {text}", self._job.id))

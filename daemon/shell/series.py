@@ -108,7 +108,7 @@ class Series:
             if error.code not in ("RESULT_GONE", "LORA_EXISTS"):
                 raise
             text = f"{self._job.id}: its grid is drawn without step {step}. {error.text}"
-            await self._bench.ask(ReportIncident("CHECKPOINT_GONE", text))
+            await self._bench.ask(ReportIncident("CHECKPOINT_GONE", text, self._job.id))
             return False
         return True
 
@@ -139,7 +139,7 @@ class Series:
             for sight in sights(drawn, training, texts):
                 if sight.code:
                     text = f"{job.id}, step {sight.step}: {sight.text}"
-                    await bench.ask(ReportIncident(sight.code, text))
+                    await bench.ask(ReportIncident(sight.code, text, self._job.id))
         await self._write_picture(shown)
 
     async def _write_picture(self, shown: Sheet) -> None:
@@ -149,7 +149,9 @@ class Series:
             if error.code != "GRID_FAILED":
                 raise
             # What was trained is no worse for it.
-            await self._bench.ask(ReportIncident(error.code, f"{self._job.id}: {error.text}"))
+            await self._bench.ask(
+                ReportIncident(error.code, f"{self._job.id}: {error.text}", self._job.id)
+            )
             return
         path = f"{job_folder(self._job.id)}/{SHOWN[self._job.stage]}"
         await self._bench.disk.write(path, png, synced=True)

@@ -93,7 +93,9 @@ class TrainingWatch:
         for code, text in concerns(self.log.output.reading, self._times.slower()):
             if code not in self._told:
                 self._told.add(code)
-                found.append(ReportIncident(code, f"{self.attempt.job.id}: {text}"))
+                found.append(
+                    ReportIncident(code, f"{self.attempt.job.id}: {text}", self.attempt.job.id)
+                )
                 if code == "TRAINING_SLOW":
                     self._pace.begin_anew()
         return found

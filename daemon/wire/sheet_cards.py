@@ -59,7 +59,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is said of a job. ``check`` is the first thing to look at."""
+    """What is said of a job. ``check`` is the first thing to look at; so is each note's second."""
 
     job: str
     prompt: str
@@ -68,6 +68,7 @@ class Card:
     sentence: str
     check: str
     when: str
+    notes: Sequence[Row]
     pictures: Sequence[Picture]
     facts: Sequence[Row]
     commands: Sequence[Row]
@@ -121,7 +122,7 @@ def training_card(job: Job, state: State, zone: tzinfo) -> Card:
     )
 
 
-def _standing(job: Job, zone: tzinfo) -> tuple[str, str, str, str, str, str, str]:
+def _standing(job: Job, zone: tzinfo) -> tuple[str, str, str, str, str, str, str, list[Row]]:
     told = sentence(job)
     check = first_check(job.code)
     prompt = getattr(job.spec, "prompt", "")
@@ -133,6 +134,7 @@ def _standing(job: Job, zone: tzinfo) -> tuple[str, str, str, str, str, str, str
         told,
         check,
         local_text(job.changed_at, zone),
+        [(code, first_check(code)) for code in job.notes],
     )
 
 

@@ -49,6 +49,9 @@ _CARDS = """\
 {% if card.code %} <code>{{ card.code }}</code>{% endif %}\
  <span class="soft">{{ card.when }}</span></p>
 {% if card.code %}<p>{{ card.sentence }}{{ check(card) }}</p>{% endif %}
+{% for code, check in card.notes %}<p><code>{{ code }}</code> \
+<strong>First check:</strong> {{ check }}</p>
+{% endfor %}
 {% endmacro %}
 
 {% macro panel(card, root) %}

@@ -31,7 +31,7 @@ from daemon.wire.machine_status import (
 )
 from daemon.wire.rejected import rejected_folder
 from daemon.wire.sentence import sentence
-from daemon.wire.toml_text import toml_bytes
+from daemon.wire.toml_text import Section, toml_bytes
 
 STATUS_SCHEMA = 1
 QUEUE_SHOWN = 200
@@ -120,7 +120,9 @@ def job_status_toml(job: Job) -> bytes:
     if job.not_before:
         # Until then nothing can be different.
         top["not_before"] = top["next_look"] = instant_text(job.not_before)
-    return toml_bytes(top, [("files", dict(job.files))] if job.files else [])
+    notes = [{"code": code, "first_check": first_check(code)} for code in job.notes]
+    sections: list[Section] = [("note", notes)] if notes else []
+    return toml_bytes(top, [*sections, *([("files", dict(job.files))] if job.files else [])])
 
 
 def status_document(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.core.commands import ReportEnded, ReportIncident
 from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
@@ -24,6 +25,7 @@ from daemon.core.events import (
     JobHeld,
     JobRejected,
     LedgerRestored,
+    LedgerTorn,
     PictureReproduced,
     PromptSent,
     ResultPublished,
@@ -145,10 +147,21 @@ def test_an_event_of_a_job_that_was_never_accepted_is_a_damaged_history() -> Non
         fold([entry(AttemptStarted(CH01, 1, "comfyui", "default", 0, ""))])
 
 
+def test_what_a_person_should_know_of_a_job_is_noted_once_and_forgotten_at_a_retry() -> None:
+    """Symptom table 3.9: what was no failure has its first check beside the job too."""
+    desk = running()
+    desk.do(*[ReportIncident("WS_SILENT", "It was silent.", CH01)] * 2)
+    desk.do(ReportIncident("MODEL_LOAD_SLOW", "It took 70 s.", CH01), ReportIncident("X", "", "b"))
+    assert desk.state.jobs[CH01].notes == ("WS_SILENT", "MODEL_LOAD_SLOW")
+    desk.do(ReportEnded(CH01, 1, Outcome.FAILED, "VALIDATION", "No."))
+    desk.do(control("retry", CH01, inode=77))
+    assert desk.state.jobs[CH01].notes == ()
+
+
 def test_an_event_of_no_job_never_reaches_one() -> None:
     job = running().state.jobs[CH01]
     with pytest.raises(AssertionError, match="belongs to no job"):
-        evolve(job, entry(Incident("CODE", "")))
+        evolve(job, entry(LedgerTorn(1, "kept")))
 
 
 def test_a_job_starts_waiting_with_everything_its_acceptance_says() -> None:

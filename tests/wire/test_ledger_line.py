@@ -158,7 +158,7 @@ EVENTS: Mapping[type[Event], st.SearchStrategy[Event]] = {
     PictureReproduced: st.builds(PictureReproduced, jobs, texts, texts, numbers, word_lists),
     LedgerTorn: st.builds(LedgerTorn, counts, texts),
     LedgerRestored: st.builds(LedgerRestored, counts, texts),
-    Incident: st.builds(Incident, texts, texts),
+    Incident: st.builds(Incident, texts, texts, texts),
 }
 events = st.one_of(*EVENTS.values())
 instants = st.integers(0, 4_102_444_799_999)  # To the end of 2099.
@@ -266,7 +266,7 @@ CONTRACT = {
     "picture.reproduced": "job lock_sha256 verdict distance differences",
     "ledger.torn": "bytes kept",
     "ledger.restored": "lines cause",
-    "incident": "code text",
+    "incident": "job code text",
 }
 
 
