@@ -94,7 +94,7 @@ async def _tell(folder: Path, facts: DaemonFacts) -> None:
         State(),
         at=at,
         daemon=facts,
-        world=World("none", facts.code, facts.text),
+        world=World("none"),
         engine=None,
         reasons={},
         progress=None,

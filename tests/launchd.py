@@ -18,7 +18,7 @@ from typing import Any
 
 _LAUNCHCTL = """\
 #!{python} -IS
-import json, os, plistlib, stat, sys
+import json, os, stat, sys
 
 root = {root!r}
 verb, *words = sys.argv[1:]
@@ -68,6 +68,7 @@ elif verb == "bootstrap":
             os.unlink(refused)
         print("Bootstrap failed: " + code + ": Input/output error", file=sys.stderr)
         sys.exit(int(code))
+    import plistlib
     plist = plistlib.load(open(words[1], "rb"))
     mode = os.stat(words[1])
     assert plist["Label"] == label and not mode.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

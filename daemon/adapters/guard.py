@@ -39,7 +39,8 @@ class Guard:
             os.close(fd)
             raise StudioBusy(
                 f"Another daemon works in this studio already: {who}. One studio has one daemon;"
-                " stop that one first (Ctrl-C where it runs, or SIGTERM to its pid)."
+                " stop that one first (Ctrl-C where it runs; `nightpress service uninstall` where"
+                " launchd keeps it; or SIGTERM to its pid)."
             )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, since {since}\n".encode(), 0)

@@ -19,7 +19,7 @@ from daemon.wire.text import excerpt
 
 _PATIENCE_S = EXIT_S + 15.0
 """launchd itself waits ``EXIT_S`` before it kills."""
-_LOOK_S = 0.2
+_LOOK_S = 0.1
 _IN_THE_WAY = (5, 36, 37)
 """Exit statuses of `bootstrap` while an agent of that name is still leaving."""
 

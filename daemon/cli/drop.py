@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from daemon.adapters.disk.flush import FULL_SYNC, Flush, rename_new
 from daemon.cli import place
-from daemon.cli.tables import Table, inner, raw, whole
+from daemon.cli.tables import Table, inner, raw, status_file, text, whole
 from daemon.wire.text import visible
 
 _ANSWERS = ("job.accepted", "job.rejected", "job.duplicate", "control.taken")
@@ -39,6 +39,12 @@ def drop(studio: Path, name: str, data: bytes) -> Drop:
     """Put a file into the inbox under this name. Raises ``Bad`` when it cannot be done."""
     if not place.is_alive(studio):
         raise place.Bad(f"{place.NO_DAEMON} Nothing was dropped.")
+    daemon = inner(status_file(studio), "daemon")
+    if text(daemon, "code"):
+        raise place.Bad(
+            f"The daemon is idle, {text(daemon, 'code')}: {text(daemon, 'text')} Nothing was "
+            "dropped."
+        )
     inbox = os.open(studio / "inbox", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         return _lying(inbox, name, data) or _put(inbox, name, data)

@@ -70,6 +70,18 @@ def test_with_no_daemon_alive_nothing_is_dropped(
     assert inbox(studio) == []
 
 
+def test_an_idle_daemon_would_answer_nothing_so_nothing_is_dropped(
+    studio: StudioFiles, file: str, capsys: Captured
+) -> None:
+    """Under launchd a daemon stays up where one in a terminal would have ended."""
+    said = {"daemon": {"code": "SETTINGS_WRONG", "text": "Mend it."}}
+    (studio.root / "outbox" / "status.json").write_text(json.dumps(said))
+    with studio.guarded():
+        assert main(["submit", file, "--wait"]) == 1
+    assert "idle, SETTINGS_WRONG: Mend it. Nothing was dropped" in capsys.readouterr().err
+    assert inbox(studio) == []
+
+
 def test_submit_prints_the_job_and_its_warnings(
     studio: StudioFiles, file: str, capsys: Captured
 ) -> None:
