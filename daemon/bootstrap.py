@@ -35,6 +35,7 @@ from daemon.adapters.git import StudioGit
 from daemon.adapters.gpu_lock import NoGpuLock, UserGpuLock, gpu_lock_path
 from daemon.adapters.guard import Guard
 from daemon.adapters.log_file import kept_log
+from daemon.adapters.notifier import CommandNotifier
 from daemon.adapters.pixels import PictureReader
 from daemon.adapters.probe import MachineProbe
 from daemon.adapters.weights import ModelFolders
@@ -45,8 +46,8 @@ from daemon.errors import NightpressError, WorldError
 from daemon.home import Home, bound_host, made_home, user_home, vocabulary
 from daemon.ports import EngineHost, Renderer, Trainer, Weights
 from daemon.settings import doubts
-from daemon.shell.crew import Ports, Setup
 from daemon.shell.intake import Intake
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.press import Press
 from daemon.wire.instants import instant_text
 from daemon.wire.launch_agent import SERVICE
@@ -155,6 +156,7 @@ async def _ports(home: Home, clock: SystemClock, stack: AsyncExitStack) -> Ports
         trainer=_trainer(home, gpu),
         git=StudioGit(home.folder, environment=home.environment),
         probe=MachineProbe(),
+        notifier=CommandNotifier(home.settings.telling.command, environment=home.environment),
     )
 
 
@@ -178,6 +180,7 @@ def _setup(home: Home, clock: SystemClock) -> Setup:
         packs=frozenset(settings.packs),
         known=vocabulary(home),
         sheet=True,
+        telling=settings.telling,
     )
 
 

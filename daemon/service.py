@@ -24,10 +24,12 @@ from daemon.adapters import new_studio
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.disk import StudioDisk
 from daemon.adapters.guard import Guard
+from daemon.adapters.notifier import CommandNotifier
 from daemon.core.state import State
 from daemon.core.world import World
 from daemon.errors import AskerError, LedgerDamaged, NightpressError, StudioBusy, WorldError
 from daemon.wire.instants import instant_text
+from daemon.wire.notices import Happening, message
 from daemon.wire.status import DaemonFacts, Document, status_document, status_json
 from daemon.wire.text import visible
 
@@ -49,10 +51,18 @@ def keep(live: Callable[[], int], folder: Path, *, again_s: float = _AGAIN_S) ->
         except (NightpressError, OSError) as error:
             code, text = _code(error), visible(str(error).replace("\n", " "))
             if text != told:
+                _notify(code, text)
                 sys.stderr.write(f"{instant_text(SystemClock().now())} idle, {code}: {text}\n")
             told = text
         facts = DaemonFacts(__version__, os.getpid(), "", started_at, code, text)
         _idle(folder, facts, again_s)
+
+
+def _notify(code: str, text: str) -> None:
+    """As the system does: the maker's own command may be what cannot be read."""
+    happened = Happening("needs_you", "", code, f"It stays idle. {code}: {text}")
+    with suppress(WorldError):
+        asyncio.run(CommandNotifier((), environment=os.environ).show(message([happened])))
 
 
 def _code(error: Exception) -> str:

@@ -21,6 +21,7 @@ from daemon.craft.captions import Words
 from daemon.errors import AskerError
 from daemon.wire.addresses import DEFAULT_URL, url_fault
 from daemon.wire.complaints import checked
+from daemon.wire.notices import Telling
 from daemon.wire.settings_keys import (
     STUDIO_FILE,
     STUDIO_UNKNOWN,
@@ -79,6 +80,7 @@ class Settings:
     models: Mapping[str, str] = field(default_factory=dict)
     words: Words = field(default_factory=Words)
     policy: Policy = field(default_factory=Policy)
+    telling: Telling = field(default_factory=Telling)
 
 
 def read_settings(
@@ -97,7 +99,7 @@ def read_settings(
     studio = _file(STUDIO_FILE, studio_toml, StudioFile, STUDIO_UNKNOWN)
     user = _file(USER_FILE, user_toml, UserFile, USER_UNKNOWN)
     _check(environment)
-    url = _url(studio, environment)
+    url, zone = _url(studio, environment), _zone(zone_of, studio, studio_toml or "")
     home = environment.get("HOME", "")
     base_path = environment.get("COMFYUI_BASE_PATH") or user.comfyui.base_path
     return Settings(
@@ -114,12 +116,12 @@ def read_settings(
         trainer_python=_at_home(user.trainer.python, home=home),
         tokenizer=_at_home(user.trainer.tokenizer_cache_dir, home=home),
         timeout_s=studio.comfyui.timeout_s,
-        settle_s=studio.intake.settle_s,
-        rescan_s=studio.intake.rescan_s,
+        **studio.intake.model_dump(),
         checkpoint=studio.git.checkpoint,
         models={name: str(sha256).lower() for name, sha256 in studio.models.items()},
         words=studio.caption.words(),
-        policy=_policy(studio, _zone(zone_of, studio, studio_toml or "")),
+        policy=_policy(studio, zone),
+        telling=_telling(studio, user, zone),
     )
 
 
@@ -208,6 +210,11 @@ def _policy(studio: StudioFile, zone: tzinfo) -> Policy:
         mps_low_watermark=studio.mps.low,
         **caps,
     )
+
+
+def _telling(studio: StudioFile, user: UserFile, zone: tzinfo) -> Telling:
+    own = studio.notify
+    return Telling(tuple(own.on), _windows(own.quiet_hours, zone), tuple(user.notify.command))
 
 
 def _windows(texts: Iterable[str], zone: tzinfo) -> Windows:

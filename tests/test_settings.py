@@ -15,6 +15,7 @@ from daemon.core.windows import ALWAYS, ALWAYS_SPANS, Span, Windows
 from daemon.craft.captions import Words
 from daemon.errors import AskerError
 from daemon.settings import Settings, doubts, read_settings, resolved_engine
+from daemon.wire.notices import Telling
 
 EVERY_DAY = frozenset(range(7))
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -43,7 +44,8 @@ def refusal(studio: str | None = None, user: str | None = None, **environment: s
 
 def test_without_any_file_everything_has_its_default() -> None:
     found = settings()
-    assert found == Settings(policy=HOURS)
+    telling = Telling(("failed", "needs_you"), Windows((), HOURS.training_windows.zone))
+    assert found == Settings(policy=HOURS, telling=telling)
     assert (found.engine, found.url, found.base_path) == ("auto", "http://127.0.0.1:8188", "")
     assert (found.timeout_s, found.settle_s, found.policy) == (10.0, 2.0, HOURS)
     assert settings("", " \n") == found
@@ -196,7 +198,9 @@ def test_no_other_machine_is_spoken_to_wherever_it_is_named(url: str, words: str
     [
         ('[comfyui]\nmode = "ours"', "line 2, comfyui.mode", '"external" or "managed"'),
         ("[comfyui]\ncustom_nodes = []", "line 2, comfyui.custom_nodes", '{ "ComfyUI-Manager" = '),
-        ('[notify]\non = "end"', "line 1, notify", "not in this version yet"),
+        ('[notify]\non = ["end"]', "line 2, notify.on", '"needs_you"'),
+        ('[notify]\nquiet_hours = ["25-26"]', "line 2, notify.quiet_hours", "22:00"),
+        ('[notify]\ncommand = ["/bin/say"]', "line 2, notify.command", "cloned"),
         ('[windows]\ntraining = "22:00-07:00"', "line 2, windows.training", '["22:00-07:00"]'),
         ('[windows]\npanels = ["22-7"]', "line 2, windows.panels", '"mon-fri 22:00-07:00"'),
         (f"[windows]\npanels = {['1:00-2:00'] * 51}", "line 2, windows.panels", "50 are enough"),
@@ -245,7 +249,8 @@ def test_everything_wrong_in_a_file_is_told_at_once() -> None:
         ('[comfyui]\nurl = "http://127.0.0.1"', "Move it to the studio's nightpress.toml"),
         ('[engine]\nuse = "auto"', "Move it to the studio's nightpress.toml"),
         ('[git]\ncheckpoint = "daily"', "Move it to the studio's nightpress.toml"),
-        ('[notify]\ncommand = "say"', "not in this version yet"),
+        ('[notify]\ncommand = ["say"]', "the whole path of a program"),
+        ('[notify]\non = ["done"]', "belongs to the studio"),
         ('[comfyui]\nmode = "managed"', "Move it to the studio's nightpress.toml"),
         ('[comfyui]\nprogram = "ComfyUI"', "beginning with /"),
         ('[comfyui]\nargs = "--cpu"', 'args = ["--use-pytorch-cross-attention"]'),

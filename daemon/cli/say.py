@@ -22,7 +22,8 @@ _BAD_PHASES = ("quarantined", "failed", "rejected")
 _OUTER_CODES = ("NO_DAEMON", "NO_STATUS")
 _PAINT = re.compile(r"(\x1b\[[0-9]*m)")
 _WIDEST = 44
-_NARROWEST_COLUMNS, _WIDEST_COLUMNS = 60, 120
+_NARROWEST_COLUMNS, _WIDEST_COLUMNS = 36, 120
+_WIDEST_BAR = 48
 
 
 def say(text: str = "") -> None:
@@ -83,6 +84,17 @@ def paint(text: str, colour: str) -> str:
     if not text or not wanted or not sys.stdout.isatty():
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def bar(done: float, whole: float) -> str:
+    """How much of it is done, as wide as the terminal bears; '' where stdout is none."""
+    if not sys.stdout.isatty() or whole <= 0:
+        return ""
+    # A line with a colour in it is parted earlier than it seems.
+    width = min(_WIDEST_BAR, columns() - 20)
+    share = min(max(done / whole, 0.0), 1.0)
+    filled = round(share * width)
+    return f"{'█' * filled}{'░' * (width - filled)} {share * 100:3.0f} %"
 
 
 def phase(name: str) -> str:

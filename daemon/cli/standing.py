@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from daemon.cli import place
 from daemon.cli.arguments import Arguments
 from daemon.cli.say import (
     aligned,
+    bar,
     clock,
     document,
     first_check,
@@ -118,7 +120,7 @@ def _queued(seen: Table, job: str) -> Table:
 def _watch(studio: Path) -> None:
     """Show it until interrupted: on a terminal in place, elsewhere whenever it has changed."""
     before = ""
-    while not sys.stdout.isatty():
+    while not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         shown = _picture(studio)
         if shown != before:
             say(f"{shown}\n")
@@ -131,7 +133,7 @@ def _watch(studio: Path) -> None:
 
     with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(Text.from_ansi(_picture(studio)), refresh=True)
+            live.update(Text.from_ansi(fitted(_picture(studio))), refresh=True)
             sleep(_LOOK_S)
 
 
@@ -184,8 +186,19 @@ def _lease(seen: Table, *, alive: bool) -> Iterator[str]:
             yield "It goes on by itself; the next daemon finds it."
         cancelling = "being cancelled, " if lease.get("cancelling") is True else ""
         yield from aligned([(text(lease, "job"), f"{cancelling}{how_far(lease)}")])
+        if shown := alive and bar(*_progress(lease)):
+            yield f"  {paint(shown, 'cyan')}"
         if alive and raw(lease, "tonight"):
             yield f"  Tonight: {text(lease, 'tonight')}"
+
+
+def _progress(lease: Table) -> tuple[int, int]:
+    """The steps that are made, and all of them, over the pictures of an attempt."""
+    step, steps = whole(lease, "step"), whole(lease, "steps")
+    if trains(lease):
+        return step, steps
+    image, images = max(1, whole(lease, "image")), max(1, whole(lease, "images"))
+    return (image - 1) * steps + step, images * steps
 
 
 def _queue(seen: Table) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daemon.cli.say import aligned, clock, day_clock, paint
+from daemon.cli.say import aligned, bar, clock, day_clock, paint
 from daemon.cli.tables import Table, inner, raw, rows, sizes, text, whole
 
 _SIGNALS = {
@@ -24,6 +24,9 @@ def machine_lines(seen: Table) -> Iterator[str]:
     memory = inner(seen, "memory")
     if whole(memory, "total_bytes"):
         yield _memory(memory)
+        total, free = whole(memory, "total_bytes"), whole(memory, "free_bytes")
+        if gauge := memory.get("free_bytes") is not None and bar(total - free, total):
+            yield f"  {paint(gauge, 'dim')}"
     for since, signals in _unknown(seen).items():
         names = ", ".join(_SIGNALS.get(signal, signal) for signal in signals)
         yield paint(f"Unknown since {since}: {names}. What is known decides.", "yellow")

@@ -43,6 +43,7 @@ class Windows:
 
 
 ALWAYS = Windows()
+NEVER = Windows(())
 
 
 def is_open(windows: Windows, at: int) -> bool:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MACHINE: Mapping[str, tuple[str, str]] = {
+    "NOTIFY_FAILED": (
+        "a message could not be shown",
+        "Run the command of [notify] command by hand, with a line of JSON on its standard input.",
+    ),
     "MEMORY_SHORT": (
         "a job needs more memory than can be had",
         (

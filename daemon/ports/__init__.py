@@ -20,6 +20,7 @@ from daemon.craft.preflight import TrainerFacts
 from daemon.ports.disk import Blob, Disk, FileKind, FileStat
 from daemon.ports.git import Commit, Git
 from daemon.ports.host import EngineHost, Probe, Program, Serving, Signals
+from daemon.wire import notices
 from daemon.wire.comfyui import EngineFacts, HistoryEntry, Message, OutputFile, QueueView
 from daemon.wire.status import Hashing
 
@@ -38,6 +39,7 @@ __all__ = [
     "Git",
     "GpuLock",
     "Holder",
+    "Notifier",
     "Pixels",
     "Probe",
     "Program",
@@ -275,6 +277,14 @@ class Trainer(Protocol):
 
     async def boot(self) -> str:
         """The machine's boot; another than the start record's: nothing of then runs."""
+        ...
+
+
+class Notifier(Protocol):
+    """Whatever reaches a person who is not looking."""
+
+    async def show(self, message: notices.Message) -> None:
+        """Show it, within seconds. Raises ``WorldError`` NOTIFY_FAILED."""
         ...
 
 

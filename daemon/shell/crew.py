@@ -5,28 +5,13 @@ Law: nothing is decided here; whoever needs somebody is handed him.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from daemon.core.decide import Studio
-from daemon.core.policy import Policy
 from daemon.core.state import State
-from daemon.core.world import EngineName, first_world
-from daemon.craft.dataset import Vocabulary
+from daemon.core.world import first_world
 from daemon.craft.memory import need
-from daemon.ports import (
-    Alarm,
-    Clock,
-    Disk,
-    EngineHost,
-    Git,
-    GpuLock,
-    Pixels,
-    Probe,
-    Renderer,
-    Trainer,
-    Weights,
-)
 from daemon.shell.bench import Bench, Lately
 from daemon.shell.board import Board
 from daemon.shell.canary import Canary
@@ -37,8 +22,10 @@ from daemon.shell.intake import Intake
 from daemon.shell.ledger import Ledger
 from daemon.shell.loop import Loop
 from daemon.shell.machine_watch import Blind, MachineWatch
+from daemon.shell.notices import Notices
 from daemon.shell.outbox import Outbox
 from daemon.shell.performer import Performer
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.progress import Progress
 from daemon.shell.sheet import Sheet
 from daemon.shell.trainer_watch import TrainerWatch
@@ -46,62 +33,10 @@ from daemon.shell.training import Training
 from daemon.shell.training_start import Workshop
 from daemon.shell.turns import Turns
 from daemon.wire.ledger_line import Head
-from daemon.wire.places import Places
 from daemon.wire.shim_record import ExitRecord
-from daemon.wire.status import DaemonFacts
 
 _MODULES_S = 60.0
 """Where a node class comes from changes with the engine's next start at the earliest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The world, as this press has it. ``renderer`` None: a studio that draws for real has no
-    engine now. ``host`` None: its process is not ours; ``probe`` None: nobody looks at the machine.
-    """
-
-    disk: Disk
-    clock: Clock
-    gpu: GpuLock
-    alarm: Alarm
-    renderer: Renderer | None
-    pixels: Pixels
-    weights: Weights
-    trainer: Trainer
-    git: Git | None = None
-    host: EngineHost | None = None
-    probe: Probe | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What the press is told once, at start. ``studio`` and ``host`` are ids; times in seconds.
-
-    ``engine`` none: ``Ports.renderer`` is None. ``checkpoints``: the ledger is committed to git
-    once a day. ``trainer_text``: why there is no trainer, '' when there is. ``profiles``: those an
-    engine of ours can be started in; ``mac``: a CPU is no engine; ``rests``: it is off during
-    trainings. ``packs``: the custom nodes that may draw.
-    ``known``: the words by which captions are judged. ``sheet``: the review sheet is written.
-    """
-
-    studio: str
-    host: str
-    version: str
-    daemon: DaemonFacts
-    engine: EngineName
-    places: Places
-    policy: Policy
-    settle_s: float
-    rescan_s: float
-    tick_s: float = 2.0
-    trainer_text: str = ""
-    checkpoints: bool = False
-    profiles: tuple[str, ...] = ()
-    mac: bool = False
-    rests: bool = True
-    packs: frozenset[str] = frozenset()
-    known: Vocabulary = field(default_factory=Vocabulary)
-    sheet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +53,12 @@ class Crew:
     trainer: TrainerWatch | None
     canary: Canary
     sheet: Sheet | None
+    notices: Notices | None
+
+    @property
+    def others(self) -> Sequence[Checkpoints | TrainerWatch | Sheet | Notices | None]:
+        """Those that work only where they are wanted."""
+        return self.checkpoints, self.trainer, self.sheet, self.notices
 
 
 def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
@@ -154,6 +95,7 @@ def assembled(ports: Ports, setup: Setup, ledger: Ledger, state: State) -> Crew:
         None if setup.trainer_text else _trainer(ports, setup, loop),
         _canary(ports, setup, loop),
         _sheet(ports, setup, loop, board, head=lambda: ledger.head) if setup.sheet else None,
+        _notices(ports, setup, loop),
     )
 
 
@@ -227,6 +169,15 @@ def _canary(ports: Ports, setup: Setup, loop: Loop) -> Canary:
     canary = Canary(ports.disk, setup.policy, state=state, world=world)
     loop.observe(canary.believe)
     return canary
+
+
+def _notices(ports: Ports, setup: Setup, loop: Loop) -> Notices | None:
+    if ports.notifier is None or not setup.telling.on:
+        return None
+    state, now = (lambda: loop.state), ports.clock.now
+    notices = Notices(ports.notifier, setup.telling, state=state, now=now)
+    loop.observe(notices.believe)
+    return notices
 
 
 def _sheet(

@@ -14,9 +14,10 @@ from daemon.core.commands import Command, ReportIncident, Start, Stop
 from daemon.errors import PersonNeeded, WorldError
 from daemon.ports import Disk
 from daemon.shell.checkpoint import check_at_start
-from daemon.shell.crew import Crew, Ports, Setup, assembled
+from daemon.shell.crew import Crew, assembled
 from daemon.shell.ledger import Ledger, Loaded, foreign_numbers
 from daemon.shell.outbox import unknown_results
+from daemon.shell.premises import Ports, Setup
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Press:
                 crew.watch.run(),
                 _open(crew, told, rescan_s=self._setup.rescan_s),
                 crew.board.run(),
-                *(each.run() for each in (crew.checkpoints, crew.trainer, crew.sheet) if each),
+                *(each.run() for each in crew.others if each),
                 crew.machine.run(),
                 crew.canary.run(),
             )

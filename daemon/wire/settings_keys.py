@@ -14,6 +14,7 @@ from daemon.craft.launch import args_fault
 from daemon.craft.packs import FOLDER_NAME
 from daemon.wire.addresses import DEFAULT_URL, url_fault
 from daemon.wire.complaints import STRICT, between, out_of_range, rule
+from daemon.wire.notify_keys import Notify, UserNotify
 from daemon.wire.text import excerpt
 from daemon.wire.window_text import read_span
 
@@ -26,7 +27,6 @@ Checkpoint = Literal["off", "daily"]
 
 _MISSION = Policy()
 
-_LATER = "This setting is known, but not in this version yet. Remove it, or put # before it."
 _MINE = (
     "A studio's nightpress.toml cannot name programs or folders outside, because a studio is "
     f"cloned from others. Write it in {USER_FILE} (for the model folder: [comfyui] base_path), or "
@@ -42,7 +42,6 @@ _PACK_LINE = f'Write for example: custom_nodes = {{ "{_A_PACK}" = "{_A_NOTE}" }}
 _MOST_WINDOWS = 50
 _MOST_WORDS = 200
 
-_LATER_TABLES = ("notify",)
 _STUDIOS_OWN = (
     *("engine", "intake", "disk", "policy", "git", "models", "caption"),
     *("windows", "memory", "power", "mps"),
@@ -50,7 +49,7 @@ _STUDIOS_OWN = (
 _PROGRAMS = ("program", "python", "path", "args")
 
 STUDIO_UNKNOWN: Mapping[str, str] = {
-    **dict.fromkeys(_LATER_TABLES, _LATER),
+    "notify.command": _MINE,
     **dict.fromkeys(("trainer", *(f"comfyui.{key}" for key in ("base_path", *_PROGRAMS))), _MINE),
 }
 USER_UNKNOWN: Mapping[str, str] = {
@@ -58,7 +57,7 @@ USER_UNKNOWN: Mapping[str, str] = {
     **dict.fromkeys(
         (f"comfyui.{key}" for key in ("url", "mode", "timeout_s", "custom_nodes")), _THEIRS
     ),
-    **dict.fromkeys(_LATER_TABLES, _LATER),
+    **dict.fromkeys(("notify.on", "notify.quiet_hours"), _THEIRS),
 }
 
 
@@ -250,6 +249,7 @@ class StudioFile(BaseModel):
     memory: _Memory = _Memory()
     power: _Power = _Power()
     mps: Annotated[_Mps, rule(_mps_fault)] = _Mps()
+    notify: Notify = Notify()
     models: Annotated[dict[str, object], rule(_models_fault)] = Field(
         default={}, examples=[{_A_MODEL: "0" * 64}]
     )
@@ -282,3 +282,4 @@ class UserFile(BaseModel):
     model_config = STRICT
     comfyui: _UserComfyui = _UserComfyui()
     trainer: _Trainer = _Trainer()
+    notify: UserNotify = UserNotify()

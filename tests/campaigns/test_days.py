@@ -23,7 +23,7 @@ from daemon.adapters.disk import StudioDisk
 from daemon.core.policy import Policy
 from daemon.errors import WorldError
 from daemon.ports import FileStat
-from daemon.shell.crew import Ports, Setup
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests import needs

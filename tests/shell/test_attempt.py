@@ -15,8 +15,8 @@ import pytest
 from daemon.core.policy import Policy
 from daemon.craft.picture import PictureStats
 from daemon.ports import Probe, Signals
-from daemon.shell.crew import Ports, Setup
 from daemon.shell.machine_watch import Blind
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests.fakes import MemoryDisk, NoTrainer

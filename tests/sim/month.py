@@ -23,7 +23,7 @@ from daemon.adapters.disk import StudioDisk
 from daemon.core.policy import Policy
 from daemon.core.windows import Span, Windows, is_open
 from daemon.ports import Holder, Program, Signals, TrainerFacts, TrainingOrder
-from daemon.shell.crew import Ports, Setup
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests.sim.checker import open_jobs, parse

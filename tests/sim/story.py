@@ -13,7 +13,7 @@ from pathlib import Path
 from daemon import __version__
 from daemon.core.policy import LADDER, Policy
 from daemon.errors import PersonNeeded
-from daemon.shell.crew import Ports, Setup
+from daemon.shell.premises import Ports, Setup
 from daemon.shell.press import Press
 from daemon.wire.status import DaemonFacts
 from tests.sim.checker import (
