@@ -82,7 +82,7 @@ writeFileSync(at("twice"), job("twice"));
 writeFileSync(at("twice-again"), job("twice"));
 writeFileSync(at("gone"), job("gone"));
 unlinkSync(at("gone"));
-writeFileSync(at("json"), JSON.stringify({ kind: "panel" }) + "\n");
+writeFileSync(at("json"), JSON.stringify({ kind: "panel" }) + "\\n");
 elsewhere();
 await slowly();
 """
