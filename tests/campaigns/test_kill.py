@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from tests.daemon.test_trainings import tried_once_more
 from tests.kills import Night, rehearsal_night
 from tests.process import RealStudio
 from tests.real.engine import find, panel_file
@@ -36,6 +37,18 @@ def test_no_kill_costs_a_panel_or_draws_one_twice(
         studio.close()
     with capsys.disabled():
         print(f"\nrehearsal, seed {seed}: {tally}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("killed_in_save", "KILLED"), ("disk_full_at_save", "DISK_FULL")]
+)
+def test_what_may_pass_is_tried_once_more(tmp_path: Path, fault: str, code: str) -> None:
+    """D2.2, K2.5"""
+    studio = RealStudio(tmp_path)
+    try:
+        tried_once_more(Trainings(studio), fault, code, begun_at=1)
+    finally:
+        studio.close()
 
 
 @pytest.mark.parametrize(
