@@ -125,7 +125,10 @@ class Inbox:
         soon.
         """
         items = [item for item in await self._disk.list("inbox") if item.kind == "file"]
-        jobs = [item for item in items if is_job_name(item.name)]
+        # Firefox holds a name with an empty file while it loads into another one.
+        loading = {item.name.removesuffix(".part") for item in items if item.name.endswith(".part")}
+        named = (item for item in items if item.name not in loading)
+        jobs = [item for item in named if is_job_name(item.name)]
         self._sight(jobs)
         ready = sorted(
             (item for item in jobs if not item.busy), key=lambda item: (item.mtime_ns, item.name)

@@ -39,6 +39,7 @@ _DISGUISES: Mapping[bytes, str] = {
     b"{\\rtf": f"This is a rich-text file (RTF), not plain text. {_PLAIN}",
     b"\xef\xbb\xbf": "TOML allows no byte order mark (BOM). Save it as UTF-8 without BOM.",
     **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), f"This is UTF-16; jobs are UTF-8. {_PLAIN}"),
+    b"book\0\0\0\0mark": "This is an alias that Finder made, not the file. Drop the file itself.",
     b"\x89PNG": "This is a picture (PNG), not a job. A hint image goes into poses/.",
     b"```": "The file begins with a Markdown fence. Remove the lines with ``` at both ends.",
     b"{": "This is JSON, not TOML. A job has no outer braces, and lines like: steps = 20",
@@ -87,6 +88,10 @@ def _disguise_of(data: bytes) -> str:
         return "The file is empty. A program writes it under a dot-name and renames it when whole."
     if b"\0" in data and not bare.startswith(tuple(_DISGUISES)):
         return f"This is UTF-16 or no text at all (it holds NUL bytes). {_PLAIN}"
+    if b"\r" in bare and b"\n" not in data:
+        return (
+            "Its lines end in CR alone, which TOML does not know. Save it with Unix line ends (LF)."
+        )
     return next((said for start, said in _DISGUISES.items() if bare.startswith(start)), "")
 
 
