@@ -19,6 +19,7 @@ PYTEST = (sys.executable, "-m", "pytest")
 
 # A campaign's name and its file in tests/campaigns: what takes longer than a person waits.
 CAMPAIGNS: Mapping[str, str] = {
+    "burst": "test_burst.py",
     "crash": "test_crash.py",
     "days": "test_days.py",
     "git": "test_git.py",
