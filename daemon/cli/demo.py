@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from tempfile import mkdtemp
 from time import monotonic, sleep
 
@@ -160,6 +161,8 @@ def _say_where(studio: Path, *, took_s: float) -> None:
     say("\nWhat happened, event by event (the folder can be deleted afterwards):")
     say(f"  nightpress --studio {studio} log")
     say("A studio of your own:")
+    if not which("nightpress"):
+        say(f'  export PATH="{Path(sys.executable).parent}:$PATH"')
     say("  nightpress init DIR, then in it nightpress run")
 
 

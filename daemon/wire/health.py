@@ -11,7 +11,7 @@ from typing import Literal
 
 from daemon.core.job import Job
 from daemon.core.jobs import TrainSpec
-from daemon.core.night import lasting, share
+from daemon.core.night import clock_text, lasting, share
 from daemon.core.policy import Policy
 from daemon.core.reference import Reference
 from daemon.core.state import State
@@ -20,7 +20,6 @@ from daemon.craft.diagnosis import diagnosis
 from daemon.craft.engine_concerns import concerns
 from daemon.craft.preflight import TrainerFacts
 from daemon.wire.comfyui import EngineFacts
-from daemon.wire.instants import instant_text
 from daemon.wire.phrases import counted, some
 
 Severity = Literal["bad", "warn", "unknown", "fine"]
@@ -191,7 +190,7 @@ def hours_findings(state: State, policy: Policy, *, at: int) -> Iterator[Finding
     if windows.spans == ALWAYS.spans:
         yield fine(area, "WINDOWS", "Trainings may run at any hour")
     else:
-        yield fine(area, "WINDOWS", f"The next training window opens {instant_text(begins)}")
+        yield fine(area, "WINDOWS", f"The next training window opens {clock_text(windows, begins)}")
 
 
 def _fit(job: Job, state: State, policy: Policy, begins: int) -> Finding:
