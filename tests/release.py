@@ -17,6 +17,7 @@ from daemon.core.events import (
     AttemptEnded,
     AttemptStarted,
     CalibrationMeasured,
+    ControlTaken,
     DaemonStopped,
     Entry,
     Event,
@@ -114,9 +115,13 @@ def rare(accepted: JobAccepted) -> Sequence[Event]:
         replace(accepted, job=job, ref="run-7/ch01/9", file=file),
         JobHeld(job, "DISK_LOW", "9.2 GB are free on the studio's disk, and 10 are needed.", 0),
         AttemptStarted(job, 1, "comfyui", "default", 0, stage=""),
+        CalibrationMeasured(
+            (31.2, 31.4, 31.1), 0.02, {"device": "mps", "torch": "2.5.1"}, (1.5,) * 19, "good"
+        ),
+        Incident("WS_SILENT", f"{job}: The engine's socket said nothing for a minute.", job),
         AttemptEnded(job, 1, Outcome.FAILED, "BLACK_OR_GRAY", "The picture is black.", 0, 0.0),
         JobEnded(job, Phase.FAILED, "BLACK_OR_GRAY"),
-        CalibrationMeasured((31.2, 31.4, 31.1), 0.02, {"device": "mps", "torch": "2.5.1"}),
+        ControlTaken("logs", "prune", "", replace(file, name="prune.toml", inode=10)),
         PictureReproduced(drawn, "c" * 64, "perceptually equal", 0.01, ("torch 2.5.1",)),
         LedgerTorn(17, "ledger/press/2026-11.jsonl.torn-2048"),
         LedgerRestored(3, "ledger/press/2026-11.jsonl was replaced by an older version."),

@@ -30,6 +30,8 @@ _SETTINGS = """\
 use = "rehearsal"
 [disk]
 min_free_gb = 0.1
+[notify]
+on = []                        # Nobody is called to a throw-away studio.
 """
 _PANEL = """\
 kind = "panel"
