@@ -92,8 +92,8 @@ def engine_findings(facts: EngineFacts, *, outside: str, mac: bool) -> Iterator[
             "Start it with --listen 127.0.0.1.",
         )
     for text in concerns(facts.argv, mode=facts.mode or "external"):
-        what, _, remedy = text.partition(": ")
-        yield Finding(area, "ENGINE_FLAGS", "warn", what, "", remedy or text)
+        # The sentence says what is wrong, why, and what to do.
+        yield Finding(area, "ENGINE_FLAGS", "warn", text)
 
 
 def startable(program: str) -> Finding:
