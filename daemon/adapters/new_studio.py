@@ -56,6 +56,7 @@ _SETTINGS = """\
 # low = 0.8                   # below high: from here on it gives back what it does not use
 
 [policy]
+# canary = false              # true: nothing is made before a reference run is green
 # heavy = "warn"              # browsers and editors beside a training; "hold": it waits for them
 # Caps may be tightened; beyond what 16 GB of memory bear only with i_have_more_memory = true.
 # max_area = 393216           # pixels: 512 x 768
@@ -69,6 +70,10 @@ _SETTINGS = """\
 
 [git]
 # checkpoint = "off"          # "daily": the daemon commits ledger/ once a day; it never pushes
+
+[notify]
+# on = ["failed", "needs_you"]  # also "done"; by which command: ~/.config/nightpress/config.toml
+# quiet_hours = []            # as in ["22:00-08:00"]: told when they are over
 """
 _IGNORE = """\
 # What a run leaves behind; deletable when no daemon is alive.
