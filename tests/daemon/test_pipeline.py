@@ -47,14 +47,14 @@ def test_the_readmes_pipeline_is_strict_typescript_and_finds_its_panels(tmp_path
     run(node, modules / "typescript" / "bin" / "tsc", *STRICT, *NODE, "pipeline.ts", cwd=folder)
     studio = RealStudio(tmp_path)
     with studio.running():
-        said = run(node, "pipeline.js", studio.root, "ch07", cwd=folder)
+        said = run(node, "pipeline.js", studio.root, "ch07", "run-7", cwd=folder)
     studio.close()
     assert re.sub(r"seed \d+", "seed N", said).splitlines() == [
         "ch07_p001_r1: seed N, rehearsal 0.3.64",
         "ch07_p002_r1: seed N, rehearsal 0.3.64",
     ]
     refs = [line["ref"] for line in studio.events("job.accepted")]
-    assert refs == ["ch07/ch07_p001", "ch07/ch07_p002"]
+    assert refs == ["run-7/ch07_p001", "run-7/ch07_p002"]
     assert len(studio.events("job.ended")) == 2
 
 
