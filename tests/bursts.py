@@ -66,7 +66,8 @@ async def _dropped(root: Path, count: int, watcher: Watcher) -> Burst:
         _write(root / "inbox", count)  # The loop stands still meanwhile, as in a lid's sleep.
     else:
         await asyncio.to_thread(_write, root / "inbox", count)
-    while len(burst.names) < count or any((root / "inbox").iterdir()):
+    folders = (root / "inbox", root / ".nightpress" / "taken")
+    while len(burst.names) < count or any(any(each.iterdir()) for each in folders if each.is_dir()):
         await asyncio.sleep(0.05)
         assert monotonic() < began_s + 30 + count / 20, f"{len(burst.names)} of {count} were taken"
     task.cancel()

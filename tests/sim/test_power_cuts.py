@@ -47,10 +47,10 @@ def said(history: History, kind: str, key: str) -> list[object]:
 def test_a_cut_before_any_step_breaks_no_promise(name: str, *, kill_only: bool) -> None:
     """A2.9, N6.2, K2.5: no job is lost or done twice, nothing half-written is in the outbox.
 
-    The power before every sixteenth step, the process before every sixteenth other one; the
+    The power before every twenty-fourth step, the process before every other such one; the
     campaign does both before all.
     """
-    found = single_cuts(SCENARIOS[name], kill_only=kill_only, chunk=3 + 8 * kill_only, chunks=16)
+    found = single_cuts(SCENARIOS[name], kill_only=kill_only, chunk=5 + 12 * kill_only, chunks=24)
     assert found.broken == {}
     assert found.indices > 0
 
