@@ -58,13 +58,13 @@ def passes(name: str, command: Sequence[str]) -> bool:
 
 def run_everything() -> int:
     """All static checks, then all tests on up to four cores. Tests of real processes mostly wait,
-    so there is a worker more than cores; those that share what is costly to make share a worker.
+    so there is a worker more than cores; a file's tests share a worker and what is costly to make.
     """
     failed = [name for name, command in static_checks().items() if not passes(name, command)]
     if failed:
         print(f"Failed so far: {', '.join(failed)}. The tests run all the same.", flush=True)
     workers = str(min(4, os.cpu_count() or 1) + 1)
-    command = (*PYTEST, "-q", "-n", workers, "--dist", "loadgroup")
+    command = (*PYTEST, "-q", "-n", workers, "--dist", "loadfile")
     tests = subprocess.run(command, cwd=ROOT, check=False)
     return 1 if failed or tests.returncode else 0
 

@@ -24,7 +24,7 @@ from tests.process import PANEL, RealStudio, end, until
 from tests.shell.hostile_files import BOMBS, hostile_file
 from tests.wire.test_png_text import picture
 
-pytestmark = [pytest.mark.realprocess, pytest.mark.xdist_group("promise")]
+pytestmark = pytest.mark.realprocess
 
 ROOT = Path(__file__).resolve().parents[1]
 AUDITED = ROOT / "tests" / "audited.py"

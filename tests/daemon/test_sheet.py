@@ -18,7 +18,7 @@ from daemon.adapters.disk import StudioDisk
 from tests import needs
 from tests.sheet_month import Month, evil, write
 
-pytestmark = [pytest.mark.realprocess, pytest.mark.xdist_group("sheet")]
+pytestmark = pytest.mark.realprocess
 
 SCRIPT = Path(__file__).parents[1] / "node" / "sheet.mjs"
 
