@@ -41,7 +41,7 @@ def objection(state: State, control: Control) -> str:
     if job is None:
         return f"There is no job {control.job} in this studio's ledger; see `nightpress status`."
     if control.kind == "approve":
-        return _unapprovable(job, control)
+        return _unapprovable(job, control, pruned=job.pruned or job.id in state.pruning)
     if control.kind == "cancel":
         if job.phase in _WAITING or job.phase is Phase.RUNNING:
             return ""
@@ -63,7 +63,7 @@ def _pictures(job: Job) -> Sequence[int]:
     return drawn if job.files else []
 
 
-def _unapprovable(job: Job, control: Control) -> str:
+def _unapprovable(job: Job, control: Control, *, pruned: bool) -> str:
     """Why this picture or checkpoint cannot be approved, as a sentence; '' when it can."""
     trained = TRAINING in job.stages and job.phase in _WAITING
     if job.open and not trained:
@@ -78,7 +78,7 @@ def _unapprovable(job: Job, control: Control) -> str:
             "example image = 1."
         )
     if control.checkpoint in job.checkpoints:
-        gone = job.pruned and control.checkpoint not in job.approved
+        gone = pruned and control.checkpoint not in job.approved
         return f"The checkpoint of step {control.checkpoint} was pruned." if gone else ""
     known = ", ".join(map(str, sorted(job.checkpoints))) or "none"
     return (

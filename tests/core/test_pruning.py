@@ -59,7 +59,11 @@ def test_each_target_has_a_line_and_after_a_crash_what_has_none_is_asked_for_aga
 
 def test_what_was_pruned_can_be_approved_no_more_and_what_was_chosen_still_is() -> None:
     desk = chosen(198)
-    desk.do(PRUNE, ConfirmPruned(SPYKE))
+    desk.do(PRUNE)
+    [early] = desk.do(approve(SPYKE, checkpoint=396, inode=93))
+    assert isinstance(early, ControlTaken)
+    assert "was pruned" in early.error, "its file may be gone already"
+    desk.do(ConfirmPruned(SPYKE))
     [taken] = desk.do(approve(SPYKE, checkpoint=396, inode=91))
     assert isinstance(taken, ControlTaken)
     assert "was pruned" in taken.error
