@@ -23,11 +23,17 @@ from pathlib import Path
 from statistics import median
 
 from bench._ledger import write_ledger
+from bench._measure import Curve, Figure, Limit, Measured
 from daemon.adapters.disk import StudioDisk
 from daemon.core.state import State, apply
 from daemon.shell.ledger import Ledger
 from daemon.wire.ledger_line import _entry
 
+TRIED = """
+Of a line of the ledger, msgspec reads in 0.9 µs what takes json 4 µs, and checks the types besides.
+A job is a tuple, copied in 1.3 µs where `dataclasses.replace` took 8. Jobs that ended long ago are
+kept packed, 64 together, in 0.6 kB each instead of 5: without that the million takes 770 MB.
+"""
 HOST = "mac"
 YEAR_LIMIT_S = 1.0
 RATIO_LIMIT = 1.0
@@ -41,8 +47,9 @@ class _Case:
     rounds: int
 
 
-_YEAR = _Case("a busy year", 60_000, 7)
-_MILLION = _Case("a million", 1_000_000, 3)
+_SMALL = _Case("two months", 10_000, 3)
+_YEAR = _Case("a busy year: 60,000 events of 421 bytes", 60_000, 7)
+_MILLION = _Case("a million: 122,000 jobs, 422 MB", 1_000_000, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,54 +58,68 @@ class _Run:
     peak_mb: float
 
 
-def main() -> int:
-    """Prints the table; 1 when a limit is not kept."""
-    print("load of a ledger, user CPU, median (fastest..slowest); peak of the process")
-    year, _ = _measure(_YEAR)
-    million, ratio = _measure(_MILLION)
+def measure() -> Measured:
+    """A busy year and a million events; and what a tenth and a hundredth of them cost."""
+    year, million = _runs(_YEAR), _runs(_MILLION)
+    small = _runs(_SMALL)
     # The fastest, since what else the machine does only ever adds.
-    seconds = min(run.user_s for run in year)
-    peak = max(run.peak_mb for run in million)
-    kept = (
-        seconds <= YEAR_LIMIT_S,
-        ratio <= RATIO_LIMIT,
-        peak <= PEAK_LIMIT_MB,
+    fastest = min(run.user_s for run in year.ours)
+    return Measured(
+        figures=(
+            _figure(_YEAR, year, None),
+            Figure(
+                "a busy year, fastest",
+                "s",
+                (fastest,),
+                limit=Limit("ours", "at most", YEAR_LIMIT_S),
+            ),
+            _figure(_MILLION, million, Limit("ratio", "at most", RATIO_LIMIT)),
+            Figure(
+                "a million, peak of the process",
+                "MB",
+                [run.peak_mb for run in million.ours],
+                limit=Limit("ours", "at most", PEAK_LIMIT_MB),
+            ),
+        ),
+        curves=(
+            Curve(
+                "load",
+                "events",
+                "s",
+                [case.events for case in (_SMALL, _YEAR, _MILLION)],
+                [median(run.user_s for run in runs.ours) for runs in (small, year, million)],
+            ),
+        ),
     )
-    print("limits")
-    print(f"  a busy year, fastest {seconds:6.2f} s    (limit {YEAR_LIMIT_S:g})")
-    print(f"  a million, ratio     {ratio:6.2f}      (limit {RATIO_LIMIT:g})")
-    print(f"  a million, peak      {peak:6.0f} MB   (limit {PEAK_LIMIT_MB})")
-    return 0 if all(kept) else 1
 
 
-def _measure(case: _Case) -> tuple[Sequence[_Run], float]:
-    """Our runs, and the median of ours against the baseline's in the same round."""
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    ours: Sequence[_Run]
+    baseline: Sequence[_Run]
+
+
+def _runs(case: _Case) -> _Runs:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "ledger" / HOST
         ledger.mkdir(parents=True)
-        size = write_ledger(ledger, events=case.events)
+        write_ledger(ledger, events=case.events)
         ours, baseline = [], []
         for _ in range(case.rounds):
             baseline.append(_run("baseline", folder))
             ours.append(_run("ours", folder))
-    ratios = [one.user_s / other.user_s for one, other in zip(ours, baseline, strict=True)]
-    print(f"{case.name}: {case.events:,} events of {size / case.events:.0f} bytes")
-    print(f"  ours             {_row(ours)}")
-    print(f"  baseline         {_row(baseline)}")
-    print(f"  ratio            {median(ratios):7.2f}      ({min(ratios):.2f}..{max(ratios):.2f})")
-    return ours, median(ratios)
+    return _Runs(ours, baseline)
+
+
+def _figure(case: _Case, runs: _Runs, limit: Limit | None) -> Figure:
+    ours, baseline = ([run.user_s for run in each] for each in (runs.ours, runs.baseline))
+    return Figure(case.name, "s", ours, baseline, "json.loads + fold", limit)
 
 
 def _run(what: str, folder: str) -> _Run:
     command = [sys.executable, "-m", "bench.replay", what, folder]
     done = subprocess.run(command, capture_output=True, check=True)
     return _Run(**json.loads(done.stdout))
-
-
-def _row(runs: Sequence[_Run]) -> str:
-    times = [run.user_s for run in runs]
-    peak = max(run.peak_mb for run in runs)
-    return f"{median(times):7.2f} s    ({min(times):.2f}..{max(times):.2f})   {peak:4.0f} MB"
 
 
 def _load(what: str, studio: Path) -> None:
@@ -138,6 +159,4 @@ def _tell(state: State, since: float) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        _load(sys.argv[1], Path(sys.argv[2]))
-    sys.exit(main())
+    _load(sys.argv[1], Path(sys.argv[2]))
