@@ -117,7 +117,12 @@ def _drew_for_real(folder: Path, host: str) -> bool:
     """Whether a line tells of an attempt on ComfyUI; the fold is for the press."""
     places = (folder / "ledger" / host, folder / ".nightpress" / "spare" / host)
     # Mostly both are names of one file, which is then read once.
-    files = {file.stat().st_ino: file for place in places for file in place.glob("*.jsonl")}
+    files = {
+        file.stat().st_ino: file
+        for place in places
+        for file in place.glob("*.jsonl")
+        if file.is_file()
+    }
     return any(_DREW.search(file.read_bytes()) for file in files.values())
 
 

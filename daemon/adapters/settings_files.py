@@ -12,6 +12,8 @@ from daemon.errors import AskerError
 def text(path: Path) -> str | None:
     """A settings file's text, None when there is none. Raises ``AskerError``."""
     try:
+        if path.exists() and not path.is_file():  # A FIFO would never end.
+            raise AskerError(f"{path} is no file. Move it away; settings are a text in UTF-8.")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None

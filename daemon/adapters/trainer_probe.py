@@ -119,6 +119,9 @@ class TrainerProbe:
         command = (self._python, "-I", "-c", _VERSIONS, *_PACKAGES)
         try:
             version, packages = json.loads(_asked(command, timeout_s=_VERSIONS_S))
+        except subprocess.CalledProcessError as error:
+            why = f"it ended with exit status {error.returncode}"
+            raise missing(f"its interpreter {self._python} does not answer ({why})") from None
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise missing(f"its interpreter {self._python} does not answer ({error})") from None
         return version, packages

@@ -17,24 +17,29 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
+from daemon.adapters import access
 from daemon.adapters.clock import SystemClock, SystemEntropy
 from daemon.adapters.comfyui import ComfyRenderer
+from daemon.adapters.disk.flush import FULL_SYNC, Flush
 from daemon.adapters.launchd import Launchd
 from daemon.adapters.probe import MachineProbe
+from daemon.adapters.probe.looks import Look
 from daemon.bootstrap import engine_program, idle_trainer, model_folders, trainer_text
 from daemon.cli import folded, place, service
+from daemon.cli.place import Bad
 from daemon.cli.tables import inner, raw, status_file
 from daemon.core.environment import Setup, setup_of
 from daemon.core.events import Incident, JobEnded
 from daemon.core.jobs import JobId, Phase, TrainSpec
 from daemon.core.state import State, last_reference
 from daemon.core.world import Machine
-from daemon.errors import NightpressError, WorldError
+from daemon.errors import AskerError, NightpressError, PersonNeeded, WorldError
 from daemon.home import Home, at_home, user_home
 from daemon.shell.trainer_watch import why_unfit
 from daemon.wire import health, health_machine
 from daemon.wire.health import Finding
 from daemon.wire.making import engine_of
+from daemon.wire.text import excerpt
 
 _LIMIT_S = 150.0
 """A trainer loads torch to say what it can do."""
@@ -43,7 +48,7 @@ _GIT_S = 10.0
 _DAY_MS = 24 * 3_600_000
 _MAC = sys.platform == "darwin"
 
-Look = Callable[[], Awaitable[Iterable[Finding]]]
+Looks = Sequence[tuple[str, Callable[[], Awaitable[Iterable[Finding]]]]]
 _Lately = tuple[Mapping[str, Sequence[JobId]], Mapping[str, int]]
 
 
@@ -51,19 +56,20 @@ async def examined(studio: Path) -> list[Finding]:
     """Everything there is to find; what fails, or takes too long, is a finding itself."""
     try:
         home = at_home(studio, os.environ)
-    except NightpressError as error:
-        remedy = "Mend the line that is named, then run `nightpress doctor` again."
+    except (NightpressError, OSError) as error:
+        remedy = "Mend what is named, then run `nightpress doctor` again."
         why = "The daemon would not start."
         return [Finding("settings", "SETTINGS", "bad", str(error), why, remedy)]
     try:
         state, last, events = _folded(studio)
-    except NightpressError as error:
-        told = health.damaged(str(error))
+    except (NightpressError, OSError) as error:
+        choice = isinstance(error, Bad)  # Another machine's ledgers; nothing is wrong with them.
+        told = health.unseen("ledger", str(error)) if choice else health.damaged(str(error))
         return [told, *await _each(_looks(home, State(), 0))]
     return [*await _each(_looks(home, state, last)), *health.lately_findings(*events)]
 
 
-def _looks(home: Home, state: State, last: int) -> Sequence[tuple[str, Look]]:
+def _looks(home: Home, state: State, last: int) -> Looks:
     policy = home.settings.policy
     at = SystemClock().now()
     setup: list[Setup] = []
@@ -80,14 +86,11 @@ def _looks(home: Home, state: State, last: int) -> Sequence[tuple[str, Look]]:
     async def hours() -> Iterable[Finding]:
         return health.hours_findings(state, policy, at=at)
 
-    async def models() -> Iterable[Finding]:
-        return await asyncio.to_thread(_models, home)
-
     return [
         ("engine", engine),
         ("reference run", reference),
         ("trainer", lambda: _trainer(home, state)),
-        ("models", models),
+        ("models", lambda: _in_thread(_models, home)),
         ("memory", lambda: _machine(home)),
         ("hours", hours),
         ("folder", lambda: _in_thread(_folder, home)),
@@ -99,10 +102,22 @@ def _looks(home: Home, state: State, last: int) -> Sequence[tuple[str, Look]]:
 
 
 async def _in_thread(look: Callable[..., Iterable[Finding]], *given: object) -> Iterable[Finding]:
-    return await asyncio.to_thread(lambda: list(look(*given)))
+    def tried() -> list[Finding] | Exception:
+        try:
+            return list(look(*given))
+        except Exception as error:  # noqa: BLE001  # It is told where it is waited for.
+            return error
+
+    taken: Look[list[Finding] | Exception] = Look(tried, limit_s=_QUICK_S)
+    seen = await taken.take()
+    if isinstance(seen, Exception):
+        raise seen
+    if seen is None:
+        raise TimeoutError
+    return seen
 
 
-async def _each(looks: Sequence[tuple[str, Look]]) -> list[Finding]:
+async def _each(looks: Looks) -> list[Finding]:
     found = []
     for area, look in looks:
         try:
@@ -159,6 +174,9 @@ async def _managed(home: Home) -> list[Finding]:
     seen = inner(status_file(home.folder), "engine")
     if place.is_alive(home.folder) and seen.get("code"):
         found.append(health.symptom("engine", raw(seen, "code"), raw(seen, "text")))
+    elif place.is_alive(home.folder) and (device := raw(seen, "device")):
+        what = f"{raw(seen, 'name')} {raw(seen, 'version')} on {device}"
+        found.append(health.device_finding(what, device, mac=_MAC))
     return [*found, _nodes(home, None)]
 
 
@@ -173,7 +191,10 @@ async def _trainer(home: Home, state: State) -> Iterable[Finding]:
         return [health.symptom("trainer", "TRAINER_MISSING", text, "warn")]
     trainer = idle_trainer(home)
     assert trainer is not None, "why there is none is told above"
-    facts = await trainer.describe()
+    try:
+        facts = await trainer.describe()
+    except WorldError as error:
+        return [health.symptom("trainer", error.code, error.text)]
     specs = [job.spec for job in state.jobs.values() if isinstance(job.spec, TrainSpec)]
     unfit = (await why_unfit(trainer, specs[-1], home.settings.policy)).text if specs else ""
     return health.trainer_findings(facts, unfit)
@@ -207,14 +228,11 @@ async def _machine(home: Home) -> Iterable[Finding]:
 def _folder(home: Home) -> Iterable[Finding]:
     fault = ""
     try:
+        access.check(home.folder)
         for name in ("inbox", "outbox", "ledger"):
-            sorted((home.folder / name).iterdir())
-        with _own_file(home) as file:
-            file.write(b"written")
-            file.flush()
-            Path(file.name).read_bytes()
-    except OSError as error:
-        fault = error.strerror or str(error)
+            next((home.folder / name).iterdir(), None)
+    except (PersonNeeded, OSError) as error:
+        fault = str(error)
     root = str(user_home(home.environment))
     return health_machine.folder_findings(str(home.folder), root, mac=_MAC, fault=fault)
 
@@ -228,7 +246,7 @@ def _disk(home: Home) -> Iterable[Finding]:
         with file.open("wb") as opened:
             opened.write(b"written")
             opened.flush()
-            os.fsync(opened.fileno())
+            Flush(FULL_SYNC).file(opened.fileno())
         took_ms = (monotonic() - began) * 1000
         links = True
         try:
@@ -246,27 +264,33 @@ def _git(home: Home) -> Iterable[Finding]:
     segments = [str(file.relative_to(home.folder)) for file in home.folder.glob("ledger/*/*.jsonl")]
 
     def git(*words: str) -> str:
-        environment = {**home.environment, "GIT_OPTIONAL_LOCKS": "0"}
-        command = ("git", "-C", str(home.folder), *words)
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_S,
-            check=False,
-        )
+        command = ("git", "-C", str(home.folder), "-c", "core.fsmonitor=false", *words)
+        try:
+            done = subprocess.run(
+                command,
+                env={**home.environment, "GIT_OPTIONAL_LOCKS": "0"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                errors="replace",
+                timeout=_GIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AskerError(f"git {words[0]} did not end within {_GIT_S:g} s") from None
+        # With 1 `check-ignore` says that nothing is ignored.
+        if done.returncode > (words[0] == "check-ignore") or done.returncode < 0:
+            said = excerpt(done.stderr.strip(), limit=300)
+            raise AskerError(f"git {words[0]}: {said or f'exit status {done.returncode}'}")
         return done.stdout
 
-    attributes = ""
+    attributes, changed = "", git("status", "--porcelain", "--", "ledger")
     with suppress(OSError):
         attributes = (home.folder / ".gitattributes").read_text(encoding="utf-8", errors="replace")
     seen = health_machine.GitSeen(
         repository=True,
         ignored=bool(segments and git("check-ignore", "--", *segments)),
         attributes=attributes,
-        dirty=len(git("status", "--porcelain", "--", "ledger").splitlines()),
+        dirty=len(changed.splitlines()),
     )
     return health_machine.git_findings(seen, checkpoints=home.settings.checkpoint == "daily")
 

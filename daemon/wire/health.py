@@ -71,17 +71,7 @@ def engine_findings(facts: EngineFacts, *, outside: str, mac: bool) -> Iterator[
     """
     area = "engine"
     what = f"{facts.name} {facts.version} on {facts.device_type}, torch {facts.torch}"
-    if facts.device_type == "mps" or not mac:
-        yield fine(area, "ENGINE_READY", what)
-    else:
-        yield Finding(
-            area,
-            "ENGINE_ON_CPU",
-            "bad",
-            what,
-            "Not on mps, a picture takes minutes, so nothing is sent to it.",
-            "Look in ComfyUI's log for why MPS is not used; take --cpu out of its arguments.",
-        )
+    yield device_finding(what, facts.device_type, mac=mac)
     if outside:
         yield Finding(
             area,
@@ -94,6 +84,15 @@ def engine_findings(facts: EngineFacts, *, outside: str, mac: bool) -> Iterator[
     for text in concerns(facts.argv, mode=facts.mode or "external"):
         # The sentence says what is wrong, why, and what to do.
         yield Finding(area, "ENGINE_FLAGS", "warn", text)
+
+
+def device_finding(what: str, device: str, *, mac: bool) -> Finding:
+    """Of what a ComfyUI computes on (A1.7)."""
+    if device == "mps" or not mac:
+        return fine("engine", "ENGINE_READY", what)
+    why = "Not on mps, a picture takes minutes, so nothing is sent to it."
+    remedy = "Look in ComfyUI's log for why MPS is not used; take --cpu out of its arguments."
+    return Finding("engine", "ENGINE_ON_CPU", "bad", what, why, remedy)
 
 
 def startable(program: str) -> Finding:

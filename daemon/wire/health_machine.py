@@ -48,15 +48,14 @@ def heavy(programs: Sequence[tuple[str, int]]) -> tuple[Heavy, ...]:
 
 
 def folder_findings(folder: str, home: str, *, mac: bool, fault: str) -> Iterator[Finding]:
-    """Of the studio's place. ``fault``: why it could not be listed, read and written, '' = it
-    could.
+    """Of the studio's place. ``fault``: a sentence why it could not be listed, read and written,
+    '' = it could.
     """
     area = "folder"
     if fault:
         why = "Nothing can be taken or kept."
-        remedy = "See that it is yours. Below Documents, Desktop or Downloads macOS may refuse it:"
-        remedy += " move the studio, for example to ~/studio."
-        yield Finding(area, "FOLDER_REFUSED", "bad", f"{folder}: {fault}", why, remedy)
+        remedy = "Mend what is named, then run `nightpress doctor` again."
+        yield Finding(area, "FOLDER_REFUSED", "bad", fault, why, remedy)
     else:
         yield fine(area, "FOLDER", f"{folder} can be listed, read and written")
     if mac and guarded_places([folder], home):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from daemon.adapters.guard import Guard
+from daemon.cli.examining import examined
+from daemon.wire.health import Finding
 from tests.process import RealStudio
 
 pytestmark = pytest.mark.realprocess
@@ -82,3 +86,99 @@ def test_a_ledger_that_git_ignores_is_bad(studio: RealStudio) -> None:
     quiet = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
     subprocess.run(["git", "init", "-q", studio.root], check=True, env=quiet)
     assert found(studio, code=1)["LEDGER_IGNORED"]["severity"] == "bad"
+
+
+def told(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch, **environment: str
+) -> dict[str, Finding]:
+    """What is not fine, by code; in this process, which is quicker."""
+    for name, value in (studio.environment | environment).items():
+        monkeypatch.setenv(name, value)
+    found = asyncio.run(examined(studio.root))
+    return {each.code: each for each in found if each.severity != "fine"}
+
+
+def program(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("echo 'xcrun: error: invalid path' >&2; exit 1", "git status: xcrun: error: invalid path"),
+        ("exit 128", "git status: exit status 128"),
+        ("kill -9 $$", "git status: exit status -9"),
+    ],
+)
+def test_a_git_that_does_not_answer_is_not_seen_and_never_fine(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    (studio.root / ".git").mkdir()
+    git = program(studio.root.parent / "bin" / "git", text)
+    found = told(studio, monkeypatch, PATH=f"{git.parent}:{os.environ['PATH']}")
+    assert found["UNSEEN"].what == f"It could not be seen: {said}"
+
+
+def test_a_link_in_place_of_a_folder_is_what_the_daemon_would_refuse(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (studio.root / "inbox").rename(studio.root / "elsewhere")
+    (studio.root / "inbox").symlink_to("elsewhere")
+    host = next(path for path in (studio.root / "ledger").iterdir() if path.is_dir())
+    os.mkfifo(host / "2026-11.jsonl")  # Whoever opened it would wait for ever.
+    refused = told(studio, monkeypatch)["FOLDER_REFUSED"]
+    assert refused.severity == "bad"
+    assert "inbox is a link." in refused.what
+
+
+def test_settings_that_are_no_file_are_not_waited_for(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (studio.root / "nightpress.toml").unlink()
+    os.mkfifo(studio.root / "nightpress.toml")
+    assert "nightpress.toml is no file" in told(studio, monkeypatch)["SETTINGS"].what
+
+
+def test_a_trainer_whose_python_fails_is_bad_and_said_in_words(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V2: and the program that asked it is not told to the maker."""
+    checkout = studio.root.parent / "sd-scripts"
+    program(checkout / "venv" / "bin" / "python", "exit 3")
+    (checkout / "train_network.py").write_text("")
+    base = studio.root / "comfyui"
+    (base / "models").mkdir(parents=True)
+    found = told(
+        studio,
+        monkeypatch,
+        COMFYUI_BASE_PATH=str(base),
+        COMFYUI_URL="http://127.0.0.1:1",
+        SD_SCRIPTS_PATH=str(checkout),
+    )
+    assert found["TRAINER_MISSING"].severity == "bad"
+    assert "does not answer (it ended with exit status 3)" in found["TRAINER_MISSING"].what
+
+
+def test_what_a_managed_comfyui_computes_on_is_told_by_the_living_daemon(
+    studio: RealStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1.7: nothing is started, and nobody else is asked."""
+    base = studio.root / "comfyui"
+    (base / "models").mkdir(parents=True)
+    (studio.root / "nightpress.toml").write_text('[comfyui]\nmode = "managed"\n')
+    for name, value in (studio.environment | {"COMFYUI_BASE_PATH": str(base)}).items():
+        monkeypatch.setenv(name, value)
+    seen = {"name": "comfyui", "version": "0.3.64", "code": "", "device": "mps"}
+    (studio.root / "outbox" / "status.json").write_text(json.dumps({"engine": seen}))
+    without = asyncio.run(examined(studio.root))
+    assert [each for each in without if each.code == "ENGINE_READY"] == []
+    (studio.root / ".nightpress").mkdir(exist_ok=True)
+    guard = Guard(studio.root / ".nightpress" / "guard")
+    guard.take(since="now")
+    alive = asyncio.run(examined(studio.root))
+    guard.give_back()
+    ready = [each.what for each in alive if each.code == "ENGINE_READY"]
+    assert ready == ["comfyui 0.3.64 on mps"]
